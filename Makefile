@@ -1,0 +1,41 @@
+PYTHON ?= python3
+export PYTHON
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check format test demo siege site build clean
+
+help:     ## List the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
+
+setup:    ## Install what is missing: system packages, then .venv
+	@.ci/setup
+
+check: setup  ## Format, lint and types, as CI runs them
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup  ## Format the code and fix what ruff can fix
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: setup  ## All tests, on a private MariaDB; make test ARGS="-k harness"
+	$(BIN)/python -m pytest $(ARGS)
+
+demo: setup  ## Show the pool at work
+	$(BIN)/python -m demo $(ARGS)
+
+siege:    ## Put the demo site under siege
+	@.ci/setup siege
+	$(BIN)/python -m demo siege $(ARGS)
+
+site: setup  ## Serve the demo site
+	$(BIN)/python -m demo site $(ARGS)
+
+build: setup  ## Build the wheel and the sdist into dist/
+	$(BIN)/python -m build $(ARGS)
+
+clean:    ## Remove .venv and all that was built
+	rm -rf .venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,148 @@
+"""What all started servers share: a keeper, a free port, a deadline."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+HOST = "127.0.0.1"
+
+# The kernel takes outgoing connections' ports from 32768 up (Linux's default).
+# Below that no client's connection can sit on a stopped server's port.
+FIRST_PORT, LAST_PORT = 10_000, 32_767
+
+SOCKET_PATH_LIMIT = 107
+MARK = "POOLED_DB_KEEPER"
+
+# A line comes in when the writer is done; the end, when it has died, however it did.
+# Then: kill whoever bears the mark until nobody does, and remove the directory.
+KEEPER = """
+trap '' HUP INT TERM
+read -r _
+while
+    marked=$(grep -lszxF -- "$1=$2" /proc/[0-9]*/environ)
+    [ -n "$marked" ] || ! rm -rf -- "$2"
+do
+    for environ in $marked; do
+        pid=${environ#/proc/}
+        kill -9 "${pid%/environ}"
+    done
+    sleep 0.02
+done 2>/dev/null
+"""
+
+
+class Keeper:
+    """A temporary directory, and the processes that live in it.
+
+    Both are gone after close(), and after the death of this process too, even by
+    SIGKILL: a child of its own waits for that. Processes that were started through
+    the keeper are found by a mark in their environment, which their children
+    inherit; no process id is trusted to be still the same process.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.directory = _temporary_directory(name)
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._child = subprocess.Popen(
+            ["/bin/sh", "-c", KEEPER, "keeper", MARK, str(self.directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={key: value for key, value in os.environ.items() if key != MARK},
+            start_new_session=True,  # a Ctrl-C in the terminal is not for it
+        )
+
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start *command* with its output appended to log_path."""
+        with self.log_path.open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**(os.environ if env is None else env), MARK: str(self.directory)},
+                cwd=cwd,
+                start_new_session=True,
+            )
+        self._processes.append(process)
+        return process
+
+    @property
+    def log_path(self) -> Path:
+        return self.directory / "log"
+
+    def log(self) -> str:
+        with contextlib.suppress(FileNotFoundError):
+            return self.log_path.read_text(errors="replace")
+        return ""
+
+    def close(self) -> None:
+        """Kill what still runs and remove the directory. Idempotent."""
+        assert self._child.stdin is not None
+        if not self._child.stdin.closed:
+            # A forked child of ours may hold the pipe open, so its end is not enough.
+            with contextlib.suppress(BrokenPipeError), self._child.stdin as pipe:
+                pipe.write(b"\n")
+        self._child.wait()
+        for process in self._processes:
+            process.kill()  # ended already, unless the keeper itself was killed
+            process.wait()
+
+
+def _temporary_directory(name: str) -> Path:
+    directory = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+    if len(str(directory / "socket")) > SOCKET_PATH_LIMIT:
+        shutil.rmtree(directory)
+        directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir="/tmp"))
+    return directory
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 on which nobody listens."""
+    while True:
+        port = random.randint(FIRST_PORT, LAST_PORT)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
+            return port
+
+
+def poll(seconds: float, ready: Callable[[], bool]) -> bool:
+    """Return whether *ready* came true within *seconds*."""
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def tail(text: str, lines: int = 40) -> str:
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def process_tree(pid: int) -> Iterator[int]:
+    """Yield *pid* and its descendants, parents first; what has ended is left out."""
+    tasks = list(Path(f"/proc/{pid}/task").glob("*/children"))
+    if tasks:
+        yield pid
+    for children in tasks:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for child in children.read_text().split():
+                yield from process_tree(int(child))

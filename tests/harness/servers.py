@@ -1,0 +1,187 @@
+"""Real application servers, for what a test client cannot show.
+
+with uvicorn("demo.asgi:application", env={"DATABASE_PORT": "3306"}) as server:
+    urllib.request.urlopen(server.url)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from .processes import HOST, Keeper, free_port, poll, process_tree, tail
+
+START_SECONDS = 30.0
+STOP_SECONDS = 10.0
+BACKLOG = "2048"
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+# gunicorn listens long before its workers have imported the application.
+WORKER_READY = "a worker has loaded the application"
+GUNICORN_CONFIG = f"""\
+def post_worker_init(worker):
+    print({WORKER_READY!r}, flush=True)
+"""
+
+
+class ServerFailed(Exception):
+    """An application server ended early, or did not start in time."""
+
+
+class AppServer:
+    """One running application server, its workers included."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        process: subprocess.Popen[bytes],
+        port: int,
+        keeper: Keeper,
+    ) -> None:
+        self.host = HOST
+        self.port = port
+        self.url = f"http://{HOST}:{port}"
+        self.pid = process.pid
+        self._name = " ".join(command[2:4])
+        self._process = process
+        self._keeper = keeper
+        self._final_log: str | None = None
+
+    def log(self) -> str:
+        """What it has written to stdout and stderr; readable after the end too."""
+        return self._keeper.log() if self._final_log is None else self._final_log
+
+    def cpu_seconds(self) -> float:
+        """User and system time of the whole process tree so far."""
+        return sum(_cpu_ticks(pid) for pid in process_tree(self.pid)) / CLOCK_TICKS
+
+    def threads(self) -> int:
+        """Threads of the processes that serve: the workers, or the only one."""
+        pids = list(process_tree(self.pid))
+        return sum(_threads(pid) for pid in pids[1:] or pids)
+
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def terminate(self) -> None:
+        """End it: SIGTERM, and SIGKILL to what is left after a while. Idempotent."""
+        if self._final_log is not None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_SECONDS)
+        self._final_log = self._keeper.log()
+        self._keeper.close()
+
+    def wait_for(self, ready: Callable[[], bool]) -> None:
+        """Wait until *ready*; raise with the log on an early end or the deadline."""
+        if not poll(START_SECONDS, lambda: not self.running() or ready()):
+            raise self._failure(f"not ready after {START_SECONDS:g} s")
+        if not self.running():
+            raise self._failure(f"ended early with status {self._process.returncode}")
+
+    def accepts(self) -> bool:
+        """Whether it takes a TCP connection."""
+        with contextlib.suppress(OSError):
+            socket.create_connection((self.host, self.port), timeout=1).close()
+            return True
+        return False
+
+    def _failure(self, what: str) -> ServerFailed:
+        return ServerFailed(f"{self._name} {what}; its output:\n{tail(self.log())}")
+
+
+@contextlib.contextmanager
+def gunicorn(
+    application: str,
+    *,
+    threads: int = 1,
+    workers: int = 1,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    args: Sequence[str] = (),
+) -> Iterator[AppServer]:
+    """Serve a WSGI application; *env* adds to this process's environment.
+
+    With more than one thread gunicorn takes its gthread worker. *args* may hold
+    anything but --config: with that the workers say when they are ready.
+    """
+    port = free_port()
+    with contextlib.closing(Keeper("pooled_db-gunicorn")) as keeper:
+        config = keeper.directory / "config.py"
+        config.write_text(GUNICORN_CONFIG)
+        command = [
+            *(sys.executable, "-m", "gunicorn", application),
+            *("--config", str(config)),
+            *("--bind", f"{HOST}:{port}"),
+            *("--threads", str(threads)),
+            *("--workers", str(workers)),
+            *("--backlog", BACKLOG),
+            *args,
+        ]
+        with _serving(command, port, keeper, env, cwd) as server:
+            server.wait_for(lambda: server.log().count(WORKER_READY) >= workers)
+            yield server
+
+
+@contextlib.contextmanager
+def uvicorn(
+    application: str,
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    args: Sequence[str] = (),
+) -> Iterator[AppServer]:
+    """Serve an ASGI application; *env* adds to this process's environment."""
+    port = free_port()
+    with contextlib.closing(Keeper("pooled_db-uvicorn")) as keeper:
+        command = [
+            *(sys.executable, "-m", "uvicorn", application),
+            *("--host", HOST),
+            *("--port", str(port)),
+            *("--backlog", BACKLOG),
+            *args,
+        ]
+        with _serving(command, port, keeper, env, cwd) as server:
+            yield server
+
+
+@contextlib.contextmanager
+def _serving(
+    command: Sequence[str],
+    port: int,
+    keeper: Keeper,
+    env: Mapping[str, str],
+    cwd: Path | None,
+) -> Iterator[AppServer]:
+    process = keeper.start(command, env={**os.environ, **env}, cwd=cwd)
+    server = AppServer(command, process, port, keeper)
+    try:
+        server.wait_for(server.accepts)
+        yield server
+    finally:
+        server.terminate()
+
+
+def _cpu_ticks(pid: int) -> int:
+    """Ticks of one process and of its children that have ended; 0 once it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    # The command in parentheses may hold spaces; utime is field 14, state field 3.
+    fields = stat.rpartition(")")[2].split()
+    return sum(map(int, fields[11:15]))
+
+
+def _threads(pid: int) -> int:
+    try:
+        return len(os.listdir(f"/proc/{pid}/task"))
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
