@@ -1,0 +1,147 @@
+"""What can go wrong, in the reader's words."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+
+import MySQLdb
+from django.db.utils import OperationalError
+from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
+
+
+class Reason(str, enum.Enum):
+    """Why a request cannot have its database now."""
+
+    TIMEOUT = "timeout"
+    QUEUE_FULL = "queue_full"
+    OVERLOADED = "overloaded"
+    UNAVAILABLE = "unavailable"
+    CONNECTION_LOST = "connection_lost"
+
+    __str__ = str.__str__
+
+
+_EXPLANATIONS = {
+    Reason.TIMEOUT: "No connection to {alias!r} became free within {waited:.2f} s",
+    Reason.QUEUE_FULL: "The queue for a connection to {alias!r} is full",
+    Reason.OVERLOADED: (
+        "{alias!r} is overloaded: given up after {waited:.2f} s in the queue"
+    ),
+}
+
+
+class PoolTimeout(SQLAlchemyTimeoutError, OperationalError):
+    """No connection became free in time.
+
+    It is SQLAlchemy's ``TimeoutError`` and Django's ``OperationalError``, so that a
+    handler of either catches it. Times are in seconds.
+    """
+
+    def __init__(
+        self,
+        alias: str,
+        reason: Reason,
+        waited: float,
+        in_use: int,
+        limit: int,
+        waiting: int,
+    ) -> None:
+        super().__init__(alias, reason, waited, in_use, limit, waiting)
+        self.alias = alias
+        self.reason = reason
+        self.waited = waited
+        self.in_use = in_use
+        self.limit = limit
+        self.waiting = waiting
+
+    def __str__(self) -> str:
+        explanation = _EXPLANATIONS[self.reason].format(
+            alias=self.alias, waited=self.waited
+        )
+        return (
+            f"{explanation} ({self.in_use} of {self.limit} in use, "
+            f"{self.waiting} waiting). Look for slow queries and for slow calls made "
+            "while a connection is held (pooled_db.release()) before you raise "
+            "pool_size."
+        )
+
+    def __reduce__(self) -> tuple[type[PoolTimeout], tuple[object, ...]]:
+        return type(self), self.args
+
+
+class ServerUnavailable(MySQLdb.OperationalError):
+    """The server could not be reached, or refused the connection.
+
+    It is the driver's ``OperationalError`` with the driver's arguments, so Django
+    turns it into its own ``OperationalError`` as it does without a pool.
+    """
+
+    #: Whose server it is.
+    alias = "unknown"
+
+
+#: The connection could not be made, for a reason that passes.
+#: https://mariadb.com/docs/server/reference/error-codes/mariadb-error-code-reference
+CANNOT_CONNECT = {
+    1040: "the server has too many connections",
+    1203: "the user has too many connections",
+    1226: "the user has reached a limit of the account",
+    2002: "the server does not answer",
+    2003: "the server does not answer",
+    2005: "the name of the server is unknown",
+    2006: "the server went away while connecting",
+    2013: "the connection broke while connecting",
+}
+
+#: The connection was open and is gone.
+CONNECTION_LOST = {
+    1053: "the server is shutting down",
+    1927: "the connection was killed",
+    2006: "the server has gone away",
+    2013: "the connection broke during a query",
+    2055: "the connection broke during a query",
+    4031: "the server closed the idle connection",
+}
+
+
+def error_code(error: BaseException) -> int | None:
+    """Return the MySQL error number that *error* carries, if it carries one."""
+    code = error.args[0] if error.args else None
+    return code if isinstance(code, int) else None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Go through what *error* came from, and what a group of errors holds."""
+    seen: set[int] = set()
+    links: list[BaseException | None] = [error]
+    while links:
+        link = links.pop()
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        hides_context = link.__cause__ is not None or link.__suppress_context__
+        links.append(link.__cause__ if hides_context else link.__context__)
+        members = getattr(link, "exceptions", ())  # ExceptionGroup, from Python 3.11
+        if isinstance(members, tuple):
+            links.extend(m for m in members if isinstance(m, BaseException))
+
+
+def diagnose(error: BaseException) -> tuple[Reason, BaseException] | None:
+    """Say why *error* means that the database cannot be used now.
+
+    Returns the reason and the link of the exception's chain that shows it, or
+    ``None`` for every error that is not about having a connection.
+    """
+    for link in _chain(error):
+        if isinstance(link, PoolTimeout):
+            return link.reason, link
+        if isinstance(link, ServerUnavailable):
+            return Reason.UNAVAILABLE, link
+        if (
+            isinstance(link, MySQLdb.OperationalError)
+            and error_code(link) in CONNECTION_LOST
+        ):
+            return Reason.CONNECTION_LOST, link
+    return None

@@ -1,0 +1,79 @@
+"""How fast refusals may leave, so that they never take the CPU from good answers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+#: Share of one core up to which the process may work before refusals are held back.
+#: Above it, whoever is being served waits noticeably for the interpreter.
+BUSY = 0.6
+#: Seconds between two looks at the CPU clock.
+LOOK = 0.1
+#: Refusals per second that leave however busy the process is.
+LEAST = 20.0
+#: The most by which one look slows refusals down, or speeds them up.
+SLOWER, FASTER = 0.5, 1.1
+
+
+class Pace:
+    """Spaces the refusals of a process out while it is busy.
+
+    Clients that retry the moment they are refused come back as fast as they are
+    answered: refused at once, they use up the CPU. While the process is busy, refusals
+    leave one by one at a rate that is found by feedback, and those clients wait in
+    line; while it is not, they leave at once. Only *delay* is decided here: holding a
+    refusal back costs a task nothing but a timer.
+
+    *clock* and *cpu_clock* are in seconds.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        cpu_clock: Callable[[], float] = time.process_time,
+    ) -> None:
+        self._clock = clock
+        self._cpu_clock = cpu_clock
+        self._lock = threading.Lock()
+        self._looked = clock()
+        self._cpu = cpu_clock()
+        self._count = 0
+        self._rate = float("inf")
+        self._next = self._looked
+
+    def after_fork(self) -> None:
+        """Start with a lock that no thread of the parent holds."""
+        self._lock = threading.Lock()
+
+    def delay(self, longest: float) -> float:
+        """For how many seconds to hold the next refusal back, at most *longest*."""
+        with self._lock:
+            now = self._clock()
+            self._count += 1
+            if now - self._looked >= LOOK:
+                self._look(now)
+            leaves = max(now, self._next)
+            if leaves - now >= longest:
+                return max(longest, 0.0)
+            self._next = leaves + 1.0 / self._rate
+            return leaves - now
+
+    def _look(self, now: float) -> None:
+        cpu = self._cpu_clock()
+        elapsed = now - self._looked
+        busy = (cpu - self._cpu) / elapsed
+        left = self._count / elapsed
+        self._looked, self._cpu, self._count = now, cpu, 0
+        if elapsed > 2 * LOOK:
+            # Refusals have only just begun: what came before says nothing of them.
+            return
+        if busy > BUSY:
+            self._rate = max(LEAST, min(self._rate, left) * max(SLOWER, BUSY / busy))
+        else:
+            self._rate *= FASTER
+
+
+#: The CPU is the whole process's, so all its pools share one pace.
+process_pace = Pace()

@@ -1,0 +1,313 @@
+"""One database's pool, on the real server and without Django."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import MySQLdb
+import pytest
+from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
+
+from pooled_db import PoolTimeout, ServerUnavailable
+from pooled_db.connection import Connection
+from pooled_db.gate import Permit
+from pooled_db.pool import NoIdleConnection, Pool
+from tests.harness.mariadb import Server
+
+MakePool = Callable[..., Pool]
+
+
+def ask(connection: Connection, sql: str) -> object:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        row = cursor.fetchone() if cursor.description else None
+    return row[0] if row else None
+
+
+def lend(pool: Pool) -> tuple[object, Connection]:
+    lease = pool.checkout()
+    lease.connection.lend(threading.get_ident())
+    return lease, lease.connection
+
+
+def test_a_full_pool_refuses_at_the_deadline_then_lends_again(
+    make_pool: MakePool,
+) -> None:
+    pool = make_pool(pool_size=1, timeout=0.02)
+    lease = pool.checkout()
+    thread_id = lease.connection.thread_id()
+
+    with pytest.raises(PoolTimeout, match="1 of 1 in use") as refusal:
+        pool.checkout()
+    lease.checkin()
+
+    assert isinstance(refusal.value, SQLAlchemyTimeoutError)
+    again = pool.checkout()
+    assert again.connection.thread_id() == thread_id
+    again.checkin()
+    assert repr(pool) == "<Pool 'bare': 0 in use, 1 idle, 0 waiting, limit 1>"
+
+
+def test_never_more_connections_than_pool_size_and_overflow(
+    make_pool: MakePool, server: Server
+) -> None:
+    pool = make_pool(pool_size=2, max_overflow=1, timeout=30)
+    most = 0
+    lock = threading.Lock()
+    out = 0
+
+    def work(_: int) -> None:
+        nonlocal most, out
+        lease = pool.checkout()
+        with lock:
+            out += 1
+            most = max(most, out)
+        lease.connection.lend(threading.get_ident())
+        assert ask(lease.connection, "SELECT 1") == 1
+        with lock:
+            out -= 1
+        lease.checkin()
+
+    with ThreadPoolExecutor(12) as threads:
+        list(threads.map(work, range(300)))
+
+    assert most <= 3
+    assert pool.stats().idle <= 2
+    assert pool.stats().checkouts == 300
+
+
+def test_a_lease_goes_back_once_however_often_it_is_given_back(
+    make_pool: MakePool,
+) -> None:
+    pool = make_pool(pool_size=2)
+    lease = pool.checkout()
+    lease.checkin()
+    lease.checkin()
+    lease.discard()
+
+    assert pool.gate.free == 2
+    first, second = pool.checkout(), pool.checkout()
+    assert first.connection is not second.connection
+    lease.checkin()  # the connection is somebody else's now
+    assert first.is_out
+    assert second.is_out
+    first.checkin()
+    second.checkin()
+
+
+def test_an_open_transaction_is_rolled_back_on_return(make_pool: MakePool) -> None:
+    pool = make_pool(pool_size=1)
+    lease, connection = lend(pool)
+    ask(connection, "CREATE OR REPLACE TABLE moved (n INT)")
+    connection.autocommit(False)
+    ask(connection, "INSERT INTO moved VALUES (1)")
+    lease.checkin()
+
+    again, connection = lend(pool)
+    assert connection.get_autocommit()
+    assert ask(connection, "SELECT COUNT(*) FROM moved") == 0
+    again.checkin()
+    assert pool.stats().opened == 1
+
+
+def test_an_unread_result_closes_the_connection(make_pool: MakePool) -> None:
+    pool = make_pool(pool_size=1)
+    lease, connection = lend(pool)
+    connection.query("SELECT 1")
+    lease.checkin()
+
+    again, connection = lend(pool)
+    assert ask(connection, "SELECT 2") == 2
+    again.checkin()
+    assert pool.stats().opened == 2
+
+
+def test_the_results_of_a_multi_statement_that_are_left_close_the_connection(
+    make_pool: MakePool,
+) -> None:
+    pool = make_pool(pool_size=1)
+    lease, connection = lend(pool)
+    connection.query("SELECT 1; SELECT 2")
+    connection.store_result()
+    lease.checkin()
+
+    again, connection = lend(pool)
+    assert ask(connection, "SELECT 3") == 3
+    again.checkin()
+    assert pool.stats().opened == 2
+
+
+def test_connections_that_the_server_has_closed_are_never_lent(
+    make_pool: MakePool, server: Server
+) -> None:
+    pool = make_pool(pool_size=3)
+    leases = [pool.checkout() for _ in range(3)]
+    ids = [lease.connection.thread_id() for lease in leases]
+    for lease in leases:
+        lease.checkin()
+    with server.admin() as admin:
+        for thread_id in ids:
+            admin.kill(thread_id)
+            wait_until_gone(server, thread_id)
+
+    for _ in range(6):
+        lease, connection = lend(pool)
+        assert ask(connection, "SELECT 1") == 1
+        lease.checkin()
+
+
+def wait_until_gone(server: Server, thread_id: int) -> None:
+    while any(process["id"] == thread_id for process in server.process_list()):
+        pass
+
+
+def test_a_live_connection_is_preferred_to_a_new_one(
+    make_pool: MakePool, server: Server
+) -> None:
+    pool = make_pool(pool_size=2)
+    dead, alive = pool.checkout(), pool.checkout()
+    dead_id, alive_id = dead.connection.thread_id(), alive.connection.thread_id()
+    dead.checkin()
+    alive.checkin()
+    with server.admin() as admin:
+        admin.kill(dead_id)
+        wait_until_gone(server, dead_id)
+
+    lease = pool.checkout()
+    assert lease.connection.thread_id() == alive_id
+    lease.checkin()
+    assert pool.stats().opened == 2
+
+
+def test_an_expired_connection_is_replaced(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = make_pool(pool_size=1, recycle=60)
+    lease = pool.checkout()
+    connection = lease.connection
+    lease.checkin()
+    connection.expires = 0.0
+
+    again = pool.checkout()
+    assert again.connection is not connection
+    again.checkin()
+
+
+def test_a_connect_that_fails_gives_the_permit_back(make_pool: MakePool) -> None:
+    def refuse() -> Connection:
+        raise MySQLdb.OperationalError(1040, "Too many connections")
+
+    pool = make_pool(refuse, pool_size=1)
+    for _ in range(3):
+        with pytest.raises(ServerUnavailable) as error:
+            pool.checkout()
+        assert error.value.alias == "bare"
+        assert error.value.args == (1040, "Too many connections")
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_an_interrupt_while_connecting_gives_the_permit_back(
+    make_pool: MakePool, interrupt: type[BaseException]
+) -> None:
+    def connect() -> Connection:
+        raise interrupt
+
+    pool = make_pool(connect, pool_size=1)
+    with pytest.raises(interrupt):
+        pool.checkout()
+    assert pool.gate.free == 1
+
+
+def test_what_would_have_to_connect_is_not_waited_for(make_pool: MakePool) -> None:
+    pool = make_pool(pool_size=1)
+    permit = Permit()
+    pool.admit(permit)
+    with pytest.raises(NoIdleConnection):
+        pool.take(permit, idle_only=True)
+    lease = pool.take(permit)
+    lease.checkin()
+
+    permit = Permit()
+    pool.admit(permit)
+    pool.take(permit, idle_only=True).checkin()
+
+
+def test_a_cursor_that_outlives_its_loan_never_reaches_the_next_user(
+    make_pool: MakePool,
+) -> None:
+    pool = make_pool(pool_size=1)
+    lease, connection = lend(pool)
+    stale = connection.cursor()
+    lease.checkin()
+    with pytest.raises(MySQLdb.InterfaceError, match="given back"):
+        stale.execute("SELECT 1")
+
+    with ThreadPoolExecutor(1) as threads:
+        other, _ = threads.submit(lend, pool).result()
+        for use in (
+            lambda: stale.execute("SELECT 1"),
+            connection.commit,
+            connection.rollback,
+            lambda: connection.autocommit(False),
+        ):
+            with pytest.raises(MySQLdb.InterfaceError, match="given back"):
+                use()
+        other.checkin()
+
+
+def test_a_connection_in_the_middle_of_a_statement_is_closed_when_it_comes_out(
+    make_pool: MakePool, server: Server
+) -> None:
+    pool = make_pool(pool_size=1)
+    lease, connection = lend(pool)
+    thread_id = connection.thread_id()
+    connection.lend(None)
+
+    with ThreadPoolExecutor(1) as threads:
+        statement = threads.submit(connection.query, "SELECT SLEEP(0.3)")
+        while not connection.in_query:
+            pass
+        lease.checkin()
+        assert lease.is_out
+        assert pool.gate.free == 0
+        statement.result()
+
+    assert not lease.is_out
+    assert pool.gate.free == 1
+    again = pool.checkout()
+    assert again.connection.thread_id() != thread_id
+    again.checkin()
+
+
+def test_a_lease_that_is_dropped_is_closed_and_reported(
+    make_pool: MakePool, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = make_pool(pool_size=1)
+    pool.checkout()
+
+    assert pool.gate.free == 1
+    assert pool.stats().in_use == 0
+    assert "never given back" in caplog.text
+    lease = pool.checkout()
+    assert pool.stats().opened == 2
+    lease.checkin()
+
+
+def test_disposing_closes_idle_connections_now_and_lent_ones_on_return(
+    make_pool: MakePool, server: Server
+) -> None:
+    pool = make_pool(pool_size=2)
+    lent, idle = pool.checkout(), pool.checkout()
+    ids = {lent.connection.thread_id(), idle.connection.thread_id()}
+    lent_id = lent.connection.thread_id()
+    idle.checkin()
+    pool.dispose()
+
+    wait_until_gone(server, (ids - {lent_id}).pop())
+    lent.connection.lend(threading.get_ident())
+    assert ask(lent.connection, "SELECT 1") == 1
+    lent.checkin()
+    wait_until_gone(server, lent_id)
+    assert pool.gate.free == 2
