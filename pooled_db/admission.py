@@ -1,0 +1,95 @@
+"""Who has to queue at the start of a request, and what the refused are told.
+
+The middleware and the doors of WSGI and ASGI share it, so that they never differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db import connections
+
+from . import conf, pools
+from .exceptions import (
+    CANNOT_CONNECT,
+    CONNECTION_LOST,
+    PoolTimeout,
+    ServerUnavailable,
+    diagnose,
+    error_code,
+)
+from .pool import Pool
+from .refusals import refusal_log
+from .request_age import age_of
+from .responses import SAFE_METHODS, Refusal, refuse
+from .scope import Scope
+
+
+class Admission:
+    """The rules of ``POOLED_DB``, read once.
+
+    Raises ImproperlyConfigured if the settings of it or of a pool are wrong.
+    """
+
+    def __init__(self) -> None:
+        self.settings = conf.middleware_settings()
+        self.eager = self._eager_aliases()
+
+    def pools_for(self, path: str) -> Sequence[Pool]:
+        """Whose connections the request for *path* takes at its start.
+
+        Always in one order, so that two requests cannot hold what the other waits for.
+        """
+        if not self.eager or self.settings.is_exempt(path):
+            return ()
+        return [pools.for_alias(alias) for alias in self.eager]
+
+    @property
+    def age_header(self) -> str | None:
+        """Which header tells when the request reached the first proxy."""
+        return self.settings.request_start_header
+
+    def age(self, header: str | None) -> float:
+        """For how many seconds the request has been on its way."""
+        return age_of(header)
+
+    def refuse(
+        self, scope: Scope, error: BaseException, *, method: str, accept: str
+    ) -> Refusal:
+        """Log the refusal, and make the answer to it."""
+        diagnosis = diagnose(error)
+        assert diagnosis is not None
+        reason, cause = diagnosis
+        refusal_log.add(*_describe(scope, cause))
+        harmless = method in SAFE_METHODS or not scope.begun
+        return refuse(
+            reason,
+            method=method,
+            accept=accept,
+            retry_after=self.settings.retry_after if harmless else None,
+        )
+
+    def _eager_aliases(self) -> Sequence[str]:
+        pooled = [alias for alias in connections if pools.is_pooled(alias)]
+        for alias in pooled:
+            # What is wrong with the settings comes up now, not with the first request.
+            conf.pool_settings(alias, connections.settings[alias])
+        if self.settings.checkout == "query":
+            return ()
+        wanted = self.settings.aliases
+        if wanted is None:
+            wanted = ("default",)
+        return [alias for alias in pooled if alias in wanted]
+
+
+def _describe(scope: Scope, cause: BaseException) -> tuple[str, str]:
+    """Return the alias and what to write into the log: no host, no user, no SQL."""
+    if isinstance(cause, PoolTimeout):
+        return cause.alias, str(cause)
+    code = error_code(cause) or 0
+    if isinstance(cause, ServerUnavailable):
+        return cause.alias, (
+            f"no connection to {cause.alias!r}: {CANNOT_CONNECT[code]} (error {code})."
+        )
+    alias = ", ".join(scope.aliases) or "unknown"
+    return alias, f"lost {alias!r}: {CONNECTION_LOST[code]} (error {code})."

@@ -1,0 +1,161 @@
+"""Django's MySQL backend, taking its connection from the request or the pool."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from django.db.backends.base.base import NO_DB_ALIAS
+from django.db.backends.mysql import base as mysql
+from django.utils.asyncio import async_unsafe
+from django.utils.functional import cached_property
+
+from ... import conf, pools
+from ...connection import ANY_THREAD, Connection
+from ...pool import Lease, Pool
+from ...scope import current_scope
+from .validation import DatabaseValidation
+
+
+class PooledMixin(mysql.DatabaseWrapper):
+    """Give a DatabaseWrapper derived from Django's MySQL backend a pool.
+
+    ``class DatabaseWrapper(PooledMixin, other.DatabaseWrapper)`` is all that another
+    backend needs.
+    """
+
+    validation_class = DatabaseValidation
+
+    def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
+        super().__init__(settings_dict, alias)
+        self._lease: Lease | None = None
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether connections of this wrapper come from a pool."""
+        return self.alias != NO_DB_ALIAS and conf.is_pooled(self.settings_dict)
+
+    @property
+    def pool(self) -> Pool | None:
+        """The pool of this alias, if it has one."""
+        return pools.for_wrapper(self) if self.is_pooled else None
+
+    def close_pool(self) -> None:
+        """Close the connections of the alias's pool; the next use builds a new one."""
+        if self.is_pooled:
+            pools.dispose(self.alias)
+
+    def get_connection_params(self) -> dict[str, Any]:
+        params = super().get_connection_params()
+        params.pop("pool", None)
+        return params
+
+    def open_connection(self) -> Connection:
+        """Open a connection for the pool, from the settings as they are now."""
+        params = self.get_connection_params()
+        params["autocommit"] = self.settings_dict["AUTOCOMMIT"]
+        return Connection(**params)
+
+    @async_unsafe
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except BaseException:
+            # What failed on the way leaves a session that nobody should get.
+            lease, self._lease = self._lease, None
+            if lease is not None:
+                self.connection = None
+                lease.discard()
+            raise
+
+    @async_unsafe
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        pool = self.pool
+        if pool is None:
+            return super().get_new_connection(conn_params)
+        scope = current_scope()
+        lease = pool.checkout() if scope is None else scope.lease(pool, self)
+        self._lease = lease
+        shared = self.allow_thread_sharing
+        lease.connection.lend(ANY_THREAD if shared else threading.get_ident())
+        return lease.connection
+
+    def init_connection_state(self) -> None:
+        if self._lease is None:
+            super().init_connection_state()
+        elif not self._lease.connection.initialised:
+            super().init_connection_state()
+            self._lease.connection.initialised = True
+
+    @cached_property
+    def mysql_server_data(self) -> dict[str, Any]:
+        """What Django asks a server once, kept with the connection it was asked on.
+
+        A wrapper is new with each thread, and under ASGI with each request.
+        """
+        connection = self._lease.connection if self._lease is not None else None
+        if connection is not None and connection.server_data is not None:
+            return connection.server_data
+        data = super().mysql_server_data
+        if connection is not None:
+            connection.server_data = data
+        return data
+
+    @property
+    def holds_connection(self) -> bool:
+        """Whether this wrapper has a connection that is still its own."""
+        return self._lease is not None and self._lease.is_out
+
+    def ensure_connection(self) -> None:
+        self._drop_stale()
+        super().ensure_connection()
+
+    def close_if_unusable_or_obsolete(self) -> None:
+        # Django asks for the autocommit mode here, which would connect again.
+        self._drop_stale()
+        super().close_if_unusable_or_obsolete()
+
+    def _drop_stale(self) -> None:
+        """Detach if the request that lent the connection is over.
+
+        It may have ended in another thread: under ASGI in that of the event loop.
+        """
+        lease = self._lease
+        if lease is not None and not lease.is_out and not self.in_atomic_block:
+            self.detach()
+
+    def detach(self) -> None:
+        """Forget the connection, which is not this wrapper's any more."""
+        self._lease = None
+        self.connection = None
+        # An atomic block that was left open is rolled back with the connection. Were
+        # it still open here, the next one would take itself for nested in it.
+        self.in_atomic_block = False
+        self.savepoint_ids = []
+        self.atomic_blocks = []
+        self.needs_rollback = False
+        self.closed_in_transaction = False
+        self.run_on_commit = []
+
+    def inc_thread_sharing(self) -> None:
+        super().inc_thread_sharing()
+        if self._lease is not None and self._lease.is_out:
+            self._lease.connection.lend(ANY_THREAD)
+
+    def _close(self) -> None:
+        lease, self._lease = self._lease, None
+        if lease is None:
+            super()._close()  # type: ignore[misc]
+            return
+        # Not only because it may be somebody else's soon: without it, a query in an
+        # atomic block that has been closed says so, as in Django's own pool.
+        self.connection = None
+        scope = current_scope()
+        if scope is not None:
+            scope.forget(lease)
+        with self.wrap_database_errors:
+            lease.checkin()
+
+
+class DatabaseWrapper(PooledMixin, mysql.DatabaseWrapper):
+    """Django's MySQL and MariaDB backend with a pool."""

@@ -1,0 +1,122 @@
+"""System checks: what is wrong with the settings, and what to write instead.
+
+The identifiers are permanent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage
+from django.db import connections
+from django.utils.module_loading import import_string
+
+from . import conf, pools
+
+MIDDLEWARE = "pooled_db.middleware.PooledConnectionMiddleware"
+
+#: Django's middleware that may ask the database.
+USES_DATABASE = (
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.auth.middleware.RemoteUserMiddleware",
+    "django.contrib.auth.middleware.PersistentRemoteUserMiddleware",
+    "django.contrib.flatpages.middleware.FlatpageFallbackMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.contrib.redirects.middleware.RedirectFallbackMiddleware",
+    "django.contrib.sites.middleware.CurrentSiteMiddleware",
+    "django.middleware.cache.UpdateCacheMiddleware",
+    "django.middleware.cache.FetchFromCacheMiddleware",
+)
+
+
+def register() -> None:
+    checks.register(check_pools)
+    checks.register(check_middleware_settings)
+    checks.register(check_middleware)
+
+
+def _pooled_aliases() -> list[str]:
+    return [alias for alias in connections if pools.is_pooled(alias)]
+
+
+def check_pools(**kwargs: Any) -> list[CheckMessage]:
+    """Judge ``OPTIONS["pool"]``, ``SQLALCHEMY_QUEUEPOOL`` and ``CONN_MAX_AGE``."""
+    problems = [
+        problem
+        for alias in _pooled_aliases()
+        for problem in conf.pool_problems(alias, connections.settings[alias])
+    ]
+    # What is wrong in SQLALCHEMY_QUEUEPOOL is wrong for each alias.
+    return [
+        checks.Error(problem, id="pooled_db.E001")
+        for problem in dict.fromkeys(problems)
+    ]
+
+
+def check_middleware_settings(**kwargs: Any) -> list[CheckMessage]:
+    """Judge ``POOLED_DB``."""
+    problems = conf.middleware_problems()
+    if not problems:
+        pooled = _pooled_aliases()
+        problems = [
+            f'POOLED_DB["ALIASES"] names {alias!r}, which has no pool.'
+            for alias in conf.middleware_settings().aliases or ()
+            if alias not in pooled
+        ]
+    return [checks.Error(problem, id="pooled_db.E002") for problem in problems]
+
+
+def check_middleware(**kwargs: Any) -> list[CheckMessage]:
+    """See that the middleware is there once, and above what uses the database."""
+    return list(_middleware_messages(_pooled_aliases(), settings.MIDDLEWARE))
+
+
+def _middleware_messages(
+    pooled: Sequence[str], middleware: Sequence[str]
+) -> Iterator[CheckMessage]:
+    places = [place for place, path in enumerate(middleware) if _is_ours(path)]
+    if not places and pooled:
+        yield checks.Warning(
+            "The pool has no middleware: a request that gets no connection is "
+            "answered with a 500.",
+            hint=f'Make "{MIDDLEWARE}" the first entry of MIDDLEWARE.',
+            id="pooled_db.W001",
+        )
+    if places and not pooled:
+        yield checks.Warning(
+            f"{MIDDLEWARE} has nothing to do: no database is pooled.",
+            hint='Set DATABASES["default"]["ENGINE"] to "pooled_db.backends.mysql".',
+            id="pooled_db.W002",
+        )
+    if len(places) > 1:
+        yield checks.Error(
+            f"{MIDDLEWARE} stands {len(places)} times in MIDDLEWARE.",
+            hint="Keep the first and remove the others.",
+            id="pooled_db.E003",
+        )
+    for path in middleware[: places[0] if places else 0]:
+        if path in USES_DATABASE:
+            yield checks.Error(
+                f"{path} may use the database and stands above {MIDDLEWARE}.",
+                hint=f'Make "{MIDDLEWARE}" the first entry of MIDDLEWARE.',
+                id="pooled_db.E004",
+            )
+
+
+def _is_ours(path: str) -> bool:
+    if path == MIDDLEWARE:
+        return True
+    from .middleware import PooledConnectionMiddleware
+
+    try:
+        middleware = import_string(path)
+    except ImportError:
+        return False  # Django says so when it starts.
+    return isinstance(middleware, type) and issubclass(
+        middleware, PooledConnectionMiddleware
+    )

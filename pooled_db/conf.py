@@ -1,0 +1,243 @@
+"""Settings in, frozen validated objects out."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+#: Where each kind of option may be written, for messages.
+POOL_DEFAULTS = "SQLALCHEMY_QUEUEPOOL"
+MIDDLEWARE_SETTINGS = "POOLED_DB"
+
+#: In seconds; threads cannot wait much longer.
+_LONGEST = 1e9
+_SECONDS = f"must be a number of seconds above 0 and below {_LONGEST:,.0f}"
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_duration(value: object) -> bool:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return 0 < value < _LONGEST
+
+
+#: https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+_RULES: Mapping[str, tuple[str, Any]] = {
+    "positive integer": (
+        "must be an integer of at least 1",
+        lambda value: _is_integer(value) and value >= 1,
+    ),
+    "integer": (
+        "must be an integer of at least 0",
+        lambda value: _is_integer(value) and value >= 0,
+    ),
+    "integer or None": (
+        "must be an integer of at least 0, or None for no bound",
+        lambda value: value is None or (_is_integer(value) and value >= 0),
+    ),
+    "seconds": (
+        _SECONDS,
+        _is_duration,
+    ),
+    "seconds or None": (
+        f"{_SECONDS}, or None to switch it off",
+        lambda value: value is None or _is_duration(value),
+    ),
+    "boolean": (
+        "must be True or False",
+        lambda value: isinstance(value, bool),
+    ),
+    "checkout": (
+        'must be "request" or "query"',
+        lambda value: value in ("request", "query"),
+    ),
+    "patterns": (
+        "must be a list of regular expressions",
+        lambda value: isinstance(value, (list, tuple)) and all(map(_is_pattern, value)),
+    ),
+    "header or None": (
+        'must be the name of a header, such as "X-Request-Start", or None',
+        lambda value: (
+            value is None
+            or (isinstance(value, str) and _HEADER_NAME.fullmatch(value) is not None)
+        ),
+    ),
+    "aliases": (
+        "must be a list of aliases of DATABASES",
+        lambda value: (
+            isinstance(value, (list, tuple))
+            and all(alias in list(settings.DATABASES) for alias in value)
+        ),
+    ),
+}
+
+
+def _is_pattern(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        re.compile(value)
+    except (re.error, OverflowError):
+        return False
+    return True
+
+
+def _option(default: Any, rule: str) -> Any:
+    return field(default=default, metadata={"rule": rule})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSettings:
+    """The pool of one database alias. Times are in seconds.
+
+    ``max_waiting`` bounds the queue, ``timeout`` the wait. ``queue_target`` and
+    ``queue_interval`` are explained in :class:`pooled_db.gate.Gate`.
+    """
+
+    pool_size: int = _option(10, "positive integer")
+    max_overflow: int = _option(0, "integer")
+    timeout: float = _option(5.0, "seconds")
+    recycle: float = _option(1800.0, "seconds")
+    use_lifo: bool = _option(False, "boolean")
+    max_waiting: int | None = _option(1000, "integer or None")
+    queue_target: float | None = _option(0.05, "seconds or None")
+    queue_interval: float = _option(1.0, "seconds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MiddlewareSettings:
+    """How requests get their connections: the setting ``POOLED_DB``.
+
+    ``retry_after`` is in seconds: a refused client is told to come back after one to
+    two times that. ``request_start_header`` names the header in which a proxy writes
+    when it got the request; the time since then counts against ``timeout``.
+    """
+
+    checkout: str = _option("request", "checkout")
+    exempt: tuple[str, ...] = _option((), "patterns")
+    aliases: tuple[str, ...] | None = _option(None, "aliases")
+    retry_after: int = _option(2, "positive integer")
+    request_start_header: str | None = _option(None, "header or None")
+
+    def is_exempt(self, path: str) -> bool:
+        """Whether the request for *path* is never queued."""
+        path = path.lstrip("/")
+        return any(re.search(pattern, path) for pattern in self.exempt)
+
+
+def _nearest(name: str, options: Iterable[str]) -> list[str]:
+    by_lower = {option.lower(): option for option in options}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    return [f"Did you mean {by_lower[option]!r}?" for option in near]
+
+
+def _problems(
+    rules: Mapping[str, str], options: Mapping[str, Any], where: Mapping[str, str]
+) -> Iterator[str]:
+    """Judge *options* by *rules*, both by their written names."""
+    for name, value in options.items():
+        if name not in rules:
+            wrong = f"{where[name]} is not an option of pooled_db."
+            known = f"The options are {', '.join(rules)}."
+            yield " ".join([wrong, *_nearest(str(name), rules), known])
+        else:
+            words, holds = _RULES[rules[name]]
+            if not holds(value):
+                yield f"{where[name]} {words}, not {value!r}."
+
+
+def _rules(cls: type[Any]) -> dict[str, str]:
+    return {entry.name: entry.metadata["rule"] for entry in dataclasses.fields(cls)}
+
+
+def is_pooled(database: Mapping[str, Any]) -> bool:
+    """Whether ``OPTIONS["pool"]`` leaves pooling on, as it is by default."""
+    return database.get("OPTIONS", {}).get("pool", True) is not False
+
+
+def pool_problems(alias: str, database: Mapping[str, Any]) -> list[str]:
+    """Everything that is wrong with the pool of *alias*, one sentence each."""
+    return _pool_options(alias, database)[1]
+
+
+def pool_settings(alias: str, database: Mapping[str, Any]) -> PoolSettings:
+    """The settings of the pool of *alias*.
+
+    Raises ImproperlyConfigured with everything that is wrong with them.
+    """
+    values, problems = _pool_options(alias, database)
+    if problems:
+        raise ImproperlyConfigured(" ".join(problems))
+    return PoolSettings(**values)
+
+
+def _pool_options(
+    alias: str, database: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    values: dict[str, Any] = {}
+    where: dict[str, str] = {}
+    problems: list[str] = []
+    defaults = getattr(settings, POOL_DEFAULTS, {})
+    own = database.get("OPTIONS", {}).get("pool", True)
+    own_name = f'DATABASES["{alias}"]["OPTIONS"]["pool"]'
+    for name, options in (
+        (POOL_DEFAULTS, defaults),
+        (own_name, {} if isinstance(own, bool) else own),
+    ):
+        if not isinstance(options, Mapping):
+            expected = "a dict" if name is POOL_DEFAULTS else "True, False or a dict"
+            problems.append(f"{name} must be {expected}, not {options!r}.")
+            continue
+        values.update(options)
+        where.update({key: f'{name}["{key}"]' for key in options})
+    if database.get("CONN_MAX_AGE", 0) != 0:
+        problems.append(
+            f'DATABASES["{alias}"]["CONN_MAX_AGE"] must be 0 with a pool, which keeps '
+            f"the connections open itself, not {database['CONN_MAX_AGE']!r}."
+        )
+    problems.extend(_problems(_rules(PoolSettings), values, where))
+    return values, problems
+
+
+def middleware_problems() -> list[str]:
+    """Everything that is wrong with ``POOLED_DB``, one sentence each."""
+    return _middleware_options()[1]
+
+
+@cache
+def middleware_settings() -> MiddlewareSettings:
+    """The middleware's settings.
+
+    Raises ImproperlyConfigured with everything that is wrong with them.
+    """
+    values, problems = _middleware_options()
+    if problems:
+        raise ImproperlyConfigured(" ".join(problems))
+    frozen: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+    }
+    return MiddlewareSettings(**frozen)
+
+
+def _middleware_options() -> tuple[dict[str, Any], list[str]]:
+    options = getattr(settings, MIDDLEWARE_SETTINGS, {})
+    if not isinstance(options, Mapping):
+        return {}, [f"{MIDDLEWARE_SETTINGS} must be a dict, not {options!r}."]
+    rules = {name.upper(): rule for name, rule in _rules(MiddlewareSettings).items()}
+    where = {name: f'{MIDDLEWARE_SETTINGS}["{name}"]' for name in options}
+    problems = list(_problems(rules, options, where))
+    return {str(name).lower(): value for name, value in options.items()}, problems

@@ -1,0 +1,216 @@
+"""Request in, scope open and shut; 503 out."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, cast
+
+import MySQLdb
+from asgiref.sync import (
+    iscoroutinefunction,
+    markcoroutinefunction,
+)
+from django.core.signals import got_request_exception
+from django.db import connections
+from django.http import FileResponse, HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+
+from .admission import Admission
+from .exceptions import PoolTimeout, Reason, ServerUnavailable, diagnose
+from .pool import Pool
+from .responses import to_django
+from .scope import Scope, begin_request, current_scope, in_request_thread
+
+GetResponse = Callable[[HttpRequest], Any]
+
+
+class PooledConnectionMiddleware:
+    """Give each request one connection from its start to its end, or a 503.
+
+    It must come before every middleware that uses the database.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        self.admission = Admission()
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if self.is_async:
+            return self.acall(request)
+        scope = begin_request()
+        if scope is None:
+            return self.get_response(request)
+        try:
+            try:
+                self._check_out(scope, request)
+            except (PoolTimeout, ServerUnavailable) as refusal:
+                return self._refuse(request, scope, refusal)
+            response = self.get_response(request)
+            return self._hand_over(scope, self._judge(request, scope, response))
+        finally:
+            if not scope.streaming:
+                scope.close()
+
+    async def acall(self, request: HttpRequest) -> HttpResponseBase:
+        scope = begin_request()
+        if scope is None:
+            return cast("HttpResponseBase", await self.get_response(request))
+        try:
+            try:
+                await self._check_out_async(scope, request)
+            except (PoolTimeout, ServerUnavailable) as refusal:
+                return self._refuse(request, scope, refusal)
+            response = await self.get_response(request)
+            return self._hand_over(scope, self._judge(request, scope, response))
+        finally:
+            if not scope.streaming:
+                await scope.close_async()
+
+    def process_view(self, request: HttpRequest, *args: Any) -> None:
+        scope = current_scope()
+        if scope is not None:
+            scope.begun = True
+
+    def process_exception(
+        self, request: HttpRequest, exception: Exception
+    ) -> HttpResponseBase | None:
+        """Answer a view that was refused a connection, before Django calls it a 500.
+
+        A connection that was lost is left to Django, which logs the traceback.
+        """
+        diagnosis = diagnose(exception)
+        scope = current_scope()
+        if diagnosis is None or diagnosis[0] is Reason.CONNECTION_LOST or scope is None:
+            return None
+        return self._refuse(request, scope, exception)
+
+    # At the start.
+
+    def _check_out(self, scope: Scope, request: HttpRequest) -> None:
+        for pool in self._pools_for(request):
+            # What is open already is not this request's: it belongs to a test.
+            if connections[pool.alias].holds_connection:  # type: ignore[attr-defined]
+                continue
+            if not scope.is_admitted(pool):
+                scope.admit(pool, self._age(request))
+            with _other_errors_wait_for_the_view():
+                scope.check_out(pool)
+
+    async def _check_out_async(self, scope: Scope, request: HttpRequest) -> None:
+        if hasattr(request, "_dont_enforce_csrf_checks"):
+            # Made by Django's test client: the test's connection is in its thread.
+            await in_request_thread(lambda: self._check_out(scope, request))
+            return
+        for pool in self._pools_for(request):
+            if not scope.is_admitted(pool):
+                await scope.admit_async(pool, self._age(request))
+            if not scope.check_out_idle(pool):
+                with _other_errors_wait_for_the_view():
+                    await _connect_in_thread(scope, pool)
+
+    def _pools_for(self, request: HttpRequest) -> list[Pool]:
+        return list(self.admission.pools_for(request.path))
+
+    def _age(self, request: HttpRequest) -> float:
+        header = self.admission.age_header
+        return self.admission.age(request.headers.get(header)) if header else 0.0
+
+    # At the end.
+
+    def _judge(
+        self, request: HttpRequest, scope: Scope, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        """Replace the 500 that Django has made of having no connection."""
+        error = getattr(request, _ERROR, None)
+        if error is None or response.status_code != 500:
+            return response
+        return self._refuse(request, scope, error)
+
+    def _hand_over(self, scope: Scope, response: HttpResponseBase) -> HttpResponseBase:
+        """Let a body that is made while it is sent keep what the request uses."""
+        if isinstance(response, StreamingHttpResponse) and not isinstance(
+            response, FileResponse
+        ):
+            scope.return_unused()
+            scope.streaming = True
+            content = response.streaming_content
+            response.streaming_content = (
+                _closing_async(scope, content)
+                if isinstance(content, AsyncIterator)
+                else _closing(scope, content)
+            )
+            # A body that is never begun closes nothing of its own.
+            response._resource_closers.append(scope.close)  # type: ignore[attr-defined]
+        return response
+
+    def _refuse(
+        self, request: HttpRequest, scope: Scope, error: BaseException
+    ) -> HttpResponseBase:
+        return to_django(
+            self.admission.refuse(
+                scope,
+                error,
+                method=request.method or "GET",
+                accept=request.headers.get("Accept", ""),
+            )
+        )
+
+
+#: Where the error that became a 500 is kept on its request.
+_ERROR = "_pooled_db_error"
+
+
+def _remember_error(*, request: HttpRequest | None, **kwargs: Any) -> None:
+    """Keep the error while Django turns it into a 500, if it is about connections."""
+    error = sys.exc_info()[1]
+    if request is not None and error is not None:
+        diagnosis = diagnose(error)
+        if diagnosis is not None:
+            setattr(request, _ERROR, diagnosis[1].with_traceback(None))
+
+
+got_request_exception.connect(_remember_error, dispatch_uid="pooled_db")
+
+
+@contextlib.contextmanager
+def _other_errors_wait_for_the_view() -> Iterator[None]:
+    """Leave what no waiting cures, such as a wrong password, to the first query.
+
+    Then it is an error as without a pool, and a page that asks nothing still works.
+    """
+    try:
+        yield
+    except MySQLdb.Error as error:
+        if isinstance(error, ServerUnavailable):
+            raise
+
+
+def _closing(scope: Scope, content: Iterator[bytes]) -> Iterator[bytes]:
+    try:
+        yield from content
+    finally:
+        scope.close()
+
+
+async def _closing_async(
+    scope: Scope, content: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    try:
+        async for part in content:
+            yield part
+    finally:
+        await scope.close_async()
+
+
+async def _connect_in_thread(scope: Scope, pool: Pool) -> None:
+    # The scope holds the permit until the thread takes it: nothing is lost if this task
+    # is cancelled before, and after that the thread goes on alone.
+    await in_request_thread(lambda: scope.check_out(pool))

@@ -1,0 +1,124 @@
+"""From alias to pool: built on first use, rebuilt after fork, disposed."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from django.core.signals import setting_changed
+from django.db import connections
+
+from . import conf
+from .connection import connections as open_connections
+from .pace import process_pace
+from .pool import Pool, PoolStats
+from .refusals import refusal_log
+
+if TYPE_CHECKING:
+    from .backends.mysql.base import PooledMixin
+
+#: What two connections must share to be in one pool: where they lead.
+Target = tuple[str, str, str, str]
+
+_pools: dict[str, tuple[Target, Pool]] = {}
+_lock = threading.Lock()
+
+
+def _target(database: Mapping[str, Any]) -> Target:
+    return database["HOST"], str(database["PORT"]), database["NAME"], database["USER"]
+
+
+def for_wrapper(wrapper: PooledMixin) -> Pool:
+    """Return the pool for *wrapper*'s alias and the database it points to now.
+
+    A test database takes the place of the real one under the same alias: the old pool
+    then makes room for a new one. Raises ImproperlyConfigured for wrong settings.
+    """
+    target = _target(wrapper.settings_dict)
+    entry = _pools.get(wrapper.alias)
+    if entry is not None and entry[0] == target:
+        return entry[1]
+    pool = _build(wrapper)
+    with _lock:
+        entry = _pools.get(wrapper.alias)
+        if entry is not None and entry[0] == target:
+            return entry[1]
+        _pools[wrapper.alias] = target, pool
+    if entry is not None:
+        entry[1].dispose()
+    return pool
+
+
+def for_alias(alias: str) -> Pool:
+    """Return the pool of *alias*; otherwise as `for_wrapper`, but cheaper."""
+    entry = _pools.get(alias)
+    if entry is not None and entry[0] == _target(connections.settings[alias]):
+        return entry[1]
+    return for_wrapper(connections[alias])  # type: ignore[arg-type]
+
+
+def is_pooled(alias: str) -> bool:
+    """Whether *alias* has a pool, built yet or not."""
+    return getattr(connections[alias], "is_pooled", False)
+
+
+def _build(wrapper: PooledMixin) -> Pool:
+    settings = conf.pool_settings(wrapper.alias, wrapper.settings_dict)
+    # A wrapper that is never connected itself: it reads the name and the credentials
+    # from the settings each time a connection is opened.
+    template = type(wrapper)(wrapper.settings_dict, wrapper.alias)
+    return Pool(
+        wrapper.alias,
+        template.open_connection,
+        autocommit=wrapper.settings_dict["AUTOCOMMIT"],
+        **dataclasses.asdict(settings),
+    )
+
+
+def dispose(alias: str) -> None:
+    """Close the connections of *alias*: idle ones now, the others on their return.
+
+    The next use builds a new pool.
+    """
+    with _lock:
+        entry = _pools.pop(alias, None)
+    if entry is not None:
+        entry[1].dispose()
+
+
+def stats() -> dict[str, PoolStats]:
+    """Return the numbers of each pool that has been used in this process, by alias."""
+    return {alias: pool.stats() for alias, (_, pool) in list(_pools.items())}
+
+
+def _forget_parent() -> None:
+    """Start without pools in a forked child, and never speak on the parent's sockets.
+
+    Closing an inherited connection would end the parent's session with it. Its
+    descriptor is pointed at /dev/null, where nothing that is said does harm.
+    """
+    global _lock
+    _lock = threading.Lock()
+    process_pace.after_fork()
+    refusal_log.after_fork()
+    _pools.clear()
+    null = os.open(os.devnull, os.O_RDWR)
+    for connection in list(open_connections):
+        connection.abandon(null)
+    os.close(null)
+
+
+def _settings_changed(*, setting: str, **kwargs: Any) -> None:
+    if setting == conf.MIDDLEWARE_SETTINGS:
+        conf.middleware_settings.cache_clear()
+    if setting in (conf.POOL_DEFAULTS, "DATABASES"):
+        for alias in list(_pools):
+            dispose(alias)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parent)
+setting_changed.connect(_settings_changed)

@@ -1,0 +1,107 @@
+"""Fixtures, and the rule that no test may leave anything behind."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from pooled_db import pools
+from pooled_db.connection import Connection
+from pooled_db.pool import Pool
+from tests.harness.mariadb import Server
+from tests.sites import ROOT, Site, serve, site_settings
+
+
+@pytest.fixture(scope="session")
+def server() -> Server:
+    from tests.server import SERVER
+
+    return SERVER
+
+
+def assert_at_rest(pool: Pool) -> None:
+    """Nothing is lent and nobody waits, by every count that there is."""
+    gate = pool.gate
+    assert (pool.stats().in_use, gate.free, gate.waiting) == (0, gate.capacity, 0)
+    if not pool.is_disposed:
+        assert pool.checkedout() == 0
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind() -> Iterator[None]:
+    """After each test every permit is free and no transaction is open."""
+    before = {alias: stats.checkouts for alias, stats in pools.stats().items()}
+    yield
+    connections.close_all()
+    gc.collect()
+    used = False
+    for alias, stats in pools.stats().items():
+        assert_at_rest(pools.for_alias(alias))
+        used |= stats.checkouts != before.get(alias, 0)
+    if used:
+        from tests.server import SERVER
+
+        assert SERVER.open_transactions() == 0
+
+
+@pytest.fixture
+def make_pool(server: Server) -> Iterator[Callable[..., Pool]]:
+    """Make a pool without Django on a database of its own."""
+    database = server.database("pooled_bare")
+
+    def connect() -> Connection:
+        return Connection(
+            host=database["HOST"],
+            port=database["PORT"],
+            user=database["USER"],
+            password=database["PASSWORD"],
+            database=database["NAME"],
+            autocommit=True,
+        )
+
+    made: list[Pool] = []
+
+    def make(connect: Callable[[], Connection] = connect, **options: Any) -> Pool:
+        pool = Pool("bare", connect, **options)
+        made.append(pool)
+        return pool
+
+    yield make
+    for pool in made:
+        assert_at_rest(pool)
+        pool.dispose()
+
+
+@pytest.fixture(scope="session")
+def site_database(server: Server) -> dict[str, Any]:
+    """A database with the tables of the test site."""
+    database = server.database("pooled_site")
+    env = {**os.environ, "TEST_SETTINGS": json.dumps(site_settings(database))}
+    subprocess.run(
+        [sys.executable, "-m", "django", "migrate", "--run-syncdb", "--verbosity=0"],
+        env={**env, "DJANGO_SETTINGS_MODULE": "tests.settings"},
+        cwd=ROOT,
+        check=True,
+    )
+    return database
+
+
+@pytest.fixture
+def site(site_database: dict[str, Any]) -> Iterator[Callable[..., Site]]:
+    """Serve the test site with a real application server, and look after it."""
+    with contextlib.ExitStack() as stack:
+
+        def serve_until_the_end(*args: Any, **kwargs: Any) -> Site:
+            kwargs.setdefault("database", site_database)
+            return stack.enter_context(serve(*args, **kwargs))
+
+        yield serve_until_the_end

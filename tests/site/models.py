@@ -1,0 +1,9 @@
+from django.db import models
+
+
+class Item(models.Model):
+    name = models.CharField(max_length=100, unique=True)
+    amount = models.IntegerField(default=0)
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,129 @@
+"""A served test site, as its clients see it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tests.harness.mariadb import Server
+from tests.harness.processes import poll
+from tests.harness.servers import AppServer, gunicorn, uvicorn
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+@dataclass
+class Site:
+    server: AppServer
+
+    def get(
+        self, path: str, *, method: str = "GET", headers: dict[str, str] | None = None
+    ) -> Answer:
+        client = http.client.HTTPConnection(
+            self.server.host, self.server.port, timeout=30
+        )
+        try:
+            client.request(method, path, headers=headers or {})
+            response = client.getresponse()
+            body = response.read().decode()
+        finally:
+            client.close()
+        return Answer(response.status, dict(response.getheaders()), body)
+
+    def state(self, alias: str = "default") -> dict[str, Any]:
+        """The numbers of the pool in the serving process."""
+        answer = self.get("/exempt/state")
+        assert answer.status == 200, answer
+        states: dict[str, dict[str, Any]] = json.loads(answer.body)
+        return states.get(alias, {"in_use": 0, "free": 0, "limit": 0, "waiting": 0})
+
+    def at_rest(self) -> bool:
+        state = self.state()
+        return state["in_use"] == state["waiting"] == 0 and (
+            state["free"] == state["limit"]
+        )
+
+    def assert_nothing_left(self) -> None:
+        assert poll(5, self.at_rest), self.state()
+
+
+def site_settings(
+    database: dict[str, Any],
+    *,
+    pool: dict[str, Any] | bool = True,
+    engine: str = "pooled_db.backends.mysql",
+    **settings: Any,
+) -> dict[str, Any]:
+    """Settings of a served site, as tests/settings.py takes them from TEST_SETTINGS."""
+    options = {"pool": pool} if engine.startswith("pooled_db") else {}
+    default = {"ENGINE": engine, **database, "OPTIONS": options}
+    return {"DATABASES": {"default": default}, **settings}
+
+
+@contextlib.contextmanager
+def serve(
+    kind: Literal["gunicorn", "uvicorn"] = "gunicorn",
+    *,
+    database: dict[str, Any],
+    threads: int = 8,
+    door: bool = False,
+    **settings: Any,
+) -> Iterator[Site]:
+    """Serve the test site; its pool must be at rest at the end."""
+    env = {
+        "TEST_DOOR": "1" if door else "",
+        "TEST_SETTINGS": json.dumps(site_settings(database, **settings)),
+        # Django warns of synchronous bodies under ASGI and of asynchronous ones
+        # under WSGI, which it serves all the same.
+        "PYTHONWARNINGS": "error,ignore:StreamingHttpResponse must consume",
+    }
+    if kind == "gunicorn":
+        serving = gunicorn("tests.wsgi:application", threads=threads, env=env, cwd=ROOT)
+    else:
+        serving = uvicorn("tests.asgi:application", env=env, cwd=ROOT)
+    with serving as server:
+        site = Site(server)
+        yield site
+        if server.running():
+            site.assert_nothing_left()
+
+
+class ConnectionCounter:
+    """The most connections to one database that the server shows while it runs."""
+
+    def __init__(self, server: Server, database: str) -> None:
+        self._server = server
+        self._database = database
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._count)
+        self.most = 0
+
+    def __enter__(self) -> ConnectionCounter:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _count(self) -> None:
+        while not self._stop.wait(0.02):
+            here = [
+                process
+                for process in self._server.process_list()
+                if process["db"] == self._database
+            ]
+            self.most = max(self.most, len(here))

@@ -1,0 +1,302 @@
+"""Django's wrapper on the pool, in code that is no request."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import (
+    DatabaseError,
+    ProgrammingError,
+    connection,
+    connections,
+    transaction,
+)
+from django.db.backends.base.base import NO_DB_ALIAS
+from django.db.backends.signals import connection_created
+
+import pooled_db
+from pooled_db import pools
+from pooled_db.backends.mysql.base import DatabaseWrapper
+from tests.harness.mariadb import Server
+
+from .site.models import Item
+from .site.views import ask
+
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> None:
+    connections.close_all()
+
+
+def in_thread(function: Callable[[], Any]) -> Any:
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(function).result()
+
+
+def settled(server: Server) -> int:
+    """Questions so far, once the server has noticed all connections that ended."""
+    before = -1
+    while before != (before := server.status("Questions")):
+        pass
+    return before
+
+
+def in_use(alias: str = "default") -> int:
+    return pooled_db.stats()[alias].in_use
+
+
+def test_close_gives_the_connection_back_and_the_next_query_takes_one() -> None:
+    first = ask("SELECT CONNECTION_ID()")
+    assert in_use() == 1
+    connection.close()
+    assert in_use() == 0
+    assert ask("SELECT CONNECTION_ID()") == first
+
+
+def test_threads_share_the_pool(server: Server) -> None:
+    def work() -> object:
+        try:
+            return ask("SELECT CONNECTION_ID()")
+        finally:
+            connection.close()
+
+    assert {in_thread(work) for _ in range(5)} == {in_thread(work)}
+
+
+def test_a_warm_wrapper_asks_the_server_nothing_of_its_own(server: Server) -> None:
+    ask("SELECT 1")
+    connection.close()
+    statements = settled(server)
+
+    def work() -> None:
+        for _ in range(10):
+            ask("SELECT 1")
+            connection.close()
+
+    in_thread(work)
+    assert server.status("Questions") - statements == 10
+
+
+def test_what_was_learnt_of_the_server_stays_with_the_connection(
+    server: Server,
+) -> None:
+    known = connection.mysql_version
+    connection.ensure_connection()
+    connection.close()
+    statements = settled(server)
+
+    def version() -> Any:
+        connection.ensure_connection()
+        try:
+            return connection.mysql_version, connection.mysql_is_mariadb
+        finally:
+            connection.close()
+
+    assert in_thread(version)[0] == known
+    assert server.status("Questions") == statements
+
+
+def test_the_session_is_as_django_wants_it() -> None:
+    assert ask("SELECT @@session.autocommit") == 1
+    assert ask("SELECT @@session.sql_auto_is_null") == 0
+    name = (
+        "transaction_isolation" if not connection.mysql_is_mariadb else "tx_isolation"
+    )
+    assert ask(f"SELECT @@session.{name}") == "READ-COMMITTED"
+
+
+def test_options_reach_the_driver(server: Server) -> None:
+    settings = {
+        **connection.settings_dict,
+        "OPTIONS": {
+            "init_command": "SET @greeting = 'hello'",
+            "isolation_level": "serializable",
+            "charset": "utf8mb3",
+            "pool": {"pool_size": 1},
+        },
+    }
+    other = DatabaseWrapper(settings, alias="with_options")
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT @greeting, @@character_set_client")
+            assert cursor.fetchone() == ("hello", "utf8mb3")
+    finally:
+        other.close()
+        other.close_pool()
+
+
+def test_without_pool_it_is_djangos_backend() -> None:
+    settings = {**connection.settings_dict, "OPTIONS": {"pool": False}}
+    plain = DatabaseWrapper(settings, alias="plain")
+    with plain.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    plain.close()
+    assert plain.pool is None
+    assert "plain" not in pooled_db.stats()
+
+
+def test_creating_and_dropping_databases_is_not_pooled() -> None:
+    with connection._nodb_cursor() as cursor:
+        cursor.execute("SELECT 1")
+    assert NO_DB_ALIAS not in pooled_db.stats()
+
+
+def test_persistent_connections_are_refused() -> None:
+    settings = {**connection.settings_dict, "CONN_MAX_AGE": 60}
+    with pytest.raises(ImproperlyConfigured, match="CONN_MAX_AGE"):
+        DatabaseWrapper(settings, alias="persistent").ensure_connection()
+
+
+def test_two_aliases_with_one_name_on_two_servers_never_mix(server: Server) -> None:
+    from tests.harness.mariadb import MariaDB
+
+    with MariaDB() as second:
+        settings = {
+            **connection.settings_dict,
+            **second.database(connection.settings_dict["NAME"]),
+        }
+        there = DatabaseWrapper(settings, alias="there")
+        try:
+            with there.cursor() as cursor:
+                cursor.execute("SELECT @@port")
+                port = cursor.fetchone()[0]
+        finally:
+            there.close()
+            there.close_pool()
+        assert port == second.port
+        assert ask("SELECT @@port") == server.port
+
+
+def test_a_changed_name_moves_the_pool_to_the_other_database(
+    monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
+    ask("SELECT 1")
+    connection.close()
+    moved = server.database("pooled_moved")["NAME"]
+    monkeypatch.setitem(connection.settings_dict, "NAME", moved)
+
+    assert ask("SELECT DATABASE()") == moved
+    connection.close()
+    monkeypatch.undo()
+    assert ask("SELECT DATABASE()") != moved
+
+
+def test_credentials_are_read_at_each_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask("SELECT 1")
+    connection.close()
+    pools.dispose("default")
+    monkeypatch.setitem(connection.settings_dict, "PASSWORD", "rotated")
+    with pytest.raises(DatabaseError, match="Access denied"):
+        ask("SELECT 1")
+    monkeypatch.undo()
+    assert ask("SELECT 1") == 1
+
+
+def test_using_and_several_aliases_have_their_own_connections() -> None:
+    Item.objects.using("default").create(name="here")
+    Item.objects.using("other").create(name="there")
+    assert list(Item.objects.using("other").values_list("name", flat=True)) == ["there"]
+    assert in_use("default") == in_use("other") == 1
+
+
+def test_a_mirror_is_the_connection_that_it_mirrors() -> None:
+    Item.objects.create(name="mirrored")
+    assert connections["replica"] is not None
+    assert ask("SELECT DATABASE()", using="replica") == ask("SELECT DATABASE()")
+
+
+def test_an_error_while_connecting_leaves_no_half_made_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pools.dispose("default")
+
+    def fail(self: DatabaseWrapper) -> None:
+        raise ProgrammingError("no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DatabaseWrapper, "init_connection_state", fail)
+        with pytest.raises(ProgrammingError):
+            ask("SELECT 1")
+    assert in_use() == 0
+    assert connection.connection is None
+    assert ask("SELECT 1") == 1
+
+
+def test_connection_created_is_sent_each_time_a_wrapper_connects() -> None:
+    sent: list[Any] = []
+
+    def receive(connection: Any, **kwargs: Any) -> None:
+        sent.append(connection)
+
+    connection_created.connect(receive)
+    try:
+        for _ in range(2):
+            ask("SELECT 1")
+            connection.close()
+    finally:
+        connection_created.disconnect(receive)
+    assert len(sent) == 2
+
+
+def test_closing_inside_an_atomic_block_says_so_at_the_next_query() -> None:
+    with transaction.atomic():
+        Item.objects.create(name="lost")
+        connection.close()
+        with pytest.raises(ProgrammingError, match="in an atomic block"):
+            Item.objects.count()
+    assert Item.objects.count() == 0
+
+
+def test_release_gives_back_what_this_thread_has_open() -> None:
+    ask("SELECT 1")
+    pooled_db.release()
+    assert in_use() == 0
+
+
+def test_release_inside_an_atomic_block_is_an_error() -> None:
+    with transaction.atomic():
+        with pytest.raises(transaction.TransactionManagementError, match="release"):
+            pooled_db.release()
+        Item.objects.create(name="kept")
+    assert Item.objects.count() == 1
+
+
+def test_on_commit_hooks_run() -> None:
+    ran: list[str] = []
+    with transaction.atomic():
+        transaction.on_commit(lambda: ran.append("hook"))
+    assert ran == ["hook"]
+
+
+def test_a_shared_wrapper_works_in_another_thread() -> None:
+    ask("SELECT 1")
+    connection.inc_thread_sharing()
+    try:
+        here = connections["default"]
+
+        def work() -> Any:
+            with here.cursor() as cursor:
+                cursor.execute("SELECT 5")
+                return cursor.fetchone()[0]
+
+        assert in_thread(work) == 5
+    finally:
+        connection.dec_thread_sharing()
+
+
+def test_a_thread_that_ends_gives_its_connection_back() -> None:
+    import gc
+
+    thread = threading.Thread(target=lambda: ask("SELECT 1"))
+    thread.start()
+    thread.join()
+    gc.collect()
+    assert in_use() == 0
+    assert pools.for_alias("default").gate.free == 4

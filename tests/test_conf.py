@@ -1,0 +1,490 @@
+"""Settings: what is right is taken as it is, what is wrong is named."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import threading
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from pooled_db import conf, pools
+from pooled_db.conf import MiddlewareSettings, PoolSettings
+
+POSITIVE_INTEGER = "must be an integer of at least 1"
+INTEGER = "must be an integer of at least 0"
+INTEGER_OR_NONE = "must be an integer of at least 0, or None for no bound"
+SECONDS = "must be a number of seconds above 0 and below 1,000,000,000"
+SECONDS_OR_NONE = f"{SECONDS}, or None to switch it off"
+BOOLEAN = "must be True or False"
+PATTERNS = "must be a list of regular expressions"
+ALIASES = "must be a list of aliases of DATABASES"
+HEADER = 'must be the name of a header, such as "X-Request-Start", or None'
+
+POOL_OPTIONS = [option.name for option in dataclasses.fields(PoolSettings)]
+MIDDLEWARE_OPTIONS = [
+    option.name.upper() for option in dataclasses.fields(MiddlewareSettings)
+]
+THE_POOL_OPTIONS = f"The options are {', '.join(POOL_OPTIONS)}."
+THE_MIDDLEWARE_OPTIONS = f"The options are {', '.join(MIDDLEWARE_OPTIONS)}."
+
+WRONG_POOL_OPTIONS: list[tuple[str, Any, str]] = [
+    ("pool_size", 0, POSITIVE_INTEGER),
+    ("pool_size", -5, POSITIVE_INTEGER),
+    ("pool_size", None, POSITIVE_INTEGER),
+    ("pool_size", True, POSITIVE_INTEGER),
+    ("pool_size", "10", POSITIVE_INTEGER),
+    ("pool_size", 10.0, POSITIVE_INTEGER),
+    ("pool_size", math.inf, POSITIVE_INTEGER),
+    ("max_overflow", -1, INTEGER),
+    ("max_overflow", False, INTEGER),
+    ("max_overflow", 1.5, INTEGER),
+    ("timeout", 0, SECONDS),
+    ("timeout", -1, SECONDS),
+    ("timeout", None, SECONDS),
+    ("timeout", True, SECONDS),
+    ("timeout", "5", SECONDS),
+    ("timeout", [5], SECONDS),
+    ("timeout", math.nan, SECONDS),
+    ("timeout", math.inf, SECONDS),
+    ("timeout", 1e9, SECONDS),
+    ("timeout", 10**20, SECONDS),
+    ("recycle", -1, SECONDS),
+    ("recycle", math.nan, SECONDS),
+    ("use_lifo", 1, BOOLEAN),
+    ("use_lifo", "no", BOOLEAN),
+    ("max_waiting", -1, INTEGER_OR_NONE),
+    ("max_waiting", True, INTEGER_OR_NONE),
+    ("max_waiting", 2.0, INTEGER_OR_NONE),
+    ("queue_target", 0, SECONDS_OR_NONE),
+    ("queue_target", "0.1", SECONDS_OR_NONE),
+    ("queue_target", math.nan, SECONDS_OR_NONE),
+    ("queue_interval", 0, SECONDS),
+    ("queue_interval", None, SECONDS),
+]
+
+RIGHT_POOL_OPTIONS: list[tuple[str, Any]] = [
+    ("pool_size", 1),
+    ("max_overflow", 0),
+    ("max_overflow", 1000),
+    ("timeout", 0.001),
+    ("timeout", 7),
+    ("timeout", 999_999_999),
+    ("recycle", 119),
+    ("use_lifo", True),
+    ("max_waiting", 0),
+    ("max_waiting", None),
+    ("queue_target", 0.05),
+    ("queue_target", None),
+    ("queue_interval", 0.1),
+]
+
+WRONG_MIDDLEWARE_OPTIONS: list[tuple[str, Any, str]] = [
+    ("CHECKOUT", "connection", 'must be "request" or "query"'),
+    ("CHECKOUT", "REQUEST", 'must be "request" or "query"'),
+    ("CHECKOUT", True, 'must be "request" or "query"'),
+    ("CHECKOUT", None, 'must be "request" or "query"'),
+    ("EXEMPT", "^healthz$", PATTERNS),
+    ("EXEMPT", ["^ok$", "("], PATTERNS),
+    ("EXEMPT", ["a{99999999999999999999}"], PATTERNS),
+    ("EXEMPT", [re.compile("^compiled$")], PATTERNS),
+    ("EXEMPT", None, PATTERNS),
+    ("ALIASES", "default", ALIASES),
+    ("ALIASES", ["defualt"], ALIASES),
+    ("ALIASES", ["default", "nowhere"], ALIASES),
+    ("ALIASES", [["default"]], ALIASES),
+    ("ALIASES", {"default"}, ALIASES),
+    ("RETRY_AFTER", 0, POSITIVE_INTEGER),
+    ("RETRY_AFTER", 1.5, POSITIVE_INTEGER),
+    ("RETRY_AFTER", "2", POSITIVE_INTEGER),
+    ("RETRY_AFTER", None, POSITIVE_INTEGER),
+    ("RETRY_AFTER", True, POSITIVE_INTEGER),
+    ("REQUEST_START_HEADER", "", HEADER),
+    ("REQUEST_START_HEADER", "X Request Start", HEADER),
+    ("REQUEST_START_HEADER", "X-Request-Start:", HEADER),
+    ("REQUEST_START_HEADER", "X-Request-Start\n", HEADER),
+    ("REQUEST_START_HEADER", ["X-Request-Start"], HEADER),
+    ("REQUEST_START_HEADER", True, HEADER),
+]
+
+
+def database(pool: Any = True, **settings: Any) -> dict[str, Any]:
+    return {"OPTIONS": {"pool": pool}, **settings}
+
+
+# Whether there is a pool.
+
+
+@pytest.mark.parametrize(
+    ("settings", "pooled"),
+    [
+        ({}, True),
+        ({"OPTIONS": {}}, True),
+        ({"OPTIONS": {"charset": "utf8mb4"}}, True),
+        (database(True), True),
+        (database({}), True),
+        (database({"pool_size": 3}), True),
+        (database(False), False),
+    ],
+)
+def test_only_false_switches_the_pool_off(
+    settings: dict[str, Any], pooled: bool
+) -> None:
+    assert conf.is_pooled(settings) is pooled
+    assert conf.pool_problems("default", settings) == []
+
+
+@pytest.mark.parametrize("pool", [None, 0, 1, "", "yes", [], ["pool_size"], 3.5])
+def test_a_pool_is_true_false_or_a_dict(pool: Any) -> None:
+    assert conf.is_pooled(database(pool))
+    assert conf.pool_problems("other", database(pool)) == [
+        (
+            'DATABASES["other"]["OPTIONS"]["pool"] must be True, False or a dict, '
+            f"not {pool!r}."
+        )
+    ]
+
+
+# What the pool is like.
+
+
+def test_a_pool_has_defaults() -> None:
+    assert PoolSettings() == PoolSettings(
+        pool_size=10,
+        max_overflow=0,
+        timeout=5.0,
+        recycle=1800.0,
+        use_lifo=False,
+        max_waiting=1000,
+        queue_target=0.05,
+        queue_interval=1.0,
+    )
+
+
+@pytest.mark.parametrize("settings", [{}, database(True), database({})])
+def test_what_is_not_written_has_its_default(settings: dict[str, Any]) -> None:
+    assert conf.pool_settings("default", settings) == PoolSettings()
+
+
+def test_sqlalchemy_queuepool_holds_for_every_alias(settings: Any) -> None:
+    settings.SQLALCHEMY_QUEUEPOOL = {
+        "pool_size": 10,
+        "max_overflow": 10,
+        "timeout": 5,
+        "recycle": 119,
+    }
+
+    wanted = PoolSettings(pool_size=10, max_overflow=10, timeout=5, recycle=119)
+    assert conf.pool_settings("default", database(True)) == wanted
+    assert conf.pool_settings("other", {}) == wanted
+
+
+def test_the_alias_wins_over_sqlalchemy_queuepool_key_by_key(
+    settings: Any,
+) -> None:
+    settings.SQLALCHEMY_QUEUEPOOL = {"pool_size": 2, "timeout": 3}
+
+    assert conf.pool_settings(
+        "default", database({"pool_size": 7, "use_lifo": True})
+    ) == PoolSettings(pool_size=7, timeout=3, use_lifo=True)
+
+
+@pytest.mark.parametrize(("name", "value"), RIGHT_POOL_OPTIONS)
+def test_a_right_value_is_taken_as_it_is(name: str, value: Any) -> None:
+    taken = getattr(conf.pool_settings("default", database({name: value})), name)
+
+    assert taken == value
+    assert type(taken) is type(value)
+
+
+def test_every_option_has_a_wrong_and_a_right_value_here() -> None:
+    assert {name for name, _ in RIGHT_POOL_OPTIONS} == {*POOL_OPTIONS}
+    assert {name for name, _, _ in WRONG_POOL_OPTIONS} == {*POOL_OPTIONS}
+    assert {name for name, _, _ in WRONG_MIDDLEWARE_OPTIONS} == {*MIDDLEWARE_OPTIONS}
+
+
+# What is wrong with the pool.
+
+
+@pytest.mark.parametrize(("name", "value", "rule"), WRONG_POOL_OPTIONS)
+def test_a_wrong_pool_option_gives_one_message(
+    name: str, value: Any, rule: str
+) -> None:
+    assert conf.pool_problems("billing", database({name: value})) == [
+        f'DATABASES["billing"]["OPTIONS"]["pool"]["{name}"] {rule}, not {value!r}.'
+    ]
+
+
+@pytest.mark.parametrize(("name", "value", "rule"), WRONG_POOL_OPTIONS)
+def test_a_wrong_default_is_named_where_it_is_written(
+    settings: Any, name: str, value: Any, rule: str
+) -> None:
+    settings.SQLALCHEMY_QUEUEPOOL = {name: value}
+
+    assert conf.pool_problems("default", database(True)) == [
+        f'SQLALCHEMY_QUEUEPOOL["{name}"] {rule}, not {value!r}.'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("pool_sise", "pool_size"),
+        ("poolsize", "pool_size"),
+        ("size", "pool_size"),
+        ("POOL_SIZE", "pool_size"),
+        ("max_overfow", "max_overflow"),
+        ("overflow", "max_overflow"),
+        ("pool_timeout", "timeout"),
+        ("time_out", "timeout"),
+        ("pool_recycle", "recycle"),
+        ("lifo", "use_lifo"),
+        ("max_wait", "max_waiting"),
+        ("target", "queue_target"),
+        ("interval", "queue_interval"),
+    ],
+)
+def test_a_misspelt_pool_option_gets_the_nearest_name(written: str, meant: str) -> None:
+    assert conf.pool_problems("default", database({written: 1})) == [
+        (
+            f'DATABASES["default"]["OPTIONS"]["pool"]["{written}"] is not an option of '
+            f"pooled_db. Did you mean '{meant}'? {THE_POOL_OPTIONS}"
+        )
+    ]
+
+
+@pytest.mark.parametrize("written", ["echo", "pre_ping", "reset_on_return", 7, None])
+def test_an_unknown_pool_option_gets_the_list(written: Any) -> None:
+    assert conf.pool_problems("default", database({written: 1})) == [
+        (
+            f'DATABASES["default"]["OPTIONS"]["pool"]["{written}"] is not an option of '
+            f"pooled_db. {THE_POOL_OPTIONS}"
+        )
+    ]
+
+
+@pytest.mark.parametrize("defaults", [None, True, [], "pool_size=3"])
+def test_sqlalchemy_queuepool_is_a_dict(settings: Any, defaults: Any) -> None:
+    settings.SQLALCHEMY_QUEUEPOOL = defaults
+
+    assert conf.pool_problems("default", {}) == [
+        f"SQLALCHEMY_QUEUEPOOL must be a dict, not {defaults!r}."
+    ]
+
+
+@pytest.mark.parametrize("age", [60, None, -1, "0", 0.5])
+def test_connections_have_no_other_age_than_the_pools(age: Any) -> None:
+    assert conf.pool_problems("default", database(CONN_MAX_AGE=age)) == [
+        (
+            'DATABASES["default"]["CONN_MAX_AGE"] must be 0 with a pool, which keeps '
+            f"the connections open itself, not {age!r}."
+        )
+    ]
+
+
+def test_everything_that_is_wrong_is_named_at_once(settings: Any) -> None:
+    settings.SQLALCHEMY_QUEUEPOOL = {"recycle": "119", "pool_size": 0}
+    wrong = database({"pool_sise": 3, "timeout": 0}, CONN_MAX_AGE=60)
+
+    problems = conf.pool_problems("default", wrong)
+
+    assert len(problems) == 5
+    with pytest.raises(ImproperlyConfigured) as raised:
+        conf.pool_settings("default", wrong)
+    assert str(raised.value) == " ".join(problems)
+    for name in ("recycle", "pool_size", "pool_sise", "timeout", "CONN_MAX_AGE"):
+        assert f'["{name}"]' in str(raised.value)
+
+
+values = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.decimals()
+    | st.text()
+    | st.lists(st.integers(), max_size=2)
+)
+
+
+@hypothesis_settings(derandomize=True, deadline=None)
+@given(options=st.dictionaries(st.sampled_from(POOL_OPTIONS) | st.text(), values))
+def test_an_option_is_taken_as_it_is_or_refused(options: dict[str, Any]) -> None:
+    problems = conf.pool_problems("default", database(options))
+    if problems:
+        with pytest.raises(ImproperlyConfigured):
+            conf.pool_settings("default", database(options))
+        assert len(problems) <= len(options)
+        return
+    taken = dataclasses.asdict(conf.pool_settings("default", database(options)))
+    assert {name: taken[name] for name in options} == options
+    assert taken["pool_size"] + taken["max_overflow"] >= 1
+    # A thread can wait for so long, which raises OverflowError if it cannot.
+    assert threading.Lock().acquire(timeout=taken["timeout"])
+
+
+# The middleware's settings.
+
+
+def test_the_middleware_has_defaults(settings: Any) -> None:
+    settings.POOLED_DB = {}  # only setting it tells Django's listeners
+    del settings.POOLED_DB
+
+    assert conf.middleware_settings() == MiddlewareSettings(
+        checkout="request",
+        exempt=(),
+        aliases=None,
+        retry_after=2,
+        request_start_header=None,
+    )
+
+
+def test_right_middleware_options_are_taken_as_they_are(
+    settings: Any,
+) -> None:
+    settings.POOLED_DB = {
+        "CHECKOUT": "query",
+        "EXEMPT": [r"^healthz$", r"^static/"],
+        "ALIASES": ("other", "default"),
+        "RETRY_AFTER": 30,
+        "REQUEST_START_HEADER": "X-Request-Start",
+    }
+
+    assert conf.middleware_problems() == []
+    assert conf.middleware_settings() == MiddlewareSettings(
+        checkout="query",
+        exempt=(r"^healthz$", r"^static/"),
+        aliases=("other", "default"),
+        retry_after=30,
+        request_start_header="X-Request-Start",
+    )
+
+
+@pytest.mark.parametrize(("name", "value", "rule"), WRONG_MIDDLEWARE_OPTIONS)
+def test_a_wrong_middleware_option_gives_one_message(
+    settings: Any, name: str, value: Any, rule: str
+) -> None:
+    settings.POOLED_DB = {name: value}
+
+    message = f'POOLED_DB["{name}"] {rule}, not {value!r}.'
+    assert conf.middleware_problems() == [message]
+    with pytest.raises(ImproperlyConfigured) as raised:
+        conf.middleware_settings()
+    assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("checkout", "CHECKOUT"),
+        ("CHECK_OUT", "CHECKOUT"),
+        ("EXEMPTIONS", "EXEMPT"),
+        ("exempt", "EXEMPT"),
+        ("ALIAS", "ALIASES"),
+        ("RETRY-AFTER", "RETRY_AFTER"),
+    ],
+)
+def test_a_misspelt_middleware_option_gets_the_nearest_name(
+    settings: Any, written: str, meant: str
+) -> None:
+    settings.POOLED_DB = {written: "request"}
+
+    assert conf.middleware_problems() == [
+        (
+            f'POOLED_DB["{written}"] is not an option of pooled_db. '
+            f"Did you mean '{meant}'? {THE_MIDDLEWARE_OPTIONS}"
+        )
+    ]
+
+
+@pytest.mark.parametrize("written", ["SHEDDING", 7])
+def test_an_unknown_middleware_option_gets_the_list(
+    settings: Any, written: Any
+) -> None:
+    settings.POOLED_DB = {written: 1}
+
+    assert conf.middleware_problems() == [
+        (
+            f'POOLED_DB["{written}"] is not an option of pooled_db. '
+            f"{THE_MIDDLEWARE_OPTIONS}"
+        )
+    ]
+
+
+@pytest.mark.parametrize("options", [None, True, [], "CHECKOUT=query"])
+def test_the_middlewares_settings_are_a_dict(settings: Any, options: Any) -> None:
+    settings.POOLED_DB = options
+
+    assert conf.middleware_problems() == [f"POOLED_DB must be a dict, not {options!r}."]
+
+
+def test_all_wrong_middleware_options_are_named_at_once(
+    settings: Any,
+) -> None:
+    settings.POOLED_DB = {name: value for name, value, _ in WRONG_MIDDLEWARE_OPTIONS}
+
+    problems = conf.middleware_problems()
+
+    assert len(problems) == len(MIDDLEWARE_OPTIONS)
+    with pytest.raises(ImproperlyConfigured) as raised:
+        conf.middleware_settings()
+    assert str(raised.value) == " ".join(problems)
+
+
+@pytest.mark.parametrize(
+    ("path", "exempt"),
+    [
+        ("/healthz", True),
+        ("/healthz/", False),
+        ("/static/site.css", True),
+        ("/shop/static/site.css", False),
+        ("/", False),
+        ("", False),
+    ],
+)
+def test_exempt_paths_match_without_their_leading_slash(
+    path: str, exempt: bool
+) -> None:
+    settings = MiddlewareSettings(exempt=(r"^healthz$", r"^static/"))
+
+    assert settings.is_exempt(path) is exempt
+
+
+# Changes while the process runs, as tests make them.
+
+
+def test_a_changed_middleware_setting_takes_effect(settings: Any) -> None:
+    for retry_after in (3, 4):
+        settings.POOLED_DB = {"RETRY_AFTER": retry_after}
+        assert conf.middleware_settings().retry_after == retry_after
+
+
+def test_middleware_settings_are_read_once() -> None:
+    assert conf.middleware_settings() is conf.middleware_settings()
+
+
+def test_a_mistake_is_not_remembered(settings: Any) -> None:
+    settings.POOLED_DB = {"RETRY_AFTER": 0}
+    with pytest.raises(ImproperlyConfigured):
+        conf.middleware_settings()
+    settings.POOLED_DB = {}
+
+    assert conf.middleware_settings() == MiddlewareSettings()
+
+
+def test_changed_defaults_make_a_new_pool(settings: Any) -> None:
+    before = pools.for_alias("default").gate.capacity
+    settings.SQLALCHEMY_QUEUEPOOL = {"max_overflow": 3}
+
+    assert pools.for_alias("default").gate.capacity == before + 3
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        PoolSettings().pool_size = 11  # type: ignore[misc]

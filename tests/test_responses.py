@@ -1,0 +1,399 @@
+"""The 503: what clients get, and that it needs and tells nothing else."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from typing import Any
+
+import pytest
+from django.http import HttpRequest, HttpResponse
+from django.test import Client
+from django.urls import path
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from pooled_db import PoolTimeout, ServerUnavailable, admission, responses
+from pooled_db.exceptions import Reason
+from pooled_db.refusals import RefusalLog
+from pooled_db.responses import (
+    SAFE_METHODS,
+    Refusal,
+    prefers_json,
+    refuse,
+    to_django,
+)
+
+HTML = "text/html"
+JSON = "application/json"
+BUILT_IN = "<h1>One moment, please</h1>"
+BUSY = "The site is busy. Please try again in a moment."
+DETAILS = {
+    Reason.TIMEOUT: BUSY,
+    Reason.QUEUE_FULL: BUSY,
+    Reason.OVERLOADED: BUSY,
+    Reason.UNAVAILABLE: (
+        "The site cannot reach its database. Please try again in a moment."
+    ),
+    Reason.CONNECTION_LOST: (
+        "The site lost its database while it worked on your request. Please check "
+        "whether your last change was saved before you try again."
+    ),
+}
+
+each_reason = pytest.mark.parametrize("reason", Reason, ids=str)
+
+
+def answer(
+    reason: Reason = Reason.TIMEOUT,
+    *,
+    method: str = "GET",
+    accept: str = HTML,
+    retry_after: int | None = None,
+) -> Refusal:
+    return refuse(reason, method=method, accept=accept, retry_after=retry_after)
+
+
+def templates(page: str | None = None, **options: Any) -> list[dict[str, Any]]:
+    pages = {} if page is None else {"503.html": page}
+    loaders = [("django.template.loaders.locmem.Loader", pages)]
+    backend = "django.template.backends.django.DjangoTemplates"
+    return [{"BACKEND": backend, "OPTIONS": {"loaders": loaders, **options}}]
+
+
+@pytest.fixture(autouse=True)
+def nothing_has_failed_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(responses, "_logged_failures", set())
+
+
+# Headers.
+
+
+@each_reason
+@pytest.mark.parametrize("accept", [HTML, JSON])
+def test_every_refusal_has_the_same_headers(reason: Reason, accept: str) -> None:
+    refusal = answer(reason, accept=accept)
+
+    assert refusal.status == 503
+    assert refusal.headers == {
+        "Content-Type": (
+            "text/html; charset=utf-8" if accept == HTML else "application/problem+json"
+        ),
+        "Cache-Control": "no-store",
+        "Vary": "Accept",
+        "Content-Length": str(len(refusal.body)),
+    }
+
+
+@pytest.mark.parametrize("accept", [HTML, JSON])
+def test_head_has_the_headers_of_get_and_no_body(accept: str) -> None:
+    head, get = (answer(method=method, accept=accept) for method in ("HEAD", "GET"))
+
+    assert head.headers == get.headers
+    assert int(head.headers["Content-Length"]) == len(get.body) > 0
+    assert head.body == b""
+
+
+@pytest.mark.parametrize("seconds", [1, 2, 30])
+def test_retry_after_is_spread_from_n_to_2n_seconds(
+    seconds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(responses, "random", random.Random(0))
+
+    waits = {
+        int(answer(retry_after=seconds).headers["Retry-After"])
+        for _ in range(50 * seconds)
+    }
+
+    assert waits <= set(range(seconds, 2 * seconds + 1))
+    assert {seconds, 2 * seconds} <= waits
+
+
+def test_without_a_time_there_is_no_retry_after() -> None:
+    assert "Retry-After" not in answer(retry_after=None).headers
+
+
+def test_safe_methods_are_those_of_http() -> None:
+    assert {"GET", "HEAD", "OPTIONS", "TRACE"} == SAFE_METHODS
+
+
+# HTML or JSON.
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/json",
+        "APPLICATION/JSON",
+        "application/json; charset=utf-8",
+        "application/problem+json",
+        "application/vnd.api+json",
+        "application/hal+json, application/json;q=0.9",
+        # axios, jQuery.getJSON, and Django REST framework's browsable API's own calls
+        "application/json, text/plain, */*",
+        "application/json, text/javascript, */*; q=0.01",
+        "application/json; indent=4, */*",
+        "text/html;q=0.5, application/json",
+        "text/html;q=0.8,application/json;q=0.9",
+        "application/json;q=0.1",
+        "text/html;q=0, application/json;q=0.1",
+        "text/html ; level=1 ; Q=0.3 , application/json ; q=0.4",
+    ],
+)
+def test_who_asks_for_json_gets_json(accept: str) -> None:
+    assert prefers_json(accept)
+    assert answer(accept=accept).headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "",
+        "*/*",
+        "text/html",
+        "text/plain",
+        "image/avif,image/webp,*/*;q=0.8",
+        # Firefox and Safari, then Chrome
+        "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+        (
+            "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,"
+            "image/webp,image/apng,*/*;q=0.8,"
+            "application/signed-exchange;v=b3;q=0.7"
+        ),
+        "text/html, application/json",
+        "application/json, text/html",
+        "application/xhtml+xml, application/json",
+        "text/html, application/json;q=0.9",
+        "application/json;q=0",
+        "application/json;q=0.0, */*",
+        "application/json;q=nonsense",
+        "application/json;q=",
+        "application/jsonlines",
+    ],
+)
+def test_everybody_else_gets_html(accept: str) -> None:
+    assert not prefers_json(accept)
+    assert answer(accept=accept).headers["Content-Type"] == "text/html; charset=utf-8"
+
+
+media_ranges = st.builds(
+    "".join,
+    st.lists(
+        st.sampled_from(
+            [
+                "application/json",
+                "text/html",
+                "*/*",
+                "/",
+                ",",
+                ";",
+                "=",
+                "q",
+                ";q=",
+                "0.5",
+                "1e999",
+                "-1",
+                "nan",
+                "inf",
+                "+json",
+                " ",
+                '"',
+                "\t",
+                "\x00",
+                "é",
+                "İ",
+            ]
+        ),
+        max_size=30,
+    ),
+)
+
+
+@hypothesis_settings(derandomize=True, deadline=None)
+@given(accept=st.text() | media_ranges)
+def test_no_accept_header_raises(accept: str) -> None:
+    assert prefers_json(accept) in (True, False)
+
+
+# What is said.
+
+
+@each_reason
+def test_json_is_a_problem_of_rfc_9457(reason: Reason) -> None:
+    assert json.loads(answer(reason, accept=JSON).body) == {
+        "type": "about:blank",
+        "title": "Service Unavailable",
+        "status": 503,
+        "detail": DETAILS[reason],
+        "reason": str(reason),
+    }
+
+
+@each_reason
+def test_the_built_in_page_says_what_to_do(reason: Reason) -> None:
+    page = answer(reason).body.decode()
+
+    assert page.startswith("<!doctype html>")
+    assert BUILT_IN in page
+    assert f"<p>{DETAILS[reason]}</p>" in page
+    assert "{" not in page.partition("</style>")[2]
+
+
+@each_reason
+def test_the_projects_page_is_used(settings: Any, reason: Reason) -> None:
+    settings.TEMPLATES = templates("<b>{{ reason }}</b> {{ detail }} ü")
+
+    refusal = answer(reason)
+
+    assert refusal.body.decode() == f"<b>{reason}</b> {DETAILS[reason]} ü"
+    assert refusal.headers["Content-Length"] == str(len(refusal.body))
+
+
+def test_the_projects_page_may_be_empty(settings: Any) -> None:
+    settings.TEMPLATES = templates("")
+
+    assert answer().body == b""
+
+
+def asks_the_database(request: HttpRequest) -> dict[str, Any]:
+    raise AssertionError("a context processor was called")
+
+
+def test_the_projects_page_gets_no_request(settings: Any) -> None:
+    settings.TEMPLATES = templates(
+        "[{{ request }}{{ user }}]",
+        context_processors=[f"{__name__}.asks_the_database"],
+    )
+
+    assert answer().body == b"[]"
+
+
+@pytest.mark.parametrize("setting", [[], templates()], ids=["no engine", "no page"])
+def test_without_a_page_of_the_project_the_built_in_is_sent_and_nothing_logged(
+    settings: Any, caplog: pytest.LogCaptureFixture, setting: list[dict[str, Any]]
+) -> None:
+    settings.TEMPLATES = setting
+
+    assert BUILT_IN in answer().body.decode()
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        pytest.param(templates("{% nonsense %}"), id="syntax"),
+        pytest.param(templates("{% url 'nowhere' %}"), id="rendering"),
+        pytest.param(templates("{% extends 'gone.html' %}"), id="no parent"),
+        pytest.param(templates("{% include 'gone.html' %}"), id="no part"),
+        pytest.param(templates("\ud800"), id="not UTF-8"),
+        pytest.param([{"BACKEND": "no.such.Backend"}], id="no backend"),
+        pytest.param(templates(loaders=["no.such.Loader"]), id="no loader"),
+    ],
+)
+def test_a_broken_page_gives_way_to_the_built_in_and_is_logged_once(
+    settings: Any, caplog: pytest.LogCaptureFixture, setting: list[dict[str, Any]]
+) -> None:
+    settings.TEMPLATES = setting
+
+    for _ in range(3):
+        assert BUILT_IN in answer().body.decode()
+
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("pooled_db", logging.ERROR)
+    assert "503.html" in record.getMessage()
+    assert record.exc_info is not None
+
+
+def test_json_needs_no_page(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+    settings.TEMPLATES = templates("{% nonsense %}")
+
+    assert json.loads(answer(accept=JSON).body)["status"] == 503
+    assert caplog.records == []
+
+
+# In Django.
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+@pytest.mark.parametrize("accept", [HTML, JSON])
+def test_django_gets_the_same_answer(method: str, accept: str) -> None:
+    refusal = answer(Reason.QUEUE_FULL, method=method, accept=accept, retry_after=3)
+
+    response = to_django(refusal)
+
+    assert response.status_code == refusal.status
+    assert response.content == refusal.body
+    assert dict(response.items()) == refusal.headers
+
+
+SECRETS = ("db.internal", "shop_user", "hunter2", "SELECT")
+TELLTALE = (
+    "Can't connect to server on 'db.internal' for 'shop_user' with 'hunter2': SELECT 1"
+)
+
+
+def lose_the_server(request: HttpRequest) -> HttpResponse:
+    error = ServerUnavailable(2003, TELLTALE)
+    error.alias = "billing"
+    raise error
+
+
+def wait_too_long(request: HttpRequest) -> HttpResponse:
+    try:
+        raise ValueError(TELLTALE)
+    except ValueError as error:
+        raise PoolTimeout("billing", Reason.TIMEOUT, 5.0, 10, 10, 3) from error
+
+
+urlpatterns = [
+    path("unavailable", lose_the_server),
+    path("timeout", wait_too_long),
+]
+
+
+@pytest.fixture
+def refused(settings: Any, client: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
+    monkeypatch.setattr(admission, "refusal_log", RefusalLog())
+    settings.ROOT_URLCONF = __name__
+    settings.POOLED_DB = {"CHECKOUT": "query"}
+    return client
+
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("accept", [HTML, JSON])
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [("/unavailable", Reason.UNAVAILABLE), ("/timeout", Reason.TIMEOUT)],
+)
+def test_clients_learn_nothing_of_the_database(
+    refused: Client,
+    settings: Any,
+    caplog: pytest.LogCaptureFixture,
+    debug: bool,
+    accept: str,
+    url: str,
+    reason: Reason,
+) -> None:
+    settings.DEBUG = debug
+
+    response = refused.get(url, headers={"Accept": accept})
+
+    assert response.status_code == 503
+    assert response.content == answer(reason, accept=accept).body
+    assert [record.name for record in caplog.records] == ["pooled_db"]
+    told = f"{response.headers} {caplog.text}"
+    assert not [secret for secret in SECRETS if secret in told]
+
+
+def test_django_does_not_log_a_refusal_again(
+    refused: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert refused.get("/unavailable").status_code == 503
+
+    assert [record.name for record in caplog.records] == ["pooled_db"]
+
+
+def test_who_says_nothing_of_what_he_accepts_gets_html(refused: Client) -> None:
+    assert refused.get("/timeout")["Content-Type"] == "text/html; charset=utf-8"

@@ -1,0 +1,226 @@
+"""Where a request can be refused its database, and what the client is told."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import MySQLdb
+import pytest
+from asgiref.sync import async_to_sync
+from django.db import connections
+from django.http import HttpRequest, HttpResponse
+from django.test import AsyncClient, Client
+
+from pooled_db import pools
+from pooled_db.gate import Permit
+from pooled_db.pool import Pool
+from pooled_db.refusals import refusal_log
+
+MIDDLEWARE = "pooled_db.middleware.PooledConnectionMiddleware"
+Ask = Callable[..., Any]
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def asks_before_the_view(get_response: Callable[..., Any]) -> Callable[..., Any]:
+    """Middleware below pooled_db's own that needs the database."""
+    from .site.views import ask
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        ask("SELECT 1")
+        return get_response(request)
+
+    return middleware
+
+
+@pytest.fixture(params=["sync", "async"])
+def ask_site(request: pytest.FixtureRequest) -> Ask:
+    """Send a request through the synchronous or the asynchronous handler."""
+
+    def send(path: str, method: str = "get", **kwargs: Any) -> Any:
+        if request.param == "sync":
+            client = Client(raise_request_exception=False)
+            return getattr(client, method)(path, **kwargs)
+        asynchronous = AsyncClient(raise_request_exception=False)
+        return async_to_sync(getattr(asynchronous, method))(path, **kwargs)
+
+    return send
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> Pool:
+    connections["default"].close()
+    pool = pools.for_alias("default")
+    monkeypatch.setattr(pool, "timeout", 0.01)
+    return pool
+
+
+@pytest.fixture
+def full_pool(pool: Pool) -> Iterator[Pool]:
+    """The pool with every permit taken by somebody else."""
+    permits = [Permit() for _ in range(pool.gate.capacity)]
+    for permit in permits:
+        pool.admit(permit)
+    yield pool
+    for permit in permits:
+        pool.give_back(permit)
+
+
+def assert_is_503(response: Any, reason: str, retry: bool = True) -> None:
+    assert response.status_code == 503
+    assert response["Cache-Control"] == "no-store"
+    assert response.has_header("Retry-After") is retry
+    if response["Content-Type"] == "application/problem+json":
+        assert json.loads(response.content)["reason"] == reason
+
+
+JSON = {"headers": {"accept": "application/json"}}
+
+
+def test_a_full_pool_refuses_at_the_start(full_pool: Pool, ask_site: Ask) -> None:
+    assert_is_503(ask_site("/queries", **JSON), "timeout")
+
+
+def test_a_post_refused_at_the_start_may_be_tried_again(
+    full_pool: Pool, ask_site: Ask
+) -> None:
+    assert_is_503(ask_site("/queries", "post", **JSON), "timeout", retry=True)
+
+
+def test_an_exempt_path_is_never_queued(full_pool: Pool, ask_site: Ask) -> None:
+    assert ask_site("/exempt/nothing").status_code == 200
+
+
+def test_an_exempt_path_that_asks_the_database_after_all_gets_a_503(
+    full_pool: Pool, ask_site: Ask
+) -> None:
+    assert_is_503(ask_site("/exempt/queries", **JSON), "timeout")
+
+
+class TestCheckoutAtTheFirstQuery:
+    @pytest.fixture(autouse=True)
+    def _checkout_at_query(self, settings: Any) -> None:
+        settings.POOLED_DB = {"CHECKOUT": "query"}
+
+    def test_a_page_without_queries_is_served(
+        self, full_pool: Pool, ask_site: Ask
+    ) -> None:
+        assert ask_site("/nothing").status_code == 200
+
+    @pytest.mark.parametrize(
+        "path", ["/queries", "/queries-async", "/item-async", "/in-template"]
+    )
+    def test_a_refusal_in_a_view_or_its_template_is_a_503(
+        self, full_pool: Pool, ask_site: Ask, path: str
+    ) -> None:
+        assert_is_503(ask_site(path, **JSON), "timeout")
+
+    def test_a_post_that_may_have_done_something_is_not_told_to_try_again(
+        self, full_pool: Pool, ask_site: Ask
+    ) -> None:
+        assert_is_503(ask_site("/queries", "post", **JSON), "timeout", retry=False)
+
+    def test_a_refusal_in_another_middleware_is_a_503(
+        self, full_pool: Pool, ask_site: Ask, settings: Any
+    ) -> None:
+        settings.MIDDLEWARE = [MIDDLEWARE, f"{__name__}.asks_before_the_view"]
+
+        assert_is_503(ask_site("/nothing", **JSON), "timeout")
+        assert_is_503(ask_site("/nothing", "post", **JSON), "timeout", retry=True)
+
+    def test_a_refusal_while_a_session_is_read_is_a_503(
+        self, full_pool: Pool, ask_site: Ask, settings: Any
+    ) -> None:
+        settings.MIDDLEWARE = [
+            MIDDLEWARE,
+            "django.contrib.sessions.middleware.SessionMiddleware",
+        ]
+
+        assert_is_503(ask_site("/session", **JSON), "timeout")
+
+    def test_a_refusal_under_atomic_requests_is_a_503(
+        self, full_pool: Pool, ask_site: Ask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        default = connections.settings["default"]
+        monkeypatch.setitem(default, "ATOMIC_REQUESTS", True)
+
+        assert_is_503(ask_site("/queries", **JSON), "timeout")
+
+
+@pytest.mark.parametrize("code", [1040, 1203, 2002, 2003, 2006, 2013])
+def test_a_server_that_cannot_be_reached_is_a_503_with_its_own_reason(
+    pool: Pool, ask_site: Ask, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise MySQLdb.OperationalError(code, "secret-host refuses secret-user")
+
+    pools.dispose("default")
+    monkeypatch.setattr(pools.for_alias("default"), "_connect", fail)
+
+    response = ask_site("/queries", **JSON)
+
+    assert_is_503(response, "unavailable")
+    assert b"secret" not in response.content
+
+
+def test_a_wrong_password_stays_the_error_that_it_is(
+    pool: Pool, ask_site: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise MySQLdb.OperationalError(1045, "Access denied")
+
+    pools.dispose("default")
+    monkeypatch.setattr(pools.for_alias("default"), "_connect", fail)
+
+    assert ask_site("/queries").status_code == 500
+    assert ask_site("/nothing").status_code == 200
+
+
+def test_every_other_error_of_a_query_stays_what_it_is(ask_site: Ask) -> None:
+    assert ask_site("/wrong-sql").status_code == 500
+    assert ask_site("/fail-after-query").status_code == 500
+
+
+def test_a_connection_lost_in_the_middle_is_a_503_with_its_traceback_logged(
+    pool: Pool, ask_site: Ask, caplog: pytest.LogCaptureFixture
+) -> None:
+    django = logging.getLogger("django")
+    django.addHandler(caplog.handler)
+    try:
+        response = ask_site("/kill-self", **JSON)
+    finally:
+        django.removeHandler(caplog.handler)
+
+    assert_is_503(response, "connection_lost")
+    assert any(record.exc_info for record in caplog.records)
+
+
+def test_a_post_whose_connection_was_lost_is_not_told_to_try_again(
+    pool: Pool, ask_site: Ask
+) -> None:
+    response = ask_site("/kill-self", "post", **JSON)
+
+    assert_is_503(response, "connection_lost", retry=False)
+
+
+def test_a_head_request_gets_no_body(full_pool: Pool, ask_site: Ask) -> None:
+    response = ask_site("/queries", "head")
+
+    assert response.status_code == 503
+    assert response.content == b""
+
+
+def test_the_cause_is_logged_once_with_numbers(
+    full_pool: Pool, ask_site: Ask, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusal_log._last.clear()
+    for _ in range(5):
+        ask_site("/queries")
+
+    (line,) = [
+        record.getMessage() for record in caplog.records if record.name == "pooled_db"
+    ]
+    assert "4 of 4 in use" in line
