@@ -1,0 +1,118 @@
+"""The list page under siege, the way django-conn-pool's README does it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from demo.serving import Backend, served
+from demo.table import LIMIT
+from tests.harness.mariadb import MariaDB
+
+USERS, REPETITIONS = 1000, 2
+COMMAND = ["siege", "-r", str(REPETITIONS), "-c", str(USERS), "-d", "0"]
+DEADLINE_SECONDS = 90
+
+# siege refuses more than 255 users unless told otherwise, gives up after some failures,
+# and writes a log and a dotfile at home.
+CONFIGURATION = f"""\
+limit = {USERS + 24}
+failures = 1000000
+timeout = 60
+verbose = true
+color = off
+parser = false
+logging = false
+protocol = HTTP/1.1
+gmethod = GET
+connection = close
+"""
+
+ANSWER = re.compile(r"HTTP/1\.[01] (\d{3}) +[\d.]+ secs:")
+SUMMARY = re.compile(r"^([A-Z][a-z ]+):\s+([\d.]+)", re.MULTILINE)
+
+
+class NoSiege(Exception):
+    """siege is not installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Siege:
+    """The statuses siege saw, and its own summary."""
+
+    backend: Backend
+    statuses: Counter[int]
+    summary: dict[str, float]
+    most_connections: int
+
+    @property
+    def unanswered(self) -> int:
+        return USERS * REPETITIONS - self.statuses.total()
+
+    @property
+    def good_per_second(self) -> float:
+        return self.statuses[200] / max(self.summary["Elapsed time"], 0.01)
+
+
+def besiege(database: MariaDB, backend: Backend) -> Siege:
+    with served(database, backend) as server:
+        database.flush_status()
+        output = siege(f"{server.url}/")
+        most_connections = database.status("Max_used_connections")
+    return Siege(
+        backend,
+        Counter(int(status) for status in ANSWER.findall(output)),
+        {name: float(number) for name, number in SUMMARY.findall(output)},
+        most_connections,
+    )
+
+
+def siege(url: str) -> str:
+    if shutil.which("siege") is None:
+        raise NoSiege("siege is not installed; `make siege` installs it")
+    with tempfile.TemporaryDirectory(prefix="pooled_db-siege-") as home:
+        configuration = Path(home) / "siegerc"
+        configuration.write_text(CONFIGURATION)
+        finished = subprocess.run(
+            [*COMMAND, "-R", str(configuration), url],
+            env=os.environ | {"HOME": home},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=DEADLINE_SECONDS,
+        )
+    return f"{finished.stdout}\n{finished.stderr}"
+
+
+def siege_table(sieges: Sequence[Siege]) -> Table:
+    table = Table(title=" ".join([*COMMAND, "/"]), title_justify="left")
+    table.add_column()
+    for one in sieges:
+        table.add_column(one.backend.title, justify="right")
+    for status, meaning in ((200, ""), (503, " (try again)"), (500, " (error)")):
+        counts = (str(one.statuses[status]) for one in sieges)
+        table.add_row(f"{status}{meaning}", *counts)
+    table.add_row("none", *(str(s.unanswered) for s in sieges), end_section=True)
+    table.add_row("good per second", *(f"{s.good_per_second:.0f}" for s in sieges))
+    for name, unit in (
+        ("Availability", "%"),
+        ("Elapsed time", "s"),
+        ("Response time", "s"),
+        ("Longest transaction", "s"),
+    ):
+        figures = (f"{one.summary[name]:.2f} {unit}" for one in sieges)
+        table.add_row(f"siege: {name.lower()}", *figures)
+    table.add_section()
+    most = (str(one.most_connections) for one in sieges)
+    table.add_row(f"most connections (limit {LIMIT})", *most)
+    return table
