@@ -15,8 +15,12 @@ from django.db import connections
 from django.utils.module_loading import import_string
 
 from . import conf, pools
+from .workers import threads_per_process
 
 MIDDLEWARE = "pooled_db.middleware.PooledConnectionMiddleware"
+
+#: From how many threads for each connection on there are too many of them.
+MANY_THREADS = 16
 
 #: Django's middleware that may ask the database.
 USES_DATABASE = (
@@ -38,6 +42,7 @@ def register() -> None:
     checks.register(check_pools)
     checks.register(check_middleware_settings)
     checks.register(check_middleware)
+    checks.register(check_threads)
 
 
 def _pooled_aliases() -> list[str]:
@@ -106,6 +111,46 @@ def _middleware_messages(
                 hint=f'Make "{MIDDLEWARE}" the first entry of MIDDLEWARE.',
                 id="pooled_db.E004",
             )
+
+
+def check_threads(**kwargs: Any) -> list[CheckMessage]:
+    """Compare the pools with the threads of the application server, if it is known."""
+    threads = threads_per_process()
+    if threads is None or conf.middleware_problems():
+        return []
+    return [
+        message
+        for alias in conf.middleware_settings().aliases or ("default",)
+        if alias in _pooled_aliases()
+        and not conf.pool_problems(alias, connections.settings[alias])
+        for message in _thread_messages(
+            alias, conf.pool_settings(alias, connections.settings[alias]), threads
+        )
+    ]
+
+
+def _thread_messages(
+    alias: str, pool: conf.PoolSettings, threads: int
+) -> Iterator[CheckMessage]:
+    limit = pool.pool_size + pool.max_overflow
+    if threads > MANY_THREADS * limit:
+        yield checks.Info(
+            f"{threads} threads share {limit} connections to {alias!r} in each "
+            "process: most of them can only wait.",
+            hint="Raise pool_size if the server bears it, or run fewer threads.",
+            id="pooled_db.I001",
+        )
+    if 1 < threads <= limit:
+        yield checks.Info(
+            f"With {threads} threads and {limit} connections to {alias!r} in each "
+            "process nobody ever waits for a connection: under overload requests queue "
+            "in the application server, where none is refused in time.",
+            hint=(
+                "Run more threads than connections: two to eight times as many, or "
+                "lower pool_size."
+            ),
+            id="pooled_db.I002",
+        )
 
 
 def _is_ours(path: str) -> bool:
