@@ -82,10 +82,10 @@ class Admission:
         return [alias for alias in pooled if alias in wanted]
 
 
-def _describe(scope: Scope, cause: BaseException) -> tuple[str, str]:
+def _describe(scope: Scope, cause: BaseException) -> tuple[str, object]:
     """Return the alias and what to write into the log: no host, no user, no SQL."""
     if isinstance(cause, PoolTimeout):
-        return cause.alias, str(cause)
+        return cause.alias, cause
     code = error_code(cause) or 0
     if isinstance(cause, ServerUnavailable):
         return cause.alias, (

@@ -14,6 +14,7 @@ from django.core.asgi import get_asgi_application as get_django_application
 
 from .admission import Admission
 from .exceptions import PoolTimeout
+from .pace import process_pace
 from .pool import Pool
 from .responses import Refusal
 from .scope import Scope, open_scope
@@ -54,7 +55,9 @@ class Door:
             try:
                 await waiting.until(self._admit(request_scope, pools, scope))
             except PoolTimeout as error:
-                await _send(send, self._refuse(request_scope, error, scope))
+                refusal = self._refuse(request_scope, error, scope)
+                await process_pace.hold_async()
+                await _send(send, refusal)
                 return
             except ClientGone:
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -135,7 +135,12 @@ class MiddlewareSettings:
     def is_exempt(self, path: str) -> bool:
         """Whether the request for *path* is never queued."""
         path = path.lstrip("/")
-        return any(re.search(pattern, path) for pattern in self.exempt)
+        return any(search(path) for search in _searches(self.exempt))
+
+
+@cache
+def _searches(patterns: tuple[str, ...]) -> list[Callable[[str], Any]]:
+    return [re.compile(pattern).search for pattern in patterns]
 
 
 def _nearest(name: str, options: Iterable[str]) -> list[str]:

@@ -19,6 +19,7 @@ from django.http.response import HttpResponseBase
 
 from .admission import Admission
 from .exceptions import PoolTimeout, Reason, ServerUnavailable, diagnose
+from .pace import process_pace
 from .pool import Pool
 from .responses import to_django
 from .scope import Scope, begin_request, current_scope, in_request_thread
@@ -49,30 +50,44 @@ class PooledConnectionMiddleware:
         if scope is None:
             return self.get_response(request)
         try:
-            try:
-                self._check_out(scope, request)
-            except (PoolTimeout, ServerUnavailable) as refusal:
-                return self._refuse(request, scope, refusal)
-            response = self.get_response(request)
-            return self._hand_over(scope, self._judge(request, scope, response))
+            response = self._serve(scope, request)
         finally:
             if not scope.streaming:
                 scope.close()
+        if hasattr(response, _REFUSED):
+            process_pace.hold()
+        return response
 
     async def acall(self, request: HttpRequest) -> HttpResponseBase:
         scope = begin_request()
         if scope is None:
             return cast("HttpResponseBase", await self.get_response(request))
         try:
-            try:
-                await self._check_out_async(scope, request)
-            except (PoolTimeout, ServerUnavailable) as refusal:
-                return self._refuse(request, scope, refusal)
-            response = await self.get_response(request)
-            return self._hand_over(scope, self._judge(request, scope, response))
+            response = await self._serve_async(scope, request)
         finally:
             if not scope.streaming:
                 await scope.close_async()
+        if hasattr(response, _REFUSED):
+            await process_pace.hold_async()
+        return response
+
+    def _serve(self, scope: Scope, request: HttpRequest) -> HttpResponseBase:
+        try:
+            self._check_out(scope, request)
+        except (PoolTimeout, ServerUnavailable) as refusal:
+            return self._refuse(request, scope, refusal)
+        response = self.get_response(request)
+        return self._hand_over(scope, self._judge(request, scope, response))
+
+    async def _serve_async(
+        self, scope: Scope, request: HttpRequest
+    ) -> HttpResponseBase:
+        try:
+            await self._check_out_async(scope, request)
+        except (PoolTimeout, ServerUnavailable) as refusal:
+            return self._refuse(request, scope, refusal)
+        response = await self.get_response(request)
+        return self._hand_over(scope, self._judge(request, scope, response))
 
     def process_view(self, request: HttpRequest, *args: Any) -> None:
         scope = current_scope()
@@ -154,16 +169,19 @@ class PooledConnectionMiddleware:
     def _refuse(
         self, request: HttpRequest, scope: Scope, error: BaseException
     ) -> HttpResponseBase:
-        return to_django(
-            self.admission.refuse(
-                scope,
-                error,
-                method=request.method or "GET",
-                accept=request.headers.get("Accept", ""),
-            )
+        refusal = self.admission.refuse(
+            scope,
+            error,
+            method=request.method or "GET",
+            accept=request.headers.get("Accept", ""),
         )
+        response = to_django(refusal)
+        setattr(response, _REFUSED, True)
+        return response
 
 
+#: Marks a response that is a refusal.
+_REFUSED = "_pooled_db_refused"
 #: Where the error that became a 500 is kept on its request.
 _ERROR = "_pooled_db_error"
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
 
 #: Share of one core up to which the process may work before refusals are held back.
 #: Above it, whoever is being served waits noticeably for the interpreter.
-BUSY = 0.6
+BUSY = 0.7
 #: Seconds between two looks at the CPU clock.
 LOOK = 0.1
 #: Refusals per second that leave however busy the process is.
@@ -17,14 +18,19 @@ LEAST = 20.0
 SLOWER, FASTER = 0.5, 1.1
 
 
+#: The longest that a refusal is held back, in seconds: by an event loop, where it costs
+#: a timer, and by a thread, which can serve nobody else meanwhile.
+LONGEST = 2.0
+LONGEST_IN_THREAD = 0.02
+
+
 class Pace:
     """Spaces the refusals of a process out while it is busy.
 
     Clients that retry the moment they are refused come back as fast as they are
     answered: refused at once, they use up the CPU. While the process is busy, refusals
     leave one by one at a rate that is found by feedback, and those clients wait in
-    line; while it is not, they leave at once. Only *delay* is decided here: holding a
-    refusal back costs a task nothing but a timer.
+    line; while it is not, they leave at once.
 
     *clock* and *cpu_clock* are in seconds.
     """
@@ -46,6 +52,16 @@ class Pace:
     def after_fork(self) -> None:
         """Start with a lock that no thread of the parent holds."""
         self._lock = threading.Lock()
+
+    def hold(self) -> None:
+        """Block this thread until the next refusal may leave."""
+        time.sleep(self.delay(LONGEST_IN_THREAD))
+
+    async def hold_async(self) -> None:
+        """Wait until the next refusal may leave, blocking no thread."""
+        delay = self.delay(LONGEST)
+        if delay > 0.0:
+            await asyncio.sleep(delay)
 
     def delay(self, longest: float) -> float:
         """For how many seconds to hold the next refusal back, at most *longest*."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 import threading
@@ -23,7 +22,6 @@ from .exceptions import (
     error_code,
 )
 from .gate import Gate, Permit, Refused
-from .pace import Pace, process_pace
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import PoolProxiedConnection
@@ -149,10 +147,8 @@ class Pool:
         queue_target: float | None = None,
         queue_interval: float = 1.0,
         autocommit: bool = True,
-        pace: Pace = process_pace,
     ) -> None:
         self.alias = alias
-        self.pace = pace
         self.timeout = timeout
         self.recycle = recycle
         self.autocommit = autocommit
@@ -199,9 +195,6 @@ class Pool:
             self._refuse_too_old(age)
             self.gate.acquire(permit, self.timeout - age)
         except Refused as refusal:
-            # A thread that is held back cannot serve anybody else meanwhile.
-            longest = 2 * (self.gate.queue_target or 0.0)
-            time.sleep(self.pace.delay(min(longest, self._time_left(refusal, age))))
             raise self._refusal(refusal, age) from None
 
     async def admit_async(self, permit: Permit, age: float = 0.0) -> None:
@@ -210,18 +203,12 @@ class Pool:
             self._refuse_too_old(age)
             await self.gate.acquire_async(permit, self.timeout - age)
         except Refused as refusal:
-            delay = self.pace.delay(self._time_left(refusal, age))
-            if delay > 0.0:
-                await asyncio.sleep(delay)
             raise self._refusal(refusal, age) from None
 
     def _refuse_too_old(self, age: float) -> None:
         """Refuse who has waited elsewhere for all of its time, free permit or not."""
         if age >= self.timeout:
             raise Refused(Reason.TIMEOUT, 0.0)
-
-    def _time_left(self, refusal: Refused, age: float) -> float:
-        return max(0.0, self.timeout - age - refusal.waited)
 
     def give_back(self, permit: Permit) -> None:
         """Let the next in line have *permit*."""

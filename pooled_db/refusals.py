@@ -22,8 +22,8 @@ class RefusalLog:
         self._last: dict[str, float] = {}
         self._untold: dict[str, int] = {}
 
-    def add(self, alias: str, message: str) -> None:
-        """Log *message*, or count it for the next line."""
+    def add(self, alias: str, message: object) -> None:
+        """Log *message*, or count it for the next line and never ask for its text."""
         now = self._clock()
         with self._lock:
             untold = self._untold.get(alias, 0)

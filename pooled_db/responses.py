@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import random
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from django.core.signals import setting_changed
 from django.http import HttpResponse
 from django.template import TemplateDoesNotExist, loader
+from django.utils.translation import get_language
 
 from .exceptions import Reason
 
@@ -57,6 +60,10 @@ h1 {{ font-size: 1.5rem }}
 _logged_failures: set[type[Exception]] = set()
 
 
+#: For how many seconds a rendered page is sent again.
+PAGE_SECONDS = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """What there is to tell the client: independent of WSGI, ASGI and Django."""
@@ -75,7 +82,11 @@ def refuse(
     request that may have done something and must not be repeated blindly.
     """
     as_json = prefers_json(accept)
-    body = _json(reason) if as_json else _html(reason)
+    body = (
+        _json(reason)
+        if as_json
+        else _html(reason, get_language(), int(time.monotonic() / PAGE_SECONDS))
+    )
     headers = {
         "Content-Type": (
             "application/problem+json" if as_json else "text/html; charset=utf-8"
@@ -142,8 +153,12 @@ def _json(reason: Reason) -> bytes:
     return json.dumps(problem).encode()
 
 
-def _html(reason: Reason) -> bytes:
-    """Render the project's ``503.html``, or the built-in page."""
+@lru_cache(maxsize=32)
+def _html(reason: Reason, language: str | None, age: int) -> bytes:
+    """Render the project's ``503.html``, or the built-in page.
+
+    Once for each *language* and *age*: refusals come by the thousand.
+    """
     context = {"reason": reason.value, "detail": _DETAILS[reason]}
     page = None
     try:
@@ -165,3 +180,11 @@ def _project_page(context: dict[str, str]) -> bytes | None:
     except TemplateDoesNotExist:
         return None
     return template.render(context).encode()
+
+
+def _settings_changed(*, setting: str, **kwargs: object) -> None:
+    if setting == "TEMPLATES":
+        _html.cache_clear()
+
+
+setting_changed.connect(_settings_changed)

@@ -10,6 +10,7 @@ from django.core.wsgi import get_wsgi_application as get_django_application
 
 from .admission import Admission
 from .exceptions import PoolTimeout
+from .pace import process_pace
 from .responses import Refusal
 from .scope import open_scope
 
@@ -54,6 +55,7 @@ class Door:
                     method=environ["REQUEST_METHOD"],
                     accept=environ.get("HTTP_ACCEPT", ""),
                 )
+                process_pace.hold()
                 return _answer(start_response, refusal)
             return self.application(environ, start_response)
         finally:
