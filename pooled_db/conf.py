@@ -60,6 +60,10 @@ _RULES: Mapping[str, tuple[str, Any]] = {
         "must be True or False",
         lambda value: isinstance(value, bool),
     ),
+    "reset": (
+        'must be "dirty", "always" or "rollback"',
+        lambda value: value in ("dirty", "always", "rollback"),
+    ),
     "checkout": (
         'must be "request" or "query"',
         lambda value: value in ("request", "query"),
@@ -112,6 +116,7 @@ class PoolSettings:
     timeout: float = _option(5.0, "seconds")
     recycle: float = _option(1800.0, "seconds")
     use_lifo: bool = _option(False, "boolean")
+    reset: str = _option("dirty", "reset")
     max_waiting: int | None = _option(1000, "integer or None")
     queue_target: float | None = _option(0.05, "seconds or None")
     queue_interval: float = _option(1.0, "seconds")

@@ -1,4 +1,4 @@
-"""The driver's connection, which knows who may use it."""
+"""The driver's connection, which knows who may use it and what it left behind."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ from typing import TYPE_CHECKING, Any
 import MySQLdb
 from MySQLdb.connections import Connection as DriverConnection
 
+from .exceptions import error_code
+from .statements import may_change_session
+
 #: Marks a connection that any thread may use, as Django's thread sharing allows.
 ANY_THREAD = None
 #: Marks a connection that nobody may use: no thread has this identifier.
 NO_THREAD = 0
+
+#: The statement was killed or timed out; a KILL that came late may hit the next one.
+INTERRUPTED = frozenset({1317, 1969, 3024})
 
 #: Every open connection of this process, for those who must know after a fork.
 connections: weakref.WeakSet[Connection] = weakref.WeakSet()
@@ -28,6 +34,8 @@ class Connection(DriverConnection):
     A cursor can outlive the loan of its connection, in a thread that goes on after
     its request or in a variable that is kept. It then gets an ``InterfaceError``,
     never somebody else's session.
+
+    Every statement passes through :meth:`query`, those of raw driver cursors included.
     """
 
     if TYPE_CHECKING:
@@ -36,12 +44,21 @@ class Connection(DriverConnection):
         def get_autocommit(self) -> bool: ...
         def next_result(self) -> int: ...
         def thread_id(self) -> int: ...
+        def escape_string(self, text: bytes) -> bytes: ...
+        def discard_result(self) -> None: ...
+        def store_result(self) -> Any: ...
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.thread: int | None = ANY_THREAD
         self.in_query = False
         self.after_query: Callable[[], None] | None = None
+        #: Whether the session may differ from what it was at connect.
+        self.is_dirty = False
+        #: Whether nobody can say in what state it is.
+        self.is_doubtful = False
         super().__init__(*args, **kwargs)
+        self._options = kwargs
+        self.is_dirty = False
         #: What Django's backend has learnt of the server on this connection.
         self.server_data: dict[str, Any] | None = None
         #: Whether the session is as Django wants it at connect.
@@ -61,7 +78,14 @@ class Connection(DriverConnection):
             # Again, now that the flag is up: revoke() takes the thread away before it
             # looks at the flag, so one of the two sees the other.
             self._check_thread()
+            if not self.is_dirty:
+                text = query.encode() if isinstance(query, str) else bytes(query)
+                self.is_dirty = may_change_session(text, self._backslash_escapes)
             super().query(query)
+        except MySQLdb.Error as error:
+            if error_code(error) in INTERRUPTED:
+                self.is_doubtful = True
+            raise
         finally:
             self.in_query = False
             if self.after_query is not None:
@@ -79,6 +103,52 @@ class Connection(DriverConnection):
     def autocommit(self, on: bool) -> None:
         self._check_thread()
         super().autocommit(on)
+
+    def select_db(self, db: str) -> None:
+        self.is_dirty = True
+        super().select_db(db)  # type: ignore[no-untyped-call]
+
+    def set_character_set(self, charset: str, collation: str | None = None) -> None:
+        self.is_dirty = True
+        super().set_character_set(charset, collation)
+
+    def change_user(self, *args: Any, **kwargs: Any) -> None:
+        self.is_dirty = True
+        self.initialised = False
+        super().change_user(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def reset_session(self, autocommit: bool) -> bool:
+        """Make the session what it was at connect, at the cost of a few round trips.
+
+        Returns ``False`` if that cannot be done: the account is not known, or the
+        server did not do it. Transactions are rolled back.
+        """
+        options = self._options
+        if "user" not in options or {"read_default_file", "read_default_group"} & (
+            options.keys()
+        ):
+            return False
+        password = options.get("password", options.get("passwd", ""))
+        database = options.get("database", options.get("db", ""))
+        try:
+            # Besides the variables it ends transactions, temporary tables, locks,
+            # prepared statements and user variables. See
+            # https://mariadb.com/docs/server/reference/clientserver-protocol/1-connecting/com_change_user
+            self.change_user(options["user"], password, database)
+            if options.get("collation"):
+                self.set_character_set(options["charset"], options["collation"])
+            if options.get("sql_mode"):
+                self.set_sql_mode(options["sql_mode"])
+            if options.get("init_command"):
+                self.query(options["init_command"])
+                self.store_result()
+                while self.next_result() != -1:
+                    self.discard_result()
+            self.autocommit(autocommit)
+        except MySQLdb.Error:
+            return False
+        self.is_dirty = False
+        return True
 
     def lend(self, thread: int | None) -> None:
         """Let *thread* use the connection from now on."""
@@ -120,6 +190,10 @@ class Connection(DriverConnection):
         self.thread = NO_THREAD
         with contextlib.suppress(MySQLdb.Error, OSError):
             os.dup2(null, self.fileno(), inheritable=False)
+
+    def _backslash_escapes(self) -> bool:
+        # The driver knows from the server whether sql_mode has NO_BACKSLASH_ESCAPES.
+        return bool(self.escape_string(b"'") != b"''")
 
     def _check_thread(self) -> None:
         if self.thread is not ANY_THREAD and self.thread != threading.get_ident():

@@ -84,9 +84,7 @@ class Lease:
     def needs_cleaning(self) -> bool:
         """Whether giving it back takes a round trip to the server."""
         connection = self.connection
-        return (
-            connection.in_query or connection.get_autocommit() != self.pool.autocommit
-        )
+        return connection.in_query or self.pool.needs_cleaning(connection)
 
     def checkin(self) -> None:
         """Give the connection back: clean, or closed if that is in doubt.
@@ -131,6 +129,10 @@ class Pool:
 
     *connect* opens a connection; *autocommit* is the mode in which connections are
     lent. Times are in seconds.
+
+    *reset* says what happens to a session before its next user gets it: ``"dirty"``
+    makes it new if a statement may have changed it, ``"always"`` in any case, and
+    ``"rollback"`` only ends what transaction may be open.
     """
 
     def __init__(
@@ -146,9 +148,11 @@ class Pool:
         max_waiting: int | None = None,
         queue_target: float | None = None,
         queue_interval: float = 1.0,
+        reset: str = "dirty",
         autocommit: bool = True,
     ) -> None:
         self.alias = alias
+        self.reset = reset
         self.timeout = timeout
         self.recycle = recycle
         self.autocommit = autocommit
@@ -259,17 +263,32 @@ class Pool:
         """Make *connection* fit for its next user; ``False`` if that cannot be done."""
         if self.is_disposed or not connection.is_drained():
             return False
-        if connection.get_autocommit() == self.autocommit:
+        if connection.is_doubtful:
+            return False
+        if not self.needs_cleaning(connection):
             return True
         connection.lend(threading.get_ident())
         try:
+            if self.reset == "always" or (
+                self.reset == "dirty" and connection.is_dirty
+            ):
+                return connection.reset_session(self.autocommit)
             connection.rollback()
             connection.autocommit(self.autocommit)
+            connection.is_dirty = False
         except MySQLdb.Error:
             return False
         finally:
             connection.lend(NO_THREAD)
         return True
+
+    def needs_cleaning(self, connection: Connection) -> bool:
+        """Whether making *connection* fit for its next user takes a round trip."""
+        return (
+            connection.is_dirty
+            or self.reset == "always"
+            or connection.get_autocommit() != self.autocommit
+        )
 
     def _open(self) -> Connection:
         if getattr(self._idle_only, "flag", False):

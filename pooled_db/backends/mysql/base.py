@@ -84,8 +84,12 @@ class PooledMixin(mysql.DatabaseWrapper):
         if self._lease is None:
             super().init_connection_state()
         elif not self._lease.connection.initialised:
+            connection = self._lease.connection
+            was_dirty = connection.is_dirty
             super().init_connection_state()
-            self._lease.connection.initialised = True
+            connection.initialised = True
+            # What Django sets here is what the next user is to find, too.
+            connection.is_dirty = was_dirty
 
     @cached_property
     def mysql_server_data(self) -> dict[str, Any]:

@@ -1,0 +1,330 @@
+"""Nothing of one user's session reaches the next."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import MySQLdb
+import pytest
+from django.db import connection
+
+from pooled_db import pools
+from pooled_db.backends.mysql.base import DatabaseWrapper
+from pooled_db.connection import Connection
+from pooled_db.pool import Lease, Pool
+from tests.harness.mariadb import Server
+
+MakePool = Callable[..., Pool]
+
+
+def ask(connection: Connection, sql: str) -> object:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        row = cursor.fetchone() if cursor.description else None
+        while cursor.nextset():
+            pass
+    return row[0] if row else None
+
+
+def lend(pool: Pool) -> tuple[Lease, Connection]:
+    lease = pool.checkout()
+    lease.connection.lend(threading.get_ident())
+    return lease, lease.connection
+
+
+@pytest.fixture
+def pool(make_pool: MakePool) -> Pool:
+    pool = make_pool(pool_size=1, timeout=5)
+    lease, connection = lend(pool)
+    ask(connection, "CREATE OR REPLACE TABLE t (a INT)")
+    ask(connection, "DROP PROCEDURE IF EXISTS p")
+    ask(connection, "CREATE PROCEDURE p() SET @called = 1")
+    lease.checkin()
+    return pool
+
+
+def run(*statements: str) -> Callable[[Connection], None]:
+    def change(connection: Connection) -> None:
+        for statement in statements:
+            ask(connection, statement)
+
+    return change
+
+
+def fail(connection: Connection, sql: str) -> None:
+    with pytest.raises(MySQLdb.Error):
+        ask(connection, sql)
+
+
+#: What changes the session, and a question whose answer must be as on a new one.
+KINDS: dict[str, tuple[Callable[[Connection], Any], str]] = {
+    "session variable": (run("SET sort_buffer_size = 2097152"), "@@sort_buffer_size"),
+    "SET SESSION": (run("SET SESSION sql_mode = ''"), "@@sql_mode"),
+    "SET @@": (run("SET @@session.wait_timeout = 7"), "@@wait_timeout"),
+    "user variable": (run("SET @a = 1"), "@a"),
+    "variable assigned in SELECT": (run("SELECT @a := 2"), "@a"),
+    "SELECT INTO": (run("SELECT 3 INTO @a"), "@a"),
+    "SET NAMES": (run("SET NAMES latin1"), "@@character_set_client"),
+    "character set by the driver": (
+        lambda connection: connection.set_character_set("latin1"),
+        "@@character_set_client",
+    ),
+    "SET CHARACTER SET": (
+        run("SET CHARACTER SET latin1"),
+        "@@character_set_results",
+    ),
+    "time zone": (run("SET time_zone = '+05:00'"), "@@time_zone"),
+    "foreign key checks": (run("SET foreign_key_checks = 0"), "@@foreign_key_checks"),
+    "isolation level": (
+        run("SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE"),
+        "@@tx_isolation",
+    ),
+    "isolation level of the next transaction": (
+        run("SET TRANSACTION READ ONLY"),
+        "@@tx_read_only",
+    ),
+    "read-only session": (
+        run("SET SESSION TRANSACTION READ ONLY"),
+        "@@tx_read_only",
+    ),
+    "autocommit by SET": (run("SET autocommit = 0"), "@@autocommit"),
+    "autocommit by the driver": (
+        lambda connection: connection.autocommit(False),
+        "@@autocommit",
+    ),
+    "temporary table": (
+        run("CREATE TEMPORARY TABLE t SELECT 7 AS a"),
+        "(SELECT COUNT(*) FROM t)",
+    ),
+    "GET_LOCK": (run("SELECT GET_LOCK('mine', 0)"), "IS_FREE_LOCK('mine')"),
+    "LOCK TABLES": (run("LOCK TABLES t WRITE"), "(SELECT COUNT(*) FROM t)"),
+    "USE": (run("USE information_schema"), "DATABASE()"),
+    "select_db": (
+        lambda connection: connection.select_db("information_schema"),
+        "DATABASE()",
+    ),
+    "SET ROLE": (run("SET ROLE NONE"), "CURRENT_ROLE()"),
+    "BEGIN": (run("BEGIN", "INSERT INTO t VALUES (1)"), "@@in_transaction"),
+    "START TRANSACTION": (
+        run("START TRANSACTION", "INSERT INTO t VALUES (1)"),
+        "(SELECT COUNT(*) FROM t)",
+    ),
+    "XA": (run("XA START 'mine'", "XA END 'mine'"), "@@in_transaction"),
+    "CALL": (run("CALL p()"), "@called"),
+    "several statements": (run("SELECT 1; SET @a = 1"), "@a"),
+    "executable comment": (run("/*! SET @a = 1 */"), "@a"),
+    "comment in front": (run("/* hello */ SET @a = 1"), "@a"),
+    "parenthesis in front": (run("(SELECT @a := 1)"), "@a"),
+    "FLUSH TABLES WITH READ LOCK": (
+        run("FLUSH TABLES t WITH READ LOCK"),
+        "(SELECT COUNT(*) FROM t)",
+    ),
+    "raw query": (
+        lambda connection: (connection.query("SET @a = 9"), connection.store_result()),
+        "@a",
+    ),
+    "failed statement": (
+        lambda connection: fail(connection, "SET @a = 1, @b = nonsense()"),
+        "@a",
+    ),
+}
+
+
+def test_there_are_enough_kinds() -> None:
+    assert len(KINDS) >= 25
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_session_state_is_gone_for_the_next_user(
+    pool: Pool, make_pool: MakePool, kind: str
+) -> None:
+    change, question = KINDS[kind]
+    lease, fresh = lend(make_pool(pool_size=1))
+    expected = ask(fresh, f"SELECT {question}")
+    lease.discard()
+
+    lease, connection = lend(pool)
+    change(connection)
+    lease.checkin()
+
+    again, connection = lend(pool)
+    assert ask(connection, f"SELECT {question}") == expected
+    assert connection.character_set_name() == fresh_character_set(make_pool)
+    again.checkin()
+
+
+def fresh_character_set(make_pool: MakePool) -> str:
+    lease, fresh = lend(make_pool(pool_size=1))
+    name: str = fresh.character_set_name()
+    lease.discard()
+    return name
+
+
+@pytest.mark.parametrize(
+    ("opened", "used"),
+    [
+        ("PREPARE s FROM 'SELECT 1'", "EXECUTE s"),
+        ("HANDLER t OPEN", "HANDLER t READ FIRST"),
+    ],
+)
+def test_what_was_opened_by_name_is_gone_for_the_next_user(
+    pool: Pool, opened: str, used: str
+) -> None:
+    lease, connection = lend(pool)
+    ask(connection, opened)
+    ask(connection, used)
+    lease.checkin()
+
+    lease, connection = lend(pool)
+    fail(connection, used)
+    lease.checkin()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT 'user@example.org'",
+        "INSERT INTO t VALUES (1)",
+        "SELECT * FROM t FOR UPDATE",
+        "SELECT @@version",
+        "SHOW TABLES",
+    ],
+)
+def test_a_usual_statement_costs_nothing_on_return(
+    pool: Pool, server: Server, statement: str
+) -> None:
+    lease, connection = lend(pool)
+    ask(connection, statement)
+    statements = server.status("Questions")
+    opened = pool.stats().opened
+
+    lease.checkin()
+    lease, connection = lend(pool)
+    lease.checkin()
+
+    assert server.status("Questions") == statements
+    assert pool.stats().opened == opened
+
+
+def test_always_cleans_what_no_watcher_can_see(make_pool: MakePool) -> None:
+    pool = make_pool(pool_size=1, reset="always")
+    lease, connection = lend(pool)
+    ask(connection, "DROP FUNCTION IF EXISTS hidden")
+    ask(
+        connection,
+        "CREATE FUNCTION hidden() RETURNS INT DETERMINISTIC "
+        "BEGIN SET @hidden = 1; RETURN 1; END",
+    )
+    lease.checkin()
+
+    lease, connection = lend(pool)
+    ask(connection, "SELECT hidden()")
+    lease.checkin()
+
+    lease, connection = lend(pool)
+    assert ask(connection, "SELECT @hidden") is None
+    lease.checkin()
+
+
+def test_rollback_ends_transactions_and_leaves_the_rest(make_pool: MakePool) -> None:
+    pool = make_pool(pool_size=1, reset="rollback")
+    lease, connection = lend(pool)
+    ask(connection, "CREATE OR REPLACE TABLE t (a INT)")
+    ask(connection, "SET @a = 1")
+    ask(connection, "BEGIN")
+    ask(connection, "INSERT INTO t VALUES (1)")
+    lease.checkin()
+
+    lease, connection = lend(pool)
+    assert ask(connection, "SELECT COUNT(*) FROM t") == 0
+    assert ask(connection, "SELECT @a") == 1
+    lease.checkin()
+    assert pool.stats().opened == 1
+
+
+def test_a_session_is_cleaned_on_the_same_connection(pool: Pool) -> None:
+    opened = pool.stats().opened
+    for _ in range(3):
+        lease, connection = lend(pool)
+        ask(connection, "SET @a = 1")
+        lease.checkin()
+
+    assert pool.stats().opened == opened
+
+
+SLOW = "SELECT 1 FROM information_schema.columns WHERE SLEEP(5)"
+
+
+def test_an_interrupted_statement_closes_the_connection(
+    pool: Pool, server: Server
+) -> None:
+    lease, connection = lend(pool)
+    opened = pool.stats().opened
+    thread_id = connection.thread_id()
+    killer = threading.Thread(target=kill_query, args=(server, thread_id))
+    killer.start()
+    with pytest.raises(MySQLdb.OperationalError, match="interrupted"):
+        ask(connection, SLOW)
+    killer.join()
+    lease.checkin()
+
+    lease, connection = lend(pool)
+    assert ask(connection, "SELECT 1") == 1
+    lease.checkin()
+    assert pool.stats().opened == opened + 1
+
+
+def kill_query(server: Server, thread_id: int) -> None:
+    while not any(
+        process["id"] == thread_id and process["info"]
+        for process in server.process_list()
+    ):
+        pass
+    with server.admin() as admin, admin.cursor() as cursor:
+        cursor.execute(f"KILL QUERY {thread_id}")
+
+
+# What Django sets at connect.
+
+
+@pytest.fixture
+def wrapper(transactional_db: None) -> Iterator[DatabaseWrapper]:
+    settings = {
+        **connection.settings_dict,
+        "OPTIONS": {
+            "pool": {"pool_size": 1},
+            "isolation_level": "repeatable read",
+            "init_command": "SET SESSION wait_timeout = 1234",
+            "sql_mode": "TRADITIONAL",
+            "charset": "utf8mb4",
+            "collation": "utf8mb4_unicode_ci",
+        },
+    }
+    wrapper = DatabaseWrapper(settings, alias="sessions")
+    yield wrapper
+    wrapper.close()
+    pools.dispose("sessions")
+
+
+QUESTION = (
+    "SELECT CONNECTION_ID(), @@tx_isolation, @@wait_timeout, @@sql_mode, "
+    "@@collation_connection, @@character_set_client, @@autocommit"
+)
+
+
+def test_a_cleaned_session_is_as_django_wants_it(wrapper: DatabaseWrapper) -> None:
+    def question() -> Any:
+        with wrapper.cursor() as cursor:
+            cursor.execute(QUESTION)
+            return cursor.fetchone()
+
+    before = question()
+    with wrapper.cursor() as cursor:
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+        cursor.execute("SET wait_timeout = 9, sql_mode = ''")
+        cursor.execute("SET NAMES latin1")
+    wrapper.close()
+
+    assert question() == before
