@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -70,7 +71,7 @@ class Lease:
         return f"<Lease of {self.pool.alias!r}: {state}>"
 
     def __del__(self) -> None:
-        if self.is_out:
+        if self.is_out and not sys.is_finalizing():
             logger.warning(
                 "A connection to %r was never given back; it is closed now.",
                 self.pool.alias,
@@ -315,6 +316,12 @@ class Pool:
         # QueuePool.dispose() forgets the connections that are out, and its counters
         # are wrong from then on: this pool must not lend again.
         self._queue.dispose()
+
+    def abandon(self) -> None:
+        """Give up what is lent, in a forked child: it is the parent's."""
+        self.is_disposed = True
+        self._parents = self.out
+        self.out = {}
 
     def checkedout(self) -> int:
         """How many connections QueuePool itself counts as lent."""

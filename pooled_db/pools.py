@@ -25,6 +25,9 @@ Target = tuple[str, str, str, str]
 
 _pools: dict[str, tuple[Target, Pool]] = {}
 _lock = threading.Lock()
+#: Pools of the parent process. They are kept: to take them apart is to use their locks,
+#: which another thread may have held at the fork.
+_inherited: list[Pool] = []
 
 
 def _target(database: Mapping[str, Any]) -> Target:
@@ -104,6 +107,9 @@ def _forget_parent() -> None:
     _lock = threading.Lock()
     process_pace.after_fork()
     refusal_log.after_fork()
+    for _, pool in _pools.values():
+        pool.abandon()
+        _inherited.append(pool)
     _pools.clear()
     null = os.open(os.devnull, os.O_RDWR)
     for connection in list(open_connections):

@@ -1,0 +1,144 @@
+"""Forks, signals and the end of the interpreter."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+
+import pooled_db
+from pooled_db import pools
+from tests.harness.mariadb import Server
+from tests.harness.processes import poll
+from tests.harness.servers import gunicorn
+from tests.sites import ROOT, Site, site_settings
+
+from .site.views import ask
+
+Serve = Callable[..., Site]
+
+
+def in_child(work: Callable[[], Any]) -> int:
+    """Run *work* in a forked child that ends as an interpreter does; its status."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            status = 0 if work() is not False else 2
+        finally:
+            connection.close()
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_has_connections_of_its_own() -> None:
+    mine = ask("SELECT CONNECTION_ID()")
+
+    def work() -> bool:
+        assert pooled_db.stats() == {}
+        assert connection.connection is not None  # the parent's, until it is used
+        return ask("SELECT CONNECTION_ID()") != mine
+
+    assert in_child(work) == 0
+    assert ask("SELECT CONNECTION_ID()") == mine
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_the_end_of_a_child_leaves_the_parents_connections_alone() -> None:
+    pool = pools.for_alias("default")
+    leases = [pool.checkout() for _ in range(3)]
+    for lease in leases:
+        lease.checkin()
+    opened = pool.stats().opened
+
+    def work() -> None:
+        pools.dispose("default")
+        for other in list(pooled_db.connection.connections):
+            other.close()
+
+    assert in_child(work) == 0
+    for _ in range(6):
+        lease = pool.checkout()
+        lease.connection.lend(threading.get_ident())
+        lease.connection.query("SELECT 1")
+        lease.connection.store_result()
+        lease.checkin()
+    assert pool.stats().opened == opened
+
+
+def test_preloaded_workers_share_no_connection(
+    site_database: dict[str, Any], server: Server
+) -> None:
+    """The database is used while the application is imported, before the fork."""
+    env = {"TEST_SETTINGS": json.dumps(site_settings(site_database))}
+    with gunicorn(
+        "tests.preloaded:application",
+        threads=2,
+        workers=3,
+        env=env,
+        cwd=ROOT,
+        args=("--preload",),
+    ) as running:
+        site = Site(running)
+        seen: dict[str, set[str]] = {}
+        for _ in range(60):
+            process, connection_id = site.get("/").body.split()
+            seen.setdefault(process, set()).add(connection_id)
+        at_import = site.get("/at-import").body
+    assert len(seen) > 1
+    everywhere = [number for numbers in seen.values() for number in numbers]
+    assert len(everywhere) == len(set(everywhere))
+    assert at_import not in everywhere
+
+
+def test_sigterm_lets_a_running_request_end(site: Serve) -> None:
+    served = site("gunicorn", threads=2)
+    served.get("/queries")
+    answers: list[int] = []
+    request = threading.Thread(
+        target=lambda: answers.append(served.get("/sleep?seconds=1").status)
+    )
+    request.start()
+    assert poll(5, lambda: served.state()["in_use"] == 1)
+    os.kill(served.server.pid, signal.SIGTERM)
+    request.join()
+    assert answers == [200]
+    served.server.terminate()
+
+
+def test_the_interpreter_ends_quietly_with_connections_out(
+    site_database: dict[str, Any],
+) -> None:
+    program = """
+        import django; django.setup()
+        from django.db import connection
+        from pooled_db import pools
+        connection.ensure_connection()
+        lease = pools.for_alias("default").checkout()
+    """
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(program)],
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "TEST_SETTINGS": json.dumps(site_settings(site_database)),
+        },
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
