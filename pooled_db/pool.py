@@ -23,6 +23,7 @@ from .exceptions import (
     error_code,
 )
 from .gate import Gate, Permit, Refused
+from .outage import Outage
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import PoolProxiedConnection
@@ -164,6 +165,7 @@ class Pool:
             queue_interval=queue_interval,
         )
         self._connect = connect
+        self._outage = Outage()
         self._idle_only = threading.local()
         self._queue = QueuePool(
             cast("Any", self._open),
@@ -295,7 +297,7 @@ class Pool:
         if getattr(self._idle_only, "flag", False):
             raise NoIdleConnection
         try:
-            connection = self._connect()
+            connection = self._outage.connect(self._connect)
         except MySQLdb.OperationalError as error:
             if error_code(error) in CANNOT_CONNECT:
                 unavailable = ServerUnavailable(*error.args)

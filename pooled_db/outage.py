@@ -1,0 +1,76 @@
+"""Whether it is worth while to open a connection now."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import MySQLdb
+
+Opened = TypeVar("Opened")
+
+#: Seconds between two attempts: the first pause, and the longest, before jitter. The
+#: longest is also about how late a server that has come back is noticed.
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 0.4
+#: Each pause is longer by up to this share, so that processes do not come in step.
+JITTER = 0.25
+
+
+class Outage:
+    """A server that refuses connections is asked by one at a time, with pauses.
+
+    The others learn at once what the last attempt learnt. So nobody waits for a server
+    that is away, and a wrong password does not get the account locked.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._error: MySQLdb.OperationalError | None = None
+        self._failures = 0
+        self._next = 0.0
+        self._probing = False
+
+    def connect(self, open_connection: Callable[[], Opened]) -> Opened:
+        """Return what *open_connection* opens.
+
+        Raises the driver's error: this attempt's, or during a pause the last one's.
+        """
+        self._enter()
+        try:
+            connection = open_connection()
+        except MySQLdb.OperationalError as error:
+            self._failed(error)
+            raise
+        except BaseException:
+            # An interrupt, or a mistake in the options: it says nothing of the server.
+            with self._lock:
+                self._probing = False
+            raise
+        with self._lock:
+            self._error = None
+            self._failures = 0
+            self._probing = False
+        return connection
+
+    def _enter(self) -> None:
+        with self._lock:
+            error = self._error
+            if error is None:
+                return
+            if not self._probing and self._clock() >= self._next:
+                self._probing = True
+                return
+        raise type(error)(*error.args)
+
+    def _failed(self, error: MySQLdb.OperationalError) -> None:
+        with self._lock:
+            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)
+            self._next = self._clock() + pause * (1.0 + JITTER * random.random())
+            self._failures = min(self._failures + 1, 30)
+            self._error = error
+            self._probing = False

@@ -1,0 +1,138 @@
+"""A server that refuses connections is not hammered, on a virtual clock."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+
+import MySQLdb
+import pytest
+
+from pooled_db.outage import JITTER, LONGEST_PAUSE, Outage
+
+
+class Server:
+    """Counts the attempts, and refuses them while it is down."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.now = 0.0
+        self.attempts = 0
+        self.error = error
+        self.outage = Outage(lambda: self.now)
+
+    def open(self) -> str:
+        self.attempts += 1
+        if self.error is not None:
+            raise self.error
+        return "connection"
+
+    def connect(self) -> str:
+        return self.outage.connect(self.open)
+
+
+DOWN = MySQLdb.OperationalError(2003, "Can't connect")
+DENIED = MySQLdb.OperationalError(1045, "Access denied")
+
+
+@pytest.mark.parametrize("error", [DOWN, DENIED])
+def test_all_others_learn_at_once_what_one_attempt_has_learnt(
+    error: Exception,
+) -> None:
+    server = Server(error)
+    for _ in range(100):
+        with pytest.raises(MySQLdb.OperationalError) as raised:
+            server.connect()
+        assert raised.value.args == error.args
+    assert server.attempts == 1
+
+
+def test_attempts_become_rarer_and_never_stop() -> None:
+    server = Server(DOWN)
+    times: list[float] = []
+    while server.now < 20.0:
+        before = server.attempts
+        with pytest.raises(MySQLdb.OperationalError):
+            server.connect()
+        if server.attempts > before:
+            times.append(server.now)
+        server.now += 0.01
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert pauses[0] < 0.1
+    assert pauses[-1] >= LONGEST_PAUSE
+    assert max(pauses) <= LONGEST_PAUSE * (1 + JITTER) + 0.02
+
+
+def test_a_server_that_is_back_is_noticed_after_one_pause() -> None:
+    server = Server(DOWN)
+    for _ in range(1000):
+        server.now += 0.01
+        with pytest.raises(MySQLdb.OperationalError):
+            server.connect()
+    server.error = None
+    server.now += LONGEST_PAUSE * (1 + JITTER)
+
+    assert server.connect() == "connection"
+    assert server.connect() == "connection"
+
+
+def test_one_probes_at_a_time() -> None:
+    server = Server(DOWN)
+    with pytest.raises(MySQLdb.OperationalError):
+        server.connect()
+    server.now += 10.0
+    inside, leave = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        inside.set()
+        leave.wait()
+        return "connection"
+
+    prober = threading.Thread(target=lambda: server.outage.connect(slow))
+    prober.start()
+    inside.wait()
+    with pytest.raises(MySQLdb.OperationalError):
+        server.connect()
+    assert server.attempts == 1
+    leave.set()
+    prober.join()
+    server.error = None
+    assert server.connect() == "connection"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), TypeError("wrong option")])
+def test_what_says_nothing_of_the_server_blocks_nobody(error: BaseException) -> None:
+    server = Server(DOWN)
+    with pytest.raises(MySQLdb.OperationalError):
+        server.connect()
+    server.now += 10.0
+
+    def fail() -> str:
+        raise error
+
+    with pytest.raises(type(error)):
+        server.outage.connect(fail)
+    server.error = None
+    assert server.connect() == "connection"
+
+
+def test_without_an_outage_all_may_connect_at_once() -> None:
+    server = Server()
+    barrier = threading.Barrier(4)
+
+    def together() -> str:
+        barrier.wait(5)
+        return "connection"
+
+    def attempt(outage: Outage, open_connection: Callable[[], str]) -> None:
+        outage.connect(open_connection)
+
+    threads = [
+        threading.Thread(target=attempt, args=(server.outage, together))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not barrier.broken
