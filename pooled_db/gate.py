@@ -219,9 +219,10 @@ class Gate:
         """When a waiter must call `review`, by the gate's clock."""
         if self.queue_target is None:
             return permit.deadline
+        now = self.clock()
         review = permit.arrived + 2 * self.queue_target
-        while review <= self.clock():
-            review += self.queue_interval
+        if review <= now:
+            review = now + self.queue_interval
         return min(review, permit.deadline)
 
     def review(self, permit: Permit) -> None:
@@ -248,21 +249,28 @@ class Gate:
         """Take back what has been returned, here or in whoever holds the lock."""
         # Whoever has held the lock looks again after letting go of it, and a permit is
         # in the deque before its thread tries the lock: one of the two sees it.
-        while self._returned and self._lock.acquire(blocking=False):
+        while self._returned:
             wakes: list[tuple[Permit, Callable[[], None]]] = []
-            try:
-                while self._returned:
-                    self._take_back(self._returned[0])
-                    self._returned.popleft()
-                self._serve(wakes)
-            finally:
-                self._lock.release()
+            # An interrupt may come after any call, so also after one that takes the
+            # lock and before `try`, but not between a `for` and its body.
+            for locked in map(self._lock.acquire, (False,)):
+                if not locked:
+                    return
+                try:
+                    while self._returned:
+                        self._take_back(self._returned[0])
+                        self._returned.popleft()
+                    self._serve(wakes)
+                finally:
+                    self._lock.release()
             self._ring(wakes)
 
     # Under the lock.
 
     def _queue_up(self, permit: Permit, now: float, wake: Callable[[], None]) -> None:
         waiting = len(self._queue)
+        if not waiting:
+            self._judge_wait(0.0, now)  # nobody was waiting, so the queue did not stand
         if self.max_waiting is not None and waiting >= self.max_waiting:
             self._refuse(permit, Reason.QUEUE_FULL, now)
         elif now >= permit.deadline:
@@ -358,8 +366,9 @@ class Gate:
             try:
                 wake()
             except RuntimeError:
-                # Its event loop has been closed: nobody is there to take the permit.
-                self.release(permit)
+                # Its event loop has been closed: nobody is there to take the permit,
+                # which goes to the next in the caller's loop.
+                self._returned.append(permit)
 
     def _until_review(self, permit: Permit) -> float:
         return max(0.0, self.next_review(permit) - self.clock())

@@ -1,0 +1,400 @@
+"""The gate whatever happens, and at whatever moment: interrupts, random sequences."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dis
+import gc
+import selectors
+import signal
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import pytest
+from hypothesis import given, settings, stateful
+from hypothesis import strategies as st
+
+from pooled_db.exceptions import Reason
+from pooled_db.gate import Gate, Permit, Refused, State
+from tests.test_gate import (
+    LONG,
+    PATIENCE,
+    AnnouncingGate,
+    Clock,
+    Interrupted,
+    hold,
+    queue,
+    start,
+)
+
+TIME = st.integers(0, 5)
+WHICH = st.integers(0, 9)
+EXHAUSTIVE = settings(derandomize=True, deadline=None, max_examples=400)
+
+
+class VirtualSelector(selectors.DefaultSelector):
+    """Lets the clock jump instead of waiting."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.turns = 0
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        self.turns += 1
+        assert timeout is not None, "everybody waits, and nobody will come"
+        assert self.turns < 10_000, "somebody is busy waiting"
+        ready = super().select(0)
+        if not ready:
+            self.clock.now += timeout
+        return ready
+
+
+def run(main: Coroutine[Any, Any, Any], clock: Clock) -> Any:
+    """Run *main* in *clock*'s time; a callback that fails is a failure."""
+    loop = asyncio.SelectorEventLoop(VirtualSelector(clock))
+    loop.time = clock  # type: ignore[method-assign]
+    failures: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: failures.append(context))
+    with contextlib.closing(loop):
+        result = loop.run_until_complete(main)
+    assert not failures
+    return result
+
+
+# Waiting threads and tasks, and what may interrupt them.
+
+
+def test_a_thread_is_refused_at_its_deadline() -> None:
+    clock = Clock(step=1 / 256)
+    gate = Gate(1, clock=clock)
+    hold(gate)
+    with pytest.raises(Refused) as refused:
+        start(lambda: gate.acquire(Permit(), 4 / 256)).result(PATIENCE)
+    assert (refused.value.reason, gate.waiting) == (Reason.TIMEOUT, 0)
+    assert 4 / 256 <= refused.value.waited <= 8 / 256
+
+
+def test_a_task_is_refused_at_its_deadline_however_often_it_is_reviewed() -> None:
+    clock = Clock()
+    gate = Gate(1, queue_target=0.5, queue_interval=1.0, clock=clock)
+    hold(gate)
+    with pytest.raises(Refused) as refused:
+        run(gate.acquire_async(Permit(), 5.5), clock)
+    assert (refused.value.reason, refused.value.waited) == (Reason.TIMEOUT, 5.5)
+    assert (gate.waiting, clock.now) == (0, 105.5)
+
+
+def test_a_waiting_task_blocks_no_thread_and_holds_no_lock() -> None:
+    clock = Clock()
+    gate = Gate(1, clock=clock)
+
+    async def main() -> None:
+        holder = hold(gate)
+        task = asyncio.create_task(gate.acquire_async(Permit(), 60))
+        await asyncio.sleep(30)
+        start(lambda: gate.release(queue(gate))).result(PATIENCE)
+        gate.release(holder)
+        await task
+
+    run(main(), clock)
+    assert clock.now == 130
+
+
+@pytest.mark.parametrize("way", ["cancelled", "collected"])
+@pytest.mark.parametrize("moment", ["before", "after", "after, by another thread"])
+def test_a_task_that_ends_around_its_grant_loses_no_permit(
+    way: str, moment: str
+) -> None:
+    clock = Clock()
+    gate = Gate(1, clock=clock)
+
+    async def main() -> None:
+        holder, permit = hold(gate), Permit()
+        waiting = gate.acquire_async(permit, 60)
+        task = asyncio.create_task(waiting) if way == "cancelled" else None
+        if task is None:
+            waiting.send(None)
+        await asyncio.sleep(0)
+        following = queue(gate)
+        if moment == "after":
+            gate.release(holder)
+        elif moment != "before":
+            start(lambda: gate.release(holder)).result(PATIENCE)
+        assert permit.state is (State.WAITING if moment == "before" else State.HELD)
+        del waiting
+        if task is not None:
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        gc.collect()
+        gate.release(holder)
+        assert (permit.state, following.state) == (State.RETURNED, State.HELD)
+        await asyncio.sleep(0)
+
+    run(main(), clock)
+
+
+@pytest.mark.parametrize("tasks", [1, 1_000])
+def test_the_permits_of_a_closed_event_loop_go_to_the_next(tasks: int) -> None:
+    gate = Gate(1, clock=Clock())
+    holder = hold(gate)
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)  # it complains of pending tasks
+    asking = [gate.acquire_async(Permit(), LONG) for _ in range(tasks)]
+    waiting = [loop.create_task(each) for each in asking]
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    following = queue(gate)
+    assert gate.waiting == tasks + 1
+
+    gate.release(holder)
+    assert (following.state, gate.waiting) == (State.HELD, 0)
+    del asking, waiting
+    gc.collect()
+    gate.release(following)
+    assert gate.free == 1
+
+
+def test_a_thread_interrupted_by_a_signal_while_it_waits_leaves_the_queue() -> None:
+    gate = AnnouncingGate(1, Clock())
+    permit, thread = Permit(), threading.get_ident()
+    hold(gate)
+
+    def send_signal() -> None:
+        gate.await_begun()
+        signal.pthread_kill(thread, signal.SIGUSR1)
+
+    previous = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    try:
+        sender = start(send_signal)
+        with pytest.raises(KeyboardInterrupt):
+            gate.acquire(permit, LONG)
+        sender.result(PATIENCE)
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+    assert (permit.state, gate.waiting) == (State.RETURNED, 0)
+
+
+class HandingGate(Gate):
+    """Hands its permit to whoever begins to wait for it."""
+
+    def next_review(self, permit: Permit) -> float:
+        self.release(next(iter(self._held)))
+        return super().next_review(permit)
+
+
+class InterruptingGate(HandingGate):
+    """Interrupts whoever has a permit and does not know it yet."""
+
+    def next_review(self, permit: Permit) -> float:
+        super().next_review(permit)
+        assert permit.state is State.HELD
+        raise Interrupted
+
+
+def test_a_thread_or_task_interrupted_at_its_grant_loses_no_permit() -> None:
+    gate = InterruptingGate(1)
+    hold(gate)
+    with pytest.raises(Interrupted):
+        gate.acquire(Permit(), LONG)
+    hold(gate)
+    with pytest.raises(Interrupted):
+        run(gate.acquire_async(Permit(), LONG), Clock())
+    assert (gate.free, gate.waiting) == (1, 0)
+
+
+def interrupt(action: Callable[[], object], moment: int) -> bool:
+    """Interrupt *action* when CPython looks for signals for the *moment*th time.
+
+    It looks as a function of Python starts, after a call and at a jump back. Returns
+    whether there was such a moment within the gate.
+    """
+    before: dict[FrameType, str] = {}
+    left = moment
+
+    def trace(frame: FrameType, event: str, arg: object) -> Any:
+        nonlocal left
+        if frame.f_globals["__name__"] != Gate.__module__:
+            return None
+        frame.f_trace_opcodes = True
+        looks = event == "call"
+        if event == "opcode":
+            looks = before.get(frame, "").startswith(("CALL", "JUMP_BACK"))
+            before[frame] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+        left -= looks
+        if looks and left == 0:
+            raise Interrupted
+        return trace
+
+    previous = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with contextlib.suppress(Interrupted):
+            action()
+    finally:
+        sys.settrace(previous)
+    return left <= 0
+
+
+@pytest.mark.parametrize("operation", ["take", "wait", "release"])
+def test_an_interrupt_at_any_moment_loses_no_permit(operation: str) -> None:
+    for moment in range(1, 1_000):
+        gate = HandingGate(1, clock=Clock())
+        permits = [Permit()]
+        action = partial(gate.acquire, permits[0], LONG)
+        if operation != "take":
+            permits.append(hold(gate))
+        if operation == "release":
+            permits += [queue(gate), queue(gate)]
+            action = partial(gate.release, permits[1])
+        was_there = interrupt(action, moment)
+        assert not gate._lock.locked(), moment
+        for permit in permits:
+            gate.release(permit)
+        assert (gate.free, gate.waiting) == (1, 0), moment
+        if not was_there:
+            break
+    assert 5 < moment < 999
+
+
+# Random sequences.
+
+
+class GateBesideAList(stateful.RuleBasedStateMachine):
+    """The gate serves as a list does: whoever has waited longest is next."""
+
+    @stateful.initialize(
+        capacity=st.integers(1, 3),
+        max_waiting=st.none() | st.integers(0, 5),
+        queue_target=st.sampled_from([None, 0.5, 1.0]),
+    )
+    def open(self, capacity: int, **options: Any) -> None:
+        self.clock = Clock()
+        self.gate = Gate(capacity, queue_interval=3.0, clock=self.clock, **options)
+        self.held: list[Permit] = []
+        self.queue: list[Permit] = []
+        self.gone: list[Permit] = [Permit()]
+        self.on_closed_loops: set[Permit] = set()
+        self.woken: list[Permit] = []
+
+    def reason_to_refuse(self, permit: Permit) -> Reason | None:
+        """Why *permit*, which is in the queue, has to be refused now."""
+        target, waited = self.gate.queue_target, self.clock.now - permit.arrived
+        if self.clock.now >= permit.deadline:
+            return Reason.TIMEOUT
+        may_shed = target is not None and waited >= 2 * target
+        if may_shed and len(self.queue) > self.gate.capacity:
+            return permit.reason
+        return None
+
+    def serve(self) -> None:
+        while self.queue and len(self.held) < self.gate.capacity:
+            reason = self.reason_to_refuse(self.queue[0])
+            permit = self.queue.pop(0)
+            assert permit.reason is reason
+            assert self.woken.pop(0) is permit
+            lives = reason is None and permit not in self.on_closed_loops
+            (self.held if lives else self.gone).append(permit)
+
+    def pick(self, which: int) -> Permit:
+        permits = self.held + self.queue + self.gone
+        return permits[which % len(permits)]
+
+    @stateful.rule(timeout=st.integers(0, 8), loop_is_closed=st.booleans())
+    def arrive(self, timeout: int, loop_is_closed: bool) -> None:
+        def wake() -> None:
+            self.woken.append(permit)
+            if loop_is_closed:
+                raise RuntimeError("Event loop is closed")
+
+        permit = Permit()
+        if loop_is_closed:
+            self.on_closed_loops.add(permit)
+        busy = len(self.held) == self.gate.capacity
+        full = len(self.queue) == self.gate.max_waiting
+        try:
+            assert self.gate.enter(permit, timeout, wake) == (not busy)
+        except Refused:
+            may_shed = self.gate.queue_target is not None and self.queue
+            late = Reason.OVERLOADED if timeout and may_shed else Reason.TIMEOUT
+            assert busy
+            assert permit.reason is (Reason.QUEUE_FULL if full else late)
+            self.gone.append(permit)
+        else:
+            assert not busy or (timeout and not full)
+            (self.queue if busy else self.held).append(permit)
+
+    @stateful.rule(which=WHICH, seconds=st.sampled_from([0.0, 0.5, 1.0, 2.0, 4.0]))
+    def let_time_pass_and_review(self, which: int, seconds: float) -> None:
+        permit = self.pick(which)
+        self.clock.now += seconds
+        self.gate.review(permit)
+        if permit in self.queue:
+            reason = self.reason_to_refuse(permit)
+            assert permit.reason is reason
+            if reason is not None:
+                self.queue.remove(permit)
+                self.gone.append(permit)
+
+    @stateful.rule(which=WHICH)
+    def release_or_cancel_or_release_again(self, which: int) -> None:
+        permit = self.pick(which)
+        self.gate.release(permit)
+        for permits in (self.held, self.queue, self.gone):
+            if permit in permits:
+                permits.remove(permit)
+        self.gone.append(permit)
+        self.serve()
+
+    @stateful.invariant()
+    def gate_and_list_agree(self) -> None:
+        assert self.gate.free == self.gate.capacity - len(self.held) >= 0
+        assert self.gate.waiting == len(self.queue)
+        assert not (self.gate.free and self.queue)
+        assert not self.woken
+        assert {permit.state for permit in self.held} <= {State.HELD}
+        assert {permit.state for permit in self.queue} <= {State.WAITING}
+
+
+TestGateBesideAList = GateBesideAList.TestCase
+TestGateBesideAList.settings = EXHAUSTIVE
+
+
+@given(
+    askers=st.lists(st.tuples(TIME, TIME, TIME, st.none() | TIME), max_size=12),
+    capacity=st.integers(1, 2),
+    queue_target=st.sampled_from([None, 0.5]),
+)
+@EXHAUSTIVE
+def test_tasks_cancelled_at_any_moment_lose_no_permit(
+    askers: list[tuple[int, int, int, int | None]], capacity: int, queue_target: float
+) -> None:
+    clock = Clock()
+    gate = Gate(capacity, queue_target=queue_target, queue_interval=2.0, clock=clock)
+
+    async def ask(arrival: int, timeout: int, holding: int) -> None:
+        permit = Permit()
+        await asyncio.sleep(arrival)
+        await gate.acquire_async(permit, timeout)
+        try:
+            await asyncio.sleep(holding)
+        finally:
+            gate.release(permit)
+
+    async def main() -> list[object]:
+        tasks = []
+        for *asker, cancelled in askers:
+            tasks.append(asyncio.create_task(ask(*asker)))
+            if cancelled is not None:
+                asyncio.get_running_loop().call_later(cancelled, tasks[-1].cancel)
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    for result in run(main(), clock):
+        assert result is None or isinstance(result, (Refused, asyncio.CancelledError))
+    assert (gate.free, gate.waiting) == (capacity, 0)
