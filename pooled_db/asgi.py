@@ -50,19 +50,23 @@ class Door:
             return
         request_scope = open_scope()
         request_scope.at_door = True
+        client = Client(receive)
         try:
-            waiting = Waiting(receive)
             try:
-                await waiting.until(self._admit(request_scope, pools, scope))
+                with client:
+                    await self._admit(request_scope, pools, scope)
             except PoolTimeout as error:
                 refusal = self._refuse(request_scope, error, scope)
                 await process_pace.hold_async()
                 await _send(send, refusal)
                 return
-            except ClientGone:
-                return
-            await self.application(scope, waiting.receive, send)
+            except asyncio.CancelledError:
+                if client.has_gone:
+                    return
+                raise
+            await self.application(scope, client.receive, send)
         finally:
+            client.forget()
             if request_scope.is_open and not request_scope.streaming:
                 await request_scope.close_async()
 
@@ -85,57 +89,56 @@ class Door:
         )
 
 
-class ClientGone(Exception):
-    """The client has hung up while its request was waiting."""
-
-
-class Waiting:
-    """Listens for the client's end while its request waits.
+class Client:
+    """Listens for the client's end while its request waits, and then cancels the wait.
 
     What arrives of the request meanwhile is kept for the application: one message,
     after which a client that is still sending has to wait itself.
     """
 
     def __init__(self, receive: Receive) -> None:
+        self.has_gone = False
         self._receive = receive
         self._kept: list[Message] = []
+        self._listener: asyncio.Task[None] | None = None
 
-    async def until(self, admitted: Any) -> None:
-        """Await *admitted*. Raises ClientGone if the client goes away first."""
-        task = asyncio.ensure_future(admitted)
-        # Most are admitted, or refused, at once: they need no listener.
-        await asyncio.sleep(0)
-        listener = None if task.done() else asyncio.ensure_future(self._listen())
-        try:
-            if listener is not None:
-                await asyncio.wait(
-                    (task, listener), return_when=asyncio.FIRST_COMPLETED
-                )
-                if not task.done():
-                    listener.result()
-                    raise ClientGone
-            await task
-        finally:
-            task.cancel()
-            if listener is not None:
-                listener.cancel()
-                await asyncio.wait((listener,))
+    def __enter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiting = asyncio.current_task(loop)
+        # Most requests are admitted, or refused, at once: they need no listener.
+        self._start = loop.call_soon(self._listen)
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._start.cancel()
+        self._waiting = None
 
     async def receive(self) -> Message:
         """Give the application what was kept, then what comes."""
-        return self._kept.pop() if self._kept else await self._receive()
+        if not self._kept and self._listener is not None:
+            await asyncio.wait((self._listener,))
+        if self._kept:
+            return self._kept.pop(0)
+        return await self._receive()
 
-    async def _listen(self) -> None:
-        """Return when the client has gone, and only then."""
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            return
-        self._kept.append(message)
-        if not message.get("more_body", False):
+    def forget(self) -> None:
+        """Stop listening."""
+        if self._listener is not None:
+            self._listener.cancel()
+
+    def _listen(self) -> None:
+        self._listener = asyncio.ensure_future(self._keep_messages())
+
+    async def _keep_messages(self) -> None:
+        while self._waiting is not None:
             message = await self._receive()
+            self._kept.append(message)
             if message["type"] == "http.disconnect":
+                if self._waiting is not None:
+                    self.has_gone = True
+                    self._waiting.cancel()
                 return
-        await asyncio.Event().wait()
+            if message.get("more_body", False):
+                return
 
 
 def _header(scope: Message, name: str) -> str | None:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 #: Share of one core up to which the process may work before refusals are held back.
 #: Above it, whoever is being served waits noticeably for the interpreter.
-BUSY = 0.7
+BUSY = 0.45
 #: Seconds between two looks at the CPU clock.
-LOOK = 0.1
+LOOK = 0.25
 #: Refusals per second that leave however busy the process is.
 LEAST = 20.0
 #: The most by which one look slows refusals down, or speeds them up.

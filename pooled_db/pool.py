@@ -287,11 +287,12 @@ class Pool:
 
     def needs_cleaning(self, connection: Connection) -> bool:
         """Whether making *connection* fit for its next user takes a round trip."""
-        return (
-            connection.is_dirty
-            or self.reset == "always"
-            or connection.get_autocommit() != self.autocommit
-        )
+        if connection.is_dirty or self.reset == "always" or not self.autocommit:
+            return True
+        try:
+            return not connection.get_autocommit()
+        except MySQLdb.Error:
+            return True  # another thread has it just now
 
     def _open(self) -> Connection:
         if getattr(self._idle_only, "flag", False):
