@@ -146,7 +146,7 @@ def _thread_messages(
             "process nobody ever waits for a connection: under overload requests queue "
             "in the application server, where none is refused in time.",
             hint=(
-                "Run more threads than connections: two to eight times as many, or "
+                "Run more threads than connections: four to sixteen times as many, or "
                 "lower pool_size."
             ),
             id="pooled_db.I002",

@@ -60,6 +60,10 @@ _RULES: Mapping[str, tuple[str, Any]] = {
         "must be True or False",
         lambda value: isinstance(value, bool),
     ),
+    "echo": (
+        'must be True, False or "debug"',
+        lambda value: isinstance(value, bool) or value == "debug",
+    ),
     "reset": (
         'must be "dirty", "always" or "rollback"',
         lambda value: value in ("dirty", "always", "rollback"),
@@ -107,6 +111,7 @@ def _option(default: Any, rule: str) -> Any:
 class PoolSettings:
     """The pool of one database alias. Times are in seconds.
 
+    ``echo`` is QueuePool's own: it logs what QueuePool does to ``sqlalchemy.pool``.
     ``max_waiting`` bounds the queue, ``timeout`` the wait. ``queue_target`` and
     ``queue_interval`` are explained in :class:`pooled_db.gate.Gate`.
     """
@@ -116,6 +121,7 @@ class PoolSettings:
     timeout: float = _option(5.0, "seconds")
     recycle: float = _option(1800.0, "seconds")
     use_lifo: bool = _option(False, "boolean")
+    echo: bool | str = _option(False, "echo")
     reset: str = _option("dirty", "reset")
     max_waiting: int | None = _option(1000, "integer or None")
     queue_target: float | None = _option(0.05, "seconds or None")

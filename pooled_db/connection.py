@@ -21,8 +21,10 @@ ANY_THREAD = None
 #: Marks a connection that nobody may use: no thread has this identifier.
 NO_THREAD = 0
 
-#: The statement was killed or timed out; a KILL that came late may hit the next one.
-INTERRUPTED = frozenset({1317, 1969, 3024})
+#: Errors after which the connection is not lent again. The statement was killed or
+#: timed out, and a KILL that came late may hit the next one; or the server has become
+#: read-only, as a primary does after a fail-over, and another may be the one to ask.
+RETIRING = frozenset({1317, 1969, 3024, 1290, 1792, 1836})
 
 #: Every open connection of this process, for those who must know after a fork.
 connections: weakref.WeakSet[Connection] = weakref.WeakSet()
@@ -46,11 +48,10 @@ class Connection(DriverConnection):
         def thread_id(self) -> int: ...
         def escape_string(self, text: bytes) -> bytes: ...
         def discard_result(self) -> None: ...
-        def store_result(self) -> Any: ...
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.thread: int | None = ANY_THREAD
-        self.in_query = False
+        self._busy: int | None = None
         self.after_query: Callable[[], None] | None = None
         #: Whether the session may differ from what it was at connect.
         self.is_dirty = False
@@ -73,24 +74,47 @@ class Connection(DriverConnection):
 
     def query(self, query: bytes | bytearray | str) -> None:
         self._check_thread()
-        self.in_query = True
+        self._busy = threading.get_ident()
         try:
-            # Again, now that the flag is up: revoke() takes the thread away before it
-            # looks at the flag, so one of the two sees the other.
+            # Again, now that it is busy: revoke() takes the thread away before it looks
+            # whether anybody is, so one of the two sees the other.
             self._check_thread()
             if not self.is_dirty:
                 text = query.encode() if isinstance(query, str) else bytes(query)
                 self.is_dirty = may_change_session(text, self._backslash_escapes)
             super().query(query)
         except MySQLdb.Error as error:
-            if error_code(error) in INTERRUPTED:
+            if error_code(error) in RETIRING:
                 self.is_doubtful = True
+            self._rest()
             raise
+        except BaseException:
+            self._rest()
+            raise
+
+    def store_result(self) -> Any:
+        # Here the rows are read, which can take longer than the statement itself.
+        try:
+            return super().store_result()  # type: ignore[no-untyped-call]
         finally:
-            self.in_query = False
-            if self.after_query is not None:
-                after_query, self.after_query = self.after_query, None
-                after_query()
+            self._rest()
+
+    def use_result(self) -> Any:
+        try:
+            return super().use_result()  # type: ignore[no-untyped-call]
+        finally:
+            self._rest()
+
+    @property
+    def in_query(self) -> bool:
+        """Whether another thread is inside a statement."""
+        return self._busy is not None and self._busy != threading.get_ident()
+
+    def _rest(self) -> None:
+        self._busy = None
+        if self.after_query is not None:
+            after_query, self.after_query = self.after_query, None
+            after_query()
 
     def commit(self) -> None:
         self._check_thread()
@@ -152,12 +176,13 @@ class Connection(DriverConnection):
 
     def lend(self, thread: int | None) -> None:
         """Let *thread* use the connection from now on."""
+        self._busy = None
         self.thread = thread
 
     def revoke(self, after_query: Callable[[], None]) -> bool:
         """Let nobody use the connection any more.
 
-        Returns whether no thread is inside a statement. If one is, it calls
+        Returns whether no other thread is inside a statement. If one is, it calls
         *after_query* when it comes out.
         """
         self.thread = NO_THREAD

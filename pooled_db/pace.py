@@ -9,19 +9,19 @@ from collections.abc import Callable
 
 #: Share of one core up to which the process may work before refusals are held back.
 #: Above it, whoever is being served waits noticeably for the interpreter.
-BUSY = 0.45
+BUSY = 0.5
 #: Seconds between two looks at the CPU clock.
 LOOK = 0.25
 #: Refusals per second that leave however busy the process is.
 LEAST = 20.0
 #: The most by which one look slows refusals down, or speeds them up.
-SLOWER, FASTER = 0.5, 1.1
+SLOWER, FASTER = 0.5, 2.0
 
 
 #: The longest that a refusal is held back, in seconds: by an event loop, where it costs
 #: a timer, and by a thread, which can serve nobody else meanwhile.
 LONGEST = 2.0
-LONGEST_IN_THREAD = 0.02
+LONGEST_IN_THREAD = 0.25
 
 
 class Pace:
@@ -85,10 +85,12 @@ class Pace:
         if elapsed > 2 * LOOK:
             # Refusals have only just begun: what came before says nothing of them.
             return
-        if busy > BUSY:
-            self._rate = max(LEAST, min(self._rate, left) * max(SLOWER, BUSY / busy))
-        else:
-            self._rate *= FASTER
+        if busy < BUSY and self._next <= now:
+            # Nobody is held back: the CPU is not spent on those who come back at once.
+            self._rate = float("inf")
+        elif busy > BUSY or self._rate < float("inf"):
+            step = min(FASTER, max(SLOWER, BUSY / max(busy, 0.01)))
+            self._rate = max(LEAST, left * step)
 
 
 #: The CPU is the whole process's, so all its pools share one pace.

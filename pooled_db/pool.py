@@ -147,6 +147,7 @@ class Pool:
         timeout: float = 5.0,
         recycle: float = 1800.0,
         use_lifo: bool = False,
+        echo: bool | str = False,
         max_waiting: int | None = None,
         queue_target: float | None = None,
         queue_interval: float = 1.0,
@@ -172,6 +173,7 @@ class Pool:
             pool_size=pool_size,
             max_overflow=max_overflow,
             use_lifo=use_lifo,
+            echo=cast("Any", echo),
             timeout=0,
             reset_on_return=None,
         )

@@ -59,6 +59,8 @@ WRONG_POOL_OPTIONS: list[tuple[str, Any, str]] = [
     ("recycle", math.nan, SECONDS),
     ("use_lifo", 1, BOOLEAN),
     ("use_lifo", "no", BOOLEAN),
+    ("echo", "loud", 'must be True, False or "debug"'),
+    ("reset", "never", 'must be "dirty", "always" or "rollback"'),
     ("max_waiting", -1, INTEGER_OR_NONE),
     ("max_waiting", True, INTEGER_OR_NONE),
     ("max_waiting", 2.0, INTEGER_OR_NONE),
@@ -78,6 +80,8 @@ RIGHT_POOL_OPTIONS: list[tuple[str, Any]] = [
     ("timeout", 999_999_999),
     ("recycle", 119),
     ("use_lifo", True),
+    ("echo", "debug"),
+    ("reset", "always"),
     ("max_waiting", 0),
     ("max_waiting", None),
     ("queue_target", 0.05),
@@ -259,7 +263,7 @@ def test_a_misspelt_pool_option_gets_the_nearest_name(written: str, meant: str) 
     ]
 
 
-@pytest.mark.parametrize("written", ["echo", "pre_ping", "reset_on_return", 7, None])
+@pytest.mark.parametrize("written", ["pre_ping", "logging_name", 7, None])
 def test_an_unknown_pool_option_gets_the_list(written: Any) -> None:
     assert conf.pool_problems("default", database({written: 1})) == [
         (

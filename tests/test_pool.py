@@ -257,6 +257,11 @@ def test_a_cursor_that_outlives_its_loan_never_reaches_the_next_user(
         other.checkin()
 
 
+def sleep(connection: Connection) -> None:
+    connection.query("SELECT SLEEP(0.3)")
+    connection.store_result()
+
+
 def test_a_connection_in_the_middle_of_a_statement_is_closed_when_it_comes_out(
     make_pool: MakePool, server: Server
 ) -> None:
@@ -266,7 +271,7 @@ def test_a_connection_in_the_middle_of_a_statement_is_closed_when_it_comes_out(
     connection.lend(None)
 
     with ThreadPoolExecutor(1) as threads:
-        statement = threads.submit(connection.query, "SELECT SLEEP(0.3)")
+        statement = threads.submit(sleep, connection)
         while not connection.in_query:
             pass
         lease.checkin()
