@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 #: Share of one core up to which the process may work before refusals are held back.
 #: Above it, whoever is being served waits noticeably for the interpreter.
-BUSY = 0.5
+BUSY = 0.4
 #: Seconds between two looks at the CPU clock.
 LOOK = 0.25
 #: Refusals per second that leave however busy the process is.
@@ -20,7 +20,7 @@ SLOWER, FASTER = 0.5, 2.0
 
 #: The longest that a refusal is held back, in seconds: by an event loop, where it costs
 #: a timer, and by a thread, which can serve nobody else meanwhile.
-LONGEST = 2.0
+LONGEST = 5.0
 LONGEST_IN_THREAD = 0.25
 
 
