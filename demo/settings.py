@@ -15,7 +15,7 @@ DATABASES = {
         "PORT": os.environ.get("DEMO_DB_PORT", "3306"),
         "OPTIONS": {
             # 2 workers x 14 connections stay below the server's max_connections, 30.
-            # Who has queued for half a second is asked to come again.
+            # Nobody queues for longer than half a second.
             "pool": {"pool_size": 14, "max_overflow": 0, "timeout": 0.5},  # pool
         },
     }
