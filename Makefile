@@ -3,10 +3,10 @@ export PYTHON
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test demo siege site build clean
+.PHONY: help setup check format test demo siege site bench-overload simulate build clean
 
 help:     ## List the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
 
 setup:    ## Install what is missing: system packages, then .venv
 	@.ci/setup
@@ -32,6 +32,12 @@ siege:    ## Put the demo site under siege
 
 site: setup  ## Serve the demo site
 	$(BIN)/python -m demo site $(ARGS)
+
+bench-overload: setup  ## Measure overload, beside the peers; 8 minutes, nothing else running
+	$(BIN)/python -m benchmarks.overload $(ARGS)
+
+simulate: setup  ## Simulate overload past this machine, in some minutes
+	$(BIN)/python -m benchmarks.simulation $(ARGS)
 
 build: setup  ## Build the wheel and the sdist into dist/
 	$(BIN)/python -m build $(ARGS)

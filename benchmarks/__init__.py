@@ -1,0 +1,1 @@
+"""What pooled_db costs and withstands, beside its peers, on real servers."""

@@ -1,0 +1,61 @@
+"""On what a benchmark ran: versions and hardware, without which figures say little."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from contextlib import closing
+from importlib import metadata
+from pathlib import Path
+
+from tests.harness.mariadb import MariaDB
+
+PACKAGES = (
+    "pooled-db",
+    "Django",
+    "SQLAlchemy",
+    "mysqlclient",
+    "django-db-connection-pool",
+    "gunicorn",
+    "uvicorn",
+    "uvloop",
+)
+
+
+def versions(database: MariaDB) -> dict[str, str]:
+    with closing(database.connect()) as connection:
+        server = connection.get_server_info()
+    return {
+        "Python": platform.python_version(),
+        **{name: _version(name) for name in PACKAGES},
+        "MariaDB": server.removesuffix("-MariaDB").partition("-MariaDB")[0],
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def machine() -> dict[str, str | int]:
+    """Of Linux; the server and the load generator share it."""
+    return {
+        "cpu": _first(Path("/proc/cpuinfo"), r"model name\s*:\s*(.+)"),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory": _gibibytes(_first(Path("/proc/meminfo"), r"MemTotal:\s*(\d+)")),
+        "system": platform.system(),
+    }
+
+
+def _first(path: Path, pattern: str) -> str:
+    found = re.search(pattern, path.read_text())
+    return found[1].strip() if found else "unknown"
+
+
+def _gibibytes(kibibytes: str) -> str:
+    if not kibibytes.isdigit():
+        return kibibytes
+    return f"{int(kibibytes) / 1024**2:.0f} GiB"

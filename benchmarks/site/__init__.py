@@ -1,0 +1,1 @@
+"""The site that is measured: one view, served on each contender's settings."""

@@ -1,0 +1,14 @@
+from django.conf import settings
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+
+
+def slow_query(request: HttpRequest) -> HttpResponse:
+    """Hold one connection for a fixed time, as a slow query does, at no cost in CPU."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT SLEEP(%s)", [settings.BENCH_QUERY_SECONDS])
+    return HttpResponse("ok", content_type="text/plain")
+
+
+urlpatterns = [path("", slow_query)]
