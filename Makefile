@@ -3,7 +3,7 @@ export PYTHON
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test demo siege site bench-overload simulate build clean
+.PHONY: help setup check format test demo siege site bench-overload bench-gate simulate build clean
 
 help:     ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -35,6 +35,9 @@ site: setup  ## Serve the demo site
 
 bench-overload: setup  ## Measure overload, beside the peers; 8 minutes, nothing else running
 	$(BIN)/python -m benchmarks.overload $(ARGS)
+
+bench-gate: setup  ## Show that the length of the queue costs nothing
+	$(BIN)/python -m benchmarks.gate
 
 simulate: setup  ## Simulate overload past this machine, in some minutes
 	$(BIN)/python -m benchmarks.simulation $(ARGS)
