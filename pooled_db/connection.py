@@ -7,13 +7,13 @@ import os
 import select
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import MySQLdb
 from MySQLdb.connections import Connection as DriverConnection
 
-from .exceptions import error_code
+from .exceptions import CONNECTION_LOST, error_code
 from .statements import may_change_session
 
 #: Marks a connection that any thread may use, as Django's thread sharing allows.
@@ -21,10 +21,10 @@ ANY_THREAD = None
 #: Marks a connection that nobody may use: no thread has this identifier.
 NO_THREAD = 0
 
-#: Errors after which the connection is not lent again. The statement was killed or
-#: timed out, and a KILL that came late may hit the next one; or the server has become
-#: read-only, as a primary does after a fail-over, and another may be the one to ask.
-RETIRING = frozenset({1317, 1969, 3024, 1290, 1792, 1836})
+#: Errors after which the connection is not lent again. It is lost; or the statement
+#: was killed or timed out, and a KILL that came late may hit the next one; or the
+#: server has become read-only, as a primary does after a fail-over.
+RETIRING = frozenset({*CONNECTION_LOST, 1317, 1969, 3024, 1290, 1792, 1836})
 
 #: Every open connection of this process, for those who must know after a fork.
 connections: weakref.WeakSet[Connection] = weakref.WeakSet()
@@ -68,8 +68,9 @@ class Connection(DriverConnection):
         self.fresh = True
         #: When the connection is to be replaced, on the monotonic clock.
         self.expires = float("inf")
+        self._descriptor = self.fileno()
         self._poll = select.poll()
-        self._poll.register(self.fileno(), select.POLLIN)
+        self._poll.register(self._descriptor, select.POLLIN)
         connections.add(self)
 
     def query(self, query: bytes | bytearray | str) -> None:
@@ -96,6 +97,10 @@ class Connection(DriverConnection):
         # Here the rows are read, which can take longer than the statement itself.
         try:
             return super().store_result()  # type: ignore[no-untyped-call]
+        except MySQLdb.Error as error:
+            if error_code(error) in RETIRING:
+                self.is_doubtful = True
+            raise
         finally:
             self._rest()
 
@@ -117,16 +122,16 @@ class Connection(DriverConnection):
             after_query()
 
     def commit(self) -> None:
-        self._check_thread()
-        super().commit()  # type: ignore[no-untyped-call]
+        with self._in_doubt_on_error():
+            super().commit()  # type: ignore[no-untyped-call]
 
     def rollback(self) -> None:
-        self._check_thread()
-        super().rollback()  # type: ignore[no-untyped-call]
+        with self._in_doubt_on_error():
+            super().rollback()  # type: ignore[no-untyped-call]
 
     def autocommit(self, on: bool) -> None:
-        self._check_thread()
-        super().autocommit(on)
+        with self._in_doubt_on_error():
+            super().autocommit(on)
 
     def select_db(self, db: str) -> None:
         self.is_dirty = True
@@ -205,7 +210,9 @@ class Connection(DriverConnection):
         What can be read from an idle connection is either its end or something that
         the next user must not get. Seeing it takes no round trip.
         """
-        return not self._poll.poll(0)
+        # A driver that has lost its server closes the socket by itself, and somebody
+        # else's may have got the same number since.
+        return self.fileno() == self._descriptor and not self._poll.poll(0)
 
     def abandon(self, null: int) -> None:
         """Let go of the socket in a forked child: the parent goes on using it.
@@ -215,6 +222,15 @@ class Connection(DriverConnection):
         self.thread = NO_THREAD
         with contextlib.suppress(MySQLdb.Error, OSError):
             os.dup2(null, self.fileno(), inheritable=False)
+
+    @contextlib.contextmanager
+    def _in_doubt_on_error(self) -> Iterator[None]:
+        self._check_thread()
+        try:
+            yield
+        except BaseException:
+            self.is_doubtful = True
+            raise
 
     def _backslash_escapes(self) -> bool:
         # The driver knows from the server whether sql_mode has NO_BACKSLASH_ESCAPES.

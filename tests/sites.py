@@ -65,10 +65,12 @@ def site_settings(
     *,
     pool: dict[str, Any] | bool = True,
     engine: str = "pooled_db.backends.mysql",
+    options: dict[str, Any] | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
     """Settings of a served site, as tests/settings.py takes them from TEST_SETTINGS."""
-    options = {"pool": pool} if engine.startswith("pooled_db") else {}
+    if options is None:
+        options = {"pool": pool} if engine.startswith("pooled_db") else {}
     default = {"ENGINE": engine, **database, "OPTIONS": options}
     return {"DATABASES": {"default": default}, **settings}
 
