@@ -10,6 +10,10 @@ from collections.abc import Callable
 #: Share of one core up to which the process may work before refusals are held back.
 #: Above it, whoever is being served waits noticeably for the interpreter.
 BUSY = 0.4
+#: Below this share the overload is over, and whoever is still held back is let go.
+IDLE = 0.15
+#: After how many seconds one who is held back asks whether it is over.
+RECONSIDER = 0.5
 #: Seconds between two looks at the CPU clock.
 LOOK = 0.25
 #: Refusals per second that leave however busy the process is.
@@ -60,8 +64,9 @@ class Pace:
     async def hold_async(self) -> None:
         """Wait until the next refusal may leave, blocking no thread."""
         delay = self.delay(LONGEST)
-        if delay > 0.0:
-            await asyncio.sleep(delay)
+        while delay > 0.0:
+            await asyncio.sleep(min(delay, RECONSIDER))
+            delay = 0.0 if self._is_over() else delay - RECONSIDER
 
     def delay(self, longest: float) -> float:
         """For how many seconds to hold the next refusal back, at most *longest*."""
@@ -76,18 +81,28 @@ class Pace:
             self._next = leaves + 1.0 / self._rate
             return leaves - now
 
+    def _is_over(self) -> bool:
+        """Whether the process has become idle, so that nobody need be held back."""
+        with self._lock:
+            now = self._clock()
+            if self._rate < float("inf") and now - self._looked >= LOOK:
+                self._look(now)
+            return self._rate == float("inf")
+
     def _look(self, now: float) -> None:
         cpu = self._cpu_clock()
         elapsed = now - self._looked
         busy = (cpu - self._cpu) / elapsed
         left = self._count / elapsed
         self._looked, self._cpu, self._count = now, cpu, 0
-        if elapsed > 2 * LOOK:
+        if elapsed > 2 * LOOK and self._rate == float("inf"):
             # Refusals have only just begun: what came before says nothing of them.
             return
-        if busy < BUSY and self._next <= now:
-            # Nobody is held back: the CPU is not spent on those who come back at once.
+        if busy < IDLE or (busy < BUSY and self._next <= now):
+            # It is over; or nobody is held back, so that the CPU is not spent on those
+            # who come back at once.
             self._rate = float("inf")
+            self._next = now
         elif busy > BUSY or self._rate < float("inf"):
             step = min(FASTER, max(SLOWER, BUSY / max(busy, 0.01)))
             self._rate = max(LEAST, left * step)

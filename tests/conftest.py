@@ -16,6 +16,7 @@ from django.db import connections
 
 from pooled_db import pools
 from pooled_db.connection import Connection
+from pooled_db.gate import Permit
 from pooled_db.pool import Pool
 from tests.harness.mariadb import Server
 from tests.sites import ROOT, Site, serve, site_settings
@@ -79,6 +80,17 @@ def make_pool(server: Server) -> Iterator[Callable[..., Pool]]:
     for pool in made:
         assert_at_rest(pool)
         pool.dispose()
+
+
+@pytest.fixture
+def full_pool(pool: Pool) -> Iterator[Pool]:
+    """The module's `pool` with every permit taken by somebody else."""
+    permits = [Permit() for _ in range(pool.gate.capacity)]
+    for permit in permits:
+        pool.admit(permit)
+    yield pool
+    for permit in permits:
+        pool.give_back(permit)
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.db import connections
 
 from pooled_db import asgi, pools, wsgi
-from pooled_db.gate import Permit
 from pooled_db.pool import Pool
 from tests.harness.load import Plan, Request, run, start
 from tests.harness.mariadb import Server
@@ -115,16 +114,6 @@ def pool(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> Pool:
     pool = pools.for_alias("default")
     monkeypatch.setattr(pool, "timeout", 30.0)
     return pool
-
-
-@pytest.fixture
-def full_pool(pool: Pool) -> Iterator[Pool]:
-    permits = [Permit() for _ in range(pool.gate.capacity)]
-    for permit in permits:
-        pool.admit(permit)
-    yield pool
-    for permit in permits:
-        pool.give_back(permit)
 
 
 def http_scope(path: str = "/queries", **headers: str) -> dict[str, Any]:

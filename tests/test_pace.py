@@ -77,3 +77,14 @@ def test_work_before_the_first_refusal_does_not_count(machine: Machine) -> None:
     assert machine.pace.delay(5.0) == 0.0
     machine.now += LOOK / 2
     assert machine.pace.delay(5.0) == 0.0
+
+
+def test_whoever_is_held_back_is_let_go_when_the_process_is_idle(
+    machine: Machine,
+) -> None:
+    machine.work(3.0, share=1.0, refusals_per_second=1000)
+    assert machine.pace.delay(5.0) > 0.0
+    machine.now += 2 * LOOK
+
+    assert machine.pace._is_over()
+    assert machine.pace.delay(5.0) == 0.0

@@ -145,6 +145,18 @@ def test_storm_of_retries_leaves_the_database_busy():
     assert goodput(scenario, outcome) > 0.95
 
 
+def test_threads_that_wait_leave_one_to_refuse():
+    """A newcomer who would wait for too long must not keep a thread meanwhile."""
+    scenario = replace(
+        overload(3), threads=40, duration=20, episode=(14, 20), processes=2
+    )
+
+    outcome = play(scenario)
+
+    assert goodput(scenario, outcome) > 0.95
+    assert p99(outcome.waits) < 1.0
+
+
 def test_threads_must_suffice_to_refuse():
     """With few threads without a connection the line stands before the process.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import MySQLdb
@@ -15,7 +15,6 @@ from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
 
 from pooled_db import pools
-from pooled_db.gate import Permit
 from pooled_db.pool import Pool
 from pooled_db.refusals import refusal_log
 
@@ -56,17 +55,6 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Pool:
     pool = pools.for_alias("default")
     monkeypatch.setattr(pool, "timeout", 0.01)
     return pool
-
-
-@pytest.fixture
-def full_pool(pool: Pool) -> Iterator[Pool]:
-    """The pool with every permit taken by somebody else."""
-    permits = [Permit() for _ in range(pool.gate.capacity)]
-    for permit in permits:
-        pool.admit(permit)
-    yield pool
-    for permit in permits:
-        pool.give_back(permit)
 
 
 def assert_is_503(response: Any, reason: str, retry: bool = True) -> None:
