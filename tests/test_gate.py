@@ -177,7 +177,7 @@ def test_a_newcomer_does_not_overtake_while_a_permit_is_handed_on(gate: Gate) ->
     granted: list[bool] = []
     gate.enter(first, LONG, lambda: granted.append(gate.enter(newcomer, 1, ignore)))
 
-    gate.release(holder)
+    start(lambda: gate.release(holder)).result(PATIENCE)
     assert granted == [False]
     assert (first.state, newcomer.state) == (State.HELD, State.WAITING)
 
