@@ -84,12 +84,8 @@ class Connection(DriverConnection):
                 text = query.encode() if isinstance(query, str) else bytes(query)
                 self.is_dirty = may_change_session(text, self._backslash_escapes)
             super().query(query)
-        except MySQLdb.Error as error:
-            if error_code(error) in RETIRING:
-                self.is_doubtful = True
-            self._rest()
-            raise
-        except BaseException:
+        except BaseException as error:
+            self._judge(error)
             self._rest()
             raise
 
@@ -98,8 +94,7 @@ class Connection(DriverConnection):
         try:
             return super().store_result()  # type: ignore[no-untyped-call]
         except MySQLdb.Error as error:
-            if error_code(error) in RETIRING:
-                self.is_doubtful = True
+            self._judge(error)
             raise
         finally:
             self._rest()
@@ -114,6 +109,10 @@ class Connection(DriverConnection):
     def in_query(self) -> bool:
         """Whether another thread is inside a statement."""
         return self._busy is not None and self._busy != threading.get_ident()
+
+    def _judge(self, error: BaseException) -> None:
+        if isinstance(error, MySQLdb.Error) and error_code(error) in RETIRING:
+            self.is_doubtful = True
 
     def _rest(self) -> None:
         self._busy = None

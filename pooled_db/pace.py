@@ -20,8 +20,6 @@ LOOK = 0.25
 LEAST = 20.0
 #: The most by which one look slows refusals down, or speeds them up.
 SLOWER, FASTER = 0.5, 2.0
-
-
 #: The longest that a refusal is held back, in seconds: by an event loop, where it costs
 #: a timer, and by a thread, which can serve nobody else meanwhile.
 LONGEST = 5.0

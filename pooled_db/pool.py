@@ -266,9 +266,7 @@ class Pool:
 
     def clean(self, connection: Connection) -> bool:
         """Make *connection* fit for its next user; ``False`` if that cannot be done."""
-        if self.is_disposed or not connection.is_drained():
-            return False
-        if connection.is_doubtful:
+        if self.is_disposed or connection.is_doubtful or not connection.is_drained():
             return False
         if not self.needs_cleaning(connection):
             return True
