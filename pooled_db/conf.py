@@ -32,6 +32,12 @@ def _is_duration(value: object) -> bool:
     return 0 < value < _LONGEST
 
 
+def _is_zero(value: object) -> bool:
+    return (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and value == 0
+    )
+
+
 #: https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -55,6 +61,10 @@ _RULES: Mapping[str, tuple[str, Any]] = {
     "seconds or None": (
         f"{_SECONDS}, or None to switch it off",
         lambda value: value is None or _is_duration(value),
+    ),
+    "seconds, 0 or None": (
+        f"must be a number of seconds from 0 on and below {_LONGEST:,.0f}, or None",
+        lambda value: value is None or _is_duration(value) or _is_zero(value),
     ),
     "boolean": (
         "must be True or False",
@@ -120,6 +130,7 @@ class PoolSettings:
     max_overflow: int = _option(0, "integer")
     timeout: float = _option(5.0, "seconds")
     recycle: float = _option(1800.0, "seconds")
+    ping_after: float | None = _option(None, "seconds, 0 or None")
     use_lifo: bool = _option(False, "boolean")
     echo: bool | str = _option(False, "echo")
     reset: str = _option("dirty", "reset")
@@ -156,7 +167,7 @@ def _searches(patterns: tuple[str, ...]) -> list[Callable[[str], Any]]:
 
 def _nearest(name: str, options: Iterable[str]) -> list[str]:
     by_lower = {option.lower(): option for option in options}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.55)
     return [f"Did you mean {by_lower[option]!r}?" for option in near]
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import MySQLdb
@@ -20,6 +21,9 @@ from .statements import may_change_session
 ANY_THREAD = None
 #: Marks a connection that nobody may use: no thread has this identifier.
 NO_THREAD = 0
+
+#: The isolation level of a session that Django has not set up yet.
+NOT_SET_UP = object()
 
 #: Errors after which the connection is not lent again. It is lost; or the statement
 #: was killed or timed out, and a KILL that came late may hit the next one; or the
@@ -48,6 +52,7 @@ class Connection(DriverConnection):
         def thread_id(self) -> int: ...
         def escape_string(self, text: bytes) -> bytes: ...
         def discard_result(self) -> None: ...
+        def read_query_result(self) -> None: ...
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.thread: int | None = ANY_THREAD
@@ -62,12 +67,14 @@ class Connection(DriverConnection):
         self.is_dirty = False
         #: What Django's backend has learnt of the server on this connection.
         self.server_data: dict[str, Any] | None = None
-        #: Whether the session is as Django wants it at connect.
-        self.initialised = False
+        #: The isolation level for which Django has set up the session.
+        self.isolation_level: object = NOT_SET_UP
         #: Whether anybody has had it yet.
         self.fresh = True
         #: When the connection is to be replaced, on the monotonic clock.
         self.expires = float("inf")
+        #: Since when nobody has had it, on the same clock.
+        self.idle_since = 0.0
         self._descriptor = self.fileno()
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLIN)
@@ -121,16 +128,38 @@ class Connection(DriverConnection):
             after_query()
 
     def commit(self) -> None:
-        with self._in_doubt_on_error():
-            super().commit()  # type: ignore[no-untyped-call]
+        self._run(super().commit)
 
     def rollback(self) -> None:
-        with self._in_doubt_on_error():
-            super().rollback()  # type: ignore[no-untyped-call]
+        self._run(super().rollback)
 
     def autocommit(self, on: bool) -> None:
-        with self._in_doubt_on_error():
-            super().autocommit(on)
+        # Asking for the mode costs no round trip.
+        if self.get_autocommit() == on:
+            self._check_thread()
+        else:
+            self._run(super().autocommit, on)
+
+    def ping(self, *args: Any) -> None:
+        self._run(super().ping, *args)
+
+    def _run(self, function: Callable[..., None], *args: Any) -> None:
+        """Call *function*, which speaks with the server without :meth:`query`."""
+        self._check_thread()
+        self._busy = threading.get_ident()
+        try:
+            self._check_thread()
+            function(*args)
+        except BaseException:
+            self.is_doubtful = True
+            raise
+        finally:
+            self._rest()
+
+    def send_query(self, query: bytes | str) -> None:
+        self._check_thread()
+        self.is_dirty = True
+        super().send_query(query)  # type: ignore[no-untyped-call]
 
     def select_db(self, db: str) -> None:
         self.is_dirty = True
@@ -142,7 +171,7 @@ class Connection(DriverConnection):
 
     def change_user(self, *args: Any, **kwargs: Any) -> None:
         self.is_dirty = True
-        self.initialised = False
+        self.isolation_level = NOT_SET_UP
         super().change_user(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def reset_session(self, autocommit: bool) -> bool:
@@ -213,6 +242,20 @@ class Connection(DriverConnection):
         # else's may have got the same number since.
         return self.fileno() == self._descriptor and not self._poll.poll(0)
 
+    def answers(self, within: float) -> bool:
+        """Whether the server answers a statement *within* that many seconds.
+
+        It takes a round trip. The driver's own ``ping`` would wait for ever.
+        """
+        try:
+            super().send_query(b"DO 0")  # type: ignore[no-untyped-call]
+            if not self._poll.poll(math.ceil(within * 1000)):
+                return False
+            self.read_query_result()
+        except MySQLdb.Error:
+            return False
+        return True
+
     def abandon(self, null: int) -> None:
         """Let go of the socket in a forked child: the parent goes on using it.
 
@@ -221,15 +264,6 @@ class Connection(DriverConnection):
         self.thread = NO_THREAD
         with contextlib.suppress(MySQLdb.Error, OSError):
             os.dup2(null, self.fileno(), inheritable=False)
-
-    @contextlib.contextmanager
-    def _in_doubt_on_error(self) -> Iterator[None]:
-        self._check_thread()
-        try:
-            yield
-        except BaseException:
-            self.is_doubtful = True
-            raise
 
     def _backslash_escapes(self) -> bool:
         # The driver knows from the server whether sql_mode has NO_BACKSLASH_ESCAPES.

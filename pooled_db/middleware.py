@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, cast
@@ -110,29 +109,24 @@ class PooledConnectionMiddleware:
     # At the start.
 
     def _check_out(self, scope: Scope, request: HttpRequest) -> None:
-        for pool in self._pools_for(request):
+        age = self._age(request)
+        for pool in self.admission.pools_for(request.path):
             # What is open already is not this request's: it belongs to a test.
-            if connections[pool.alias].holds_connection:  # type: ignore[attr-defined]
+            if pool.alone and connections[pool.alias].holds_connection:  # type: ignore[attr-defined]
                 continue
-            if not scope.is_admitted(pool):
-                scope.admit(pool, self._age(request))
-            with _other_errors_wait_for_the_view():
-                scope.check_out(pool)
+            _attempt(scope.check_out, pool, age)
 
     async def _check_out_async(self, scope: Scope, request: HttpRequest) -> None:
         if hasattr(request, "_dont_enforce_csrf_checks"):
             # Made by Django's test client: the test's connection is in its thread.
             await in_request_thread(lambda: self._check_out(scope, request))
             return
-        for pool in self._pools_for(request):
+        age = self._age(request)
+        for pool in self.admission.pools_for(request.path):
             if not scope.is_admitted(pool):
-                await scope.admit_async(pool, self._age(request))
+                await scope.admit_async(pool, age)
             if not scope.check_out_idle(pool):
-                with _other_errors_wait_for_the_view():
-                    await _connect_in_thread(scope, pool)
-
-    def _pools_for(self, request: HttpRequest) -> list[Pool]:
-        return list(self.admission.pools_for(request.path))
+                await _connect_in_thread(scope, pool)
 
     def _age(self, request: HttpRequest) -> float:
         header = self.admission.age_header
@@ -198,17 +192,18 @@ def _remember_error(*, request: HttpRequest | None, **kwargs: Any) -> None:
 got_request_exception.connect(_remember_error, dispatch_uid="pooled_db")
 
 
-@contextlib.contextmanager
-def _other_errors_wait_for_the_view() -> Iterator[None]:
-    """Leave what no waiting cures, such as a wrong password, to the first query.
+def _attempt(check_out: Callable[..., None], *args: Any) -> None:
+    """Let the scope have a connection, if the server can be had.
 
-    Then it is an error as without a pool, and a page that asks nothing still works.
+    What no waiting cures, such as a wrong password, is left to the first query. Then it
+    is an error as without a pool, and a page that asks nothing still works.
     """
     try:
-        yield
-    except MySQLdb.Error as error:
-        if isinstance(error, ServerUnavailable):
-            raise
+        check_out(*args)
+    except ServerUnavailable:
+        raise
+    except MySQLdb.Error:
+        pass
 
 
 def _closing(scope: Scope, content: Iterator[bytes]) -> Iterator[bytes]:
@@ -231,4 +226,4 @@ async def _closing_async(
 async def _connect_in_thread(scope: Scope, pool: Pool) -> None:
     # The scope holds the permit until the thread takes it: nothing is lost if this task
     # is cancelled before, and after that the thread goes on alone.
-    await in_request_thread(lambda: scope.check_out(pool))
+    await in_request_thread(lambda: _attempt(scope.check_out_admitted, pool))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import random
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import MySQLdb
+from sqlalchemy import event
 from sqlalchemy.pool import QueuePool
 
 from .connection import NO_THREAD, Connection
@@ -23,20 +22,23 @@ from .exceptions import (
     error_code,
 )
 from .gate import Gate, Permit, Refused
+from .lease import Lease
+from .origin import origin
 from .outage import Outage
+from .thread_end import give_back_at_thread_end
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import PoolProxiedConnection
 
-logger = logging.getLogger("pooled_db")
-
 #: Connections end up to this share of `recycle` early, so that those opened together
 #: do not all end together (HikariCP's maxLifetime does the same).
 RECYCLE_JITTER = 0.1
+#: For how long a ping is awaited, in seconds, if the caller has that much time.
+LONGEST_PING = 1.0
 
 
 class NoIdleConnection(Exception):
-    """Only opening a connection would help, and the caller must not wait for that."""
+    """The server would have to be asked, and the caller must not wait for that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,72 +59,6 @@ class PoolStats:
     refused: int
 
 
-class Lease:
-    """One connection from checkout to checkin; it goes back exactly once."""
-
-    __slots__ = ("__weakref__", "_permit", "connection", "pool")
-
-    def __init__(self, pool: Pool, permit: Permit, connection: Connection) -> None:
-        self.pool = pool
-        self.connection = connection
-        self._permit = permit
-
-    def __repr__(self) -> str:
-        state = "out" if self.is_out else "given back"
-        return f"<Lease of {self.pool.alias!r}: {state}>"
-
-    def __del__(self) -> None:
-        if self.is_out and not sys.is_finalizing():
-            logger.warning(
-                "A connection to %r was never given back; it is closed now.",
-                self.pool.alias,
-            )
-            self.discard()
-
-    @property
-    def is_out(self) -> bool:
-        return self._permit in self.pool.out
-
-    def needs_cleaning(self) -> bool:
-        """Whether giving it back takes a round trip to the server."""
-        connection = self.connection
-        return connection.in_query or self.pool.needs_cleaning(connection)
-
-    def checkin(self) -> None:
-        """Give the connection back: clean, or closed if that is in doubt.
-
-        If another thread is still inside a statement, the connection is closed, and
-        its permit given back, when that thread comes out.
-        """
-        if self.is_out and self.connection.revoke(self._close):
-            self._give_back(may_keep=True)
-
-    def discard(self) -> None:
-        """Close the connection instead of giving it back for others to use."""
-        if self.is_out and self.connection.revoke(self._close):
-            self._close()
-
-    def _close(self) -> None:
-        self._give_back(may_keep=False)
-
-    def _give_back(self, *, may_keep: bool) -> None:
-        # Of several threads one gets it: dict.pop is atomic.
-        fairy = self.pool.out.pop(self._permit, None)
-        if fairy is None:
-            return
-        keep = False
-        try:
-            keep = may_keep and self.pool.clean(self.connection)
-        finally:
-            try:
-                if keep:
-                    fairy.close()
-                else:
-                    fairy.invalidate()
-            finally:
-                self.pool.give_back(self._permit)
-
-
 class Pool:
     """Connections to one database: at most ``pool_size + max_overflow`` at a time.
 
@@ -135,6 +71,9 @@ class Pool:
     *reset* says what happens to a session before its next user gets it: ``"dirty"``
     makes it new if a statement may have changed it, ``"always"`` in any case, and
     ``"rollback"`` only ends what transaction may be open.
+
+    A connection that was idle for *ping_after* seconds is asked whether it works before
+    it is lent, which is a round trip; ``None`` asks none.
     """
 
     def __init__(
@@ -146,6 +85,7 @@ class Pool:
         max_overflow: int = 0,
         timeout: float = 5.0,
         recycle: float = 1800.0,
+        ping_after: float | None = None,
         use_lifo: bool = False,
         echo: bool | str = False,
         max_waiting: int | None = None,
@@ -158,6 +98,7 @@ class Pool:
         self.reset = reset
         self.timeout = timeout
         self.recycle = recycle
+        self.ping_after = ping_after
         self.autocommit = autocommit
         self.gate = Gate(
             pool_size + max_overflow,
@@ -167,9 +108,10 @@ class Pool:
         )
         self._connect = connect
         self._outage = Outage()
-        self._idle_only = threading.local()
+        self._here = threading.local()
+        self._open: set[Any] = set()
         self._queue = QueuePool(
-            cast("Any", self._open),
+            cast("Any", self._connect_new),
             pool_size=pool_size,
             max_overflow=max_overflow,
             use_lifo=use_lifo,
@@ -177,9 +119,13 @@ class Pool:
             timeout=0,
             reset_on_return=None,
         )
+        # QueuePool counts a slot whose connection was closed as one that is idle.
+        event.listen(self._queue, "close", self._forget)
         #: What is lent. It is kept here because SQLAlchemy puts a connection whose
         #: proxy is collected back into its pool, as it is.
         self.out: dict[Permit, PoolProxiedConnection] = {}
+        #: What of it threads have taken for themselves, not requests at their start.
+        self.alone: set[Permit] = set()
         self.is_disposed = False
         self._opened = 0
         self._checkouts = 0
@@ -228,41 +174,76 @@ class Pool:
     def checkout(self) -> Lease:
         """Wait for a permit in this thread, then take a connection.
 
-        Raises PoolTimeout, ServerUnavailable, or the driver's error if connecting
-        fails for a reason that waiting does not cure.
+        If the thread ends without giving it back, that is done for it. Raises
+        PoolTimeout, ServerUnavailable, or the driver's error if connecting fails for a
+        reason that waiting does not cure.
         """
         permit = Permit()
         try:
             self.admit(permit)
-            return self.take(permit)
+            lease = self.take(permit)
         except BaseException:
             self.give_back(permit)
             raise
+        lease.origin = origin()
+        self.alone.add(permit)
+        give_back_at_thread_end(lease)
+        return lease
 
-    def take(self, permit: Permit, *, idle_only: bool = False) -> Lease:
+    def take(self, permit: Permit) -> Lease:
         """Take a connection for *permit*, which is held: an idle one, or a new one.
 
-        With *idle_only* nothing is waited for: NoIdleConnection says that a new one
-        would have to be opened. The permit stays held if this fails.
+        The permit stays held if this fails.
         """
-        self._idle_only.flag = idle_only
-        try:
-            while True:
-                fairy = self._queue.connect()
-                connection = cast("Connection", fairy.dbapi_connection)
-                if connection.fresh or (
-                    connection.expires > time.monotonic() and connection.is_alive()
-                ):
+        while True:
+            fairy = self._queue.connect()
+            connection = cast("Connection", fairy.dbapi_connection)
+            try:
+                if connection.fresh or self._is_fit(connection, permit):
                     break
-                # The empty slot goes to the end of the queue, so that the other idle
-                # connections are tried first and a new one is opened last.
+            except NoIdleConnection:
+                fairy.close()
+                raise
+            except BaseException:
                 fairy.invalidate()
-        finally:
-            self._idle_only.flag = False
+                raise
+            # The empty slot goes to the end of the queue, so that the other idle
+            # connections are tried first and a new one is opened last.
+            fairy.invalidate()
         connection.fresh = False
         self._checkouts += 1
         self.out[permit] = fairy
         return Lease(self, permit, connection)
+
+    def _is_fit(self, connection: Connection, permit: Permit) -> bool:
+        now = time.monotonic()
+        if connection.expires <= now or not connection.is_alive():
+            return False
+        if self.ping_after is None or now - connection.idle_since < self.ping_after:
+            return True
+        if self._idle_only:
+            raise NoIdleConnection
+        if connection.answers(min(LONGEST_PING, max(0.0, permit.deadline - now))):
+            return True
+        now = time.monotonic()
+        if now >= permit.deadline:
+            raise self._refusal(Refused(Reason.TIMEOUT, now - permit.arrived), 0.0)
+        return False
+
+    def take_idle(self, permit: Permit) -> Lease:
+        """Do the same without waiting for the server.
+
+        Raises NoIdleConnection if it would have to be waited for.
+        """
+        self._here.idle_only = True
+        try:
+            return self.take(permit)
+        finally:
+            self._here.idle_only = False
+
+    @property
+    def _idle_only(self) -> bool:
+        return getattr(self._here, "idle_only", False)
 
     def clean(self, connection: Connection) -> bool:
         """Make *connection* fit for its next user; ``False`` if that cannot be done."""
@@ -294,8 +275,8 @@ class Pool:
         except MySQLdb.Error:
             return True  # another thread has it just now
 
-    def _open(self) -> Connection:
-        if getattr(self._idle_only, "flag", False):
+    def _connect_new(self) -> Connection:
+        if self._idle_only:
             raise NoIdleConnection
         try:
             connection = self._outage.connect(self._connect)
@@ -309,7 +290,11 @@ class Pool:
             1.0 - RECYCLE_JITTER * random.random()
         )
         self._opened += 1
+        self._open.add(connection)
         return connection
+
+    def _forget(self, connection: Any, record: object) -> None:
+        self._open.discard(connection)
 
     # The whole.
 
@@ -325,6 +310,7 @@ class Pool:
         self.is_disposed = True
         self._parents = self.out
         self.out = {}
+        self.alone = set()
 
     def checkedout(self) -> int:
         """How many connections QueuePool itself counts as lent."""
@@ -332,10 +318,11 @@ class Pool:
 
     def stats(self) -> PoolStats:
         gate = self.gate
+        in_use = len(self.out)
         return PoolStats(
             limit=gate.capacity,
-            in_use=len(self.out),
-            idle=self._queue.checkedin(),
+            in_use=in_use,
+            idle=max(0, len(self._open) - in_use),
             waiting=gate.waiting,
             overloaded=gate.overloaded,
             opened=self._opened,

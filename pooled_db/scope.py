@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from asgiref.sync import sync_to_async
 
-from .gate import Permit
-from .pool import Lease, NoIdleConnection, Pool
+from .gate import Permit, State
+from .lease import Lease
+from .pool import NoIdleConnection, Pool
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 class Borrower(Protocol):
@@ -29,7 +32,22 @@ class Scope:
 
     Used by the request's threads and by its event loop; what a thread of the request
     takes after the end is not the scope's any more.
+
+    What it holds is taken out of its dicts by ``pop``, which is atomic: who gets it
+    answers for it. The lock is for what is put in, which must not miss the end.
     """
+
+    __slots__ = (
+        "__weakref__",
+        "_admitted",
+        "_lent",
+        "_lock",
+        "_ready",
+        "at_door",
+        "begun",
+        "is_open",
+        "streaming",
+    )
 
     def __init__(self) -> None:
         self.is_open = True
@@ -65,41 +83,65 @@ class Scope:
         PoolTimeout.
         """
         permit = Permit()
-        with _given_back_on_error(pool, permit):
+        try:
             pool.admit(permit, age)
             self._keep_permit(pool, permit)
+        except BaseException:
+            pool.give_back(permit)
+            raise
 
     async def admit_async(self, pool: Pool, age: float = 0.0) -> None:
         """Wait until *pool* lets the request in, blocking no thread."""
         permit = Permit()
-        with _given_back_on_error(pool, permit):
+        try:
             await pool.admit_async(permit, age)
             self._keep_permit(pool, permit)
+        except BaseException:
+            pool.give_back(permit)
+            raise
 
     def is_admitted(self, pool: Pool) -> bool:
         """Whether *pool* has let the request in, and no more than that."""
         return pool in self._admitted
 
-    def check_out(self, pool: Pool) -> None:
-        """Take a connection for the admission to *pool*, and keep it ready.
+    def check_out(self, pool: Pool, age: float = 0.0) -> None:
+        """Take a connection, and keep it ready; be admitted first if need be.
 
-        Raises ServerUnavailable or the driver's error.
+        Raises PoolTimeout, ServerUnavailable or the driver's error.
         """
-        for permit in self._take_permit(pool):
-            with _given_back_on_error(pool, permit):
-                self._keep(pool.take(permit))
+        permit = self._admitted.pop(pool, None)
+        self._keep(self._take(pool, Permit() if permit is None else permit, age))
+
+    def check_out_admitted(self, pool: Pool) -> None:
+        """Do the same, unless the admission has gone: the request may be over."""
+        permit = self._admitted.pop(pool, None)
+        if permit is not None:
+            self._keep(self._take(pool, permit))
 
     def check_out_idle(self, pool: Pool) -> bool:
-        """Do the same without waiting: ``False`` if one would have to be opened."""
-        for permit in self._take_permit(pool):
-            with _given_back_on_error(pool, permit):
-                try:
-                    lease = pool.take(permit, idle_only=True)
-                except NoIdleConnection:
-                    self._keep_permit(pool, permit)
-                    return False
-                self._keep(lease)
+        """Do the same, admitted, without I/O: ``False`` if it would take some."""
+        permit = self._admitted.pop(pool, None)
+        if permit is None:
+            return True
+        try:
+            lease = pool.take_idle(permit)
+        except NoIdleConnection:
+            self._keep_permit(pool, permit)
+            return False
+        except BaseException:
+            pool.give_back(permit)
+            raise
+        self._keep(lease)
         return True
+
+    def _take(self, pool: Pool, permit: Permit, age: float = 0.0) -> Lease:
+        try:
+            if permit.state is State.NEW:
+                pool.admit(permit, age)
+            return pool.take(permit)
+        except BaseException:
+            pool.give_back(permit)
+            raise
 
     def _keep_permit(self, pool: Pool, permit: Permit) -> None:
         with self._lock:
@@ -108,11 +150,6 @@ class Scope:
                 self._admitted[pool] = permit
         if not kept:
             pool.give_back(permit)
-
-    def _take_permit(self, pool: Pool) -> list[Permit]:
-        with self._lock:
-            permit = self._admitted.pop(pool, None)
-        return [] if permit is None else [permit]
 
     def _keep(self, lease: Lease) -> None:
         with self._lock:
@@ -129,35 +166,25 @@ class Scope:
 
         Raises what Pool.checkout raises.
         """
-        self.check_out(pool)
-        here = borrower, threading.get_ident()
-        with self._lock:
-            lease = self._ready.pop(pool, None)
-            if lease is not None:
-                self._lent[lease] = here
+        lease = self._ready.pop(pool, None)
         if lease is None:
-            lease = pool.checkout()
-            with self._lock:
-                if self.is_open:
-                    self._lent[lease] = here
+            permit = self._admitted.pop(pool, None)
+            lease = pool.checkout() if permit is None else self._take(pool, permit)
+        with self._lock:
+            if self.is_open:
+                self._lent[lease] = borrower, threading.get_ident()
         self.begun = True
         return lease
 
     def forget(self, lease: Lease) -> None:
         """Drop *lease*, which its borrower has given back."""
-        with self._lock:
-            self._lent.pop(lease, None)
+        self._lent.pop(lease, None)
 
     def return_unused(self) -> None:
         """Give back what has not been used."""
-        with self._lock:
-            ready = list(self._ready.values())
-            admitted = list(self._admitted.items())
-            self._ready.clear()
-            self._admitted.clear()
-        for pool, permit in admitted:
+        for pool, permit in _drain(self._admitted):
             pool.give_back(permit)
-        _checkin_all(ready)
+        _checkin_all([lease for _, lease in _drain(self._ready)])
 
     @property
     def in_atomic_block(self) -> bool:
@@ -177,11 +204,8 @@ class Scope:
         """Give every connection back; the next query takes one again."""
         here = threading.get_ident()
         self.return_unused()
-        with self._lock:
-            lent = list(self._lent.items())
-            self._lent.clear()
         leases = []
-        for lease, (borrower, thread) in lent:
+        for lease, (borrower, thread) in _drain(self._lent):
             if thread == here:
                 borrower.detach()
             elif borrower.in_atomic_block or lease.needs_cleaning():
@@ -216,20 +240,24 @@ async def in_request_thread(function: Callable[[], None]) -> None:
     await sync_to_async(function, thread_sensitive=True)()
 
 
-@contextlib.contextmanager
-def _given_back_on_error(pool: Pool, permit: Permit) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        pool.give_back(permit)
-        raise
+def _drain(held: dict[Key, Value]) -> list[tuple[Key, Value]]:
+    """Take everything out of *held*; what another thread takes is not in the list."""
+    drained = []
+    while held:
+        try:
+            drained.append(held.popitem())
+        except KeyError:
+            break
+    return drained
 
 
 def _checkin_all(leases: list[Lease]) -> None:
     """Check all of them in, even if one fails."""
-    with contextlib.ExitStack() as stack:
-        for lease in leases:
-            stack.callback(lease.checkin)
+    if leases:
+        try:
+            leases.pop().checkin()
+        finally:
+            _checkin_all(leases)
 
 
 _current: ContextVar[Scope | None] = ContextVar("pooled_db_scope", default=None)

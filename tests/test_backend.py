@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -292,12 +291,37 @@ def test_a_shared_wrapper_works_in_another_thread() -> None:
         connection.dec_thread_sharing()
 
 
-def test_a_thread_that_ends_gives_its_connection_back() -> None:
-    import gc
+def test_a_wrapper_with_another_isolation_level_gets_it_and_no_one_else_does() -> None:
+    def level(wrapper: Any) -> object:
+        with wrapper.cursor() as cursor:
+            cursor.execute("SELECT @@tx_isolation")
+            return cursor.fetchone()[0]
 
-    thread = threading.Thread(target=lambda: ask("SELECT 1"))
-    thread.start()
-    thread.join()
-    gc.collect()
-    assert in_use() == 0
-    assert pools.for_alias("default").gate.free == 4
+    usual = level(connection)
+    connection.close()
+    other = connection.copy()
+    other.settings_dict["OPTIONS"] = {
+        **other.settings_dict["OPTIONS"],
+        "isolation_level": "Repeatable Read",
+    }
+    assert level(other) == "REPEATABLE-READ"
+    assert other.isolation_level == "repeatable read"
+    other.close()
+
+    assert level(connection) == usual == "READ-COMMITTED"
+    connection.close()
+    assert level(other) == "REPEATABLE-READ"
+    other.close()
+
+
+def test_autocommit_that_is_off_in_the_settings_is_off_in_a_warm_wrapper(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ask("SELECT 1")
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict, "AUTOCOMMIT", False)
+    assert ask("SELECT @@autocommit") == 0
+    assert connection.get_autocommit() is False
+    connection.close()
+    monkeypatch.undo()
+    assert ask("SELECT @@autocommit") == 1

@@ -21,6 +21,9 @@ POSITIVE_INTEGER = "must be an integer of at least 1"
 INTEGER = "must be an integer of at least 0"
 INTEGER_OR_NONE = "must be an integer of at least 0, or None for no bound"
 SECONDS = "must be a number of seconds above 0 and below 1,000,000,000"
+SECONDS_FROM_0 = (
+    "must be a number of seconds from 0 on and below 1,000,000,000, or None"
+)
 SECONDS_OR_NONE = f"{SECONDS}, or None to switch it off"
 BOOLEAN = "must be True or False"
 PATTERNS = "must be a list of regular expressions"
@@ -57,6 +60,9 @@ WRONG_POOL_OPTIONS: list[tuple[str, Any, str]] = [
     ("timeout", 10**20, SECONDS),
     ("recycle", -1, SECONDS),
     ("recycle", math.nan, SECONDS),
+    ("ping_after", -1, SECONDS_FROM_0),
+    ("ping_after", False, SECONDS_FROM_0),
+    ("ping_after", "30", SECONDS_FROM_0),
     ("use_lifo", 1, BOOLEAN),
     ("use_lifo", "no", BOOLEAN),
     ("echo", "loud", 'must be True, False or "debug"'),
@@ -79,6 +85,9 @@ RIGHT_POOL_OPTIONS: list[tuple[str, Any]] = [
     ("timeout", 7),
     ("timeout", 999_999_999),
     ("recycle", 119),
+    ("ping_after", 0),
+    ("ping_after", 0.5),
+    ("ping_after", None),
     ("use_lifo", True),
     ("echo", "debug"),
     ("reset", "always"),
@@ -164,6 +173,7 @@ def test_a_pool_has_defaults() -> None:
         max_overflow=0,
         timeout=5.0,
         recycle=1800.0,
+        ping_after=None,
         use_lifo=False,
         max_waiting=1000,
         queue_target=0.05,

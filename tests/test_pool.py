@@ -225,13 +225,13 @@ def test_what_would_have_to_connect_is_not_waited_for(make_pool: MakePool) -> No
     permit = Permit()
     pool.admit(permit)
     with pytest.raises(NoIdleConnection):
-        pool.take(permit, idle_only=True)
+        pool.take_idle(permit)
     lease = pool.take(permit)
     lease.checkin()
 
     permit = Permit()
     pool.admit(permit)
-    pool.take(permit, idle_only=True).checkin()
+    pool.take_idle(permit).checkin()
 
 
 def test_a_cursor_that_outlives_its_loan_never_reaches_the_next_user(
@@ -316,3 +316,42 @@ def test_disposing_closes_idle_connections_now_and_lent_ones_on_return(
     lent.checkin()
     wait_until_gone(server, lent_id)
     assert pool.gate.free == 2
+
+
+def test_a_connection_in_the_middle_of_a_commit_is_closed_when_it_comes_out(
+    make_pool: MakePool, server: Server
+) -> None:
+    pool = make_pool(pool_size=1)
+    lease, connection = lend(pool)
+    ask(connection, "CREATE TABLE IF NOT EXISTS committed (n INT) ENGINE=InnoDB")
+    connection.autocommit(False)
+    ask(connection, "INSERT INTO committed VALUES (1)")
+    connection.lend(None)
+
+    with ThreadPoolExecutor(1) as threads, server.admin() as admin:
+        admin.query("FLUSH TABLES WITH READ LOCK")  # which makes a commit wait
+        commit = threads.submit(connection.commit)
+        while not connection.in_query:
+            pass
+        lease.checkin()
+        assert lease.is_out
+        assert pool.gate.free == 0
+        admin.query("UNLOCK TABLES")
+        commit.result()
+
+    assert not lease.is_out
+    assert pool.gate.free == 1
+    assert pool.stats().idle == 0
+
+
+def test_a_query_sent_without_waiting_makes_the_session_dirty(
+    make_pool: MakePool,
+) -> None:
+    pool = make_pool(pool_size=1)
+    lease, connection = lend(pool)
+    connection.send_query("SET @x = 1")
+    connection.read_query_result()
+    lease.checkin()
+    lease, connection = lend(pool)
+    assert ask(connection, "SELECT @x") is None
+    lease.checkin()

@@ -13,7 +13,8 @@ from django.db import connection
 from pooled_db import pools
 from pooled_db.backends.mysql.base import DatabaseWrapper
 from pooled_db.connection import Connection
-from pooled_db.pool import Lease, Pool
+from pooled_db.lease import Lease
+from pooled_db.pool import Pool
 from tests.harness.mariadb import Server
 
 MakePool = Callable[..., Pool]

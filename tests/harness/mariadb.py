@@ -25,7 +25,7 @@ from MySQLdb.connections import Connection
 from MySQLdb.cursors import DictCursor
 from typing_extensions import Self
 
-from .processes import HOST, Keeper, free_port, poll, tail
+from .processes import HOST, Keeper, free_port, is_stopped, poll, tail
 
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
@@ -291,7 +291,9 @@ class MariaDB(Server):
 
     def pause(self) -> None:
         """Freeze the server: it keeps its connections and answers nothing."""
-        self._running().send_signal(signal.SIGSTOP)
+        process = self._running()
+        process.send_signal(signal.SIGSTOP)
+        poll(STOP_SECONDS, lambda: is_stopped(process.pid))
 
     def resume(self) -> None:
         self._running().send_signal(signal.SIGCONT)

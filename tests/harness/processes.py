@@ -133,6 +133,14 @@ def poll(seconds: float, ready: Callable[[], bool]) -> bool:
     return True
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether every thread of the process has stopped, as SIGSTOP demands."""
+    states = Path(f"/proc/{pid}/task").glob("*/stat")
+    return all(
+        state.read_text().rpartition(")")[2].split()[0] == "T" for state in states
+    )
+
+
 def tail(text: str, lines: int = 40) -> str:
     return "\n".join(text.splitlines()[-lines:])
 

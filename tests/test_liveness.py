@@ -1,0 +1,121 @@
+"""`ping_after`: a connection that rested is asked whether it works."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.db import connections
+
+from pooled_db import PoolTimeout, ServerUnavailable
+from pooled_db.backends.mysql.base import DatabaseWrapper
+from pooled_db.connection import Connection
+from pooled_db.gate import Permit
+from pooled_db.pool import NoIdleConnection, Pool
+from tests.harness.mariadb import MariaDB, Server
+from tests.harness.processes import HOST
+
+MakePool = Callable[..., Pool]
+
+
+def statements_of_a_checkout(pool: Pool, server: Server) -> int:
+    pool.checkout().checkin()
+    before = server.status("Questions")
+    pool.checkout().checkin()
+    return server.status("Questions") - before
+
+
+def test_nothing_is_asked_by_default_nor_before_the_time(
+    make_pool: MakePool, server: Server
+) -> None:
+    assert statements_of_a_checkout(make_pool(), server) == 0
+    assert statements_of_a_checkout(make_pool(ping_after=3600), server) == 0
+
+
+def test_a_connection_that_rested_is_asked_and_lent(
+    make_pool: MakePool, server: Server
+) -> None:
+    pool = make_pool(pool_size=1, ping_after=0)
+    assert statements_of_a_checkout(pool, server) == 1
+    lease = pool.checkout()
+    lease.connection.lend(threading.get_ident())
+    lease.connection.query("SELECT 1")
+    assert lease.connection.store_result().fetch_row() == ((1,),)
+    lease.checkin()
+    assert pool.stats().opened == 1
+
+
+def test_an_event_loop_never_asks(make_pool: MakePool) -> None:
+    pool = make_pool(pool_size=1, ping_after=0)
+    pool.checkout().checkin()
+    permit = Permit()
+    pool.admit(permit)
+    with pytest.raises(NoIdleConnection):
+        pool.take_idle(permit)
+    assert pool.stats().idle == 1
+    pool.take(permit).checkin()
+    assert pool.stats().opened == 1
+
+
+@pytest.fixture
+def frozen() -> Iterator[tuple[MariaDB, Callable[[], Connection]]]:
+    with MariaDB() as server:
+        database = server.database("frozen")
+
+        def connect() -> Connection:
+            return Connection(
+                host=database["HOST"],
+                port=database["PORT"],
+                user=database["USER"],
+                password=database["PASSWORD"],
+                database=database["NAME"],
+                autocommit=True,
+                connect_timeout=1,
+            )
+
+        yield server, connect
+
+
+def test_a_frozen_server_is_found_out_and_the_permit_comes_back(
+    frozen: tuple[MariaDB, Callable[[], Connection]], make_pool: MakePool
+) -> None:
+    server, connect = frozen
+    pool = make_pool(connect, pool_size=2, timeout=30, ping_after=0)
+    leases = [pool.checkout(), pool.checkout()]
+    for lease in leases:
+        lease.checkin()
+    server.pause()
+    with pytest.raises(ServerUnavailable):
+        pool.checkout()
+    assert pool.stats().idle == 0  # both were asked, and closed
+    server.resume()
+
+
+def test_who_has_no_time_left_for_another_try_is_refused(
+    frozen: tuple[MariaDB, Callable[[], Connection]], make_pool: MakePool
+) -> None:
+    server, connect = frozen
+    pool = make_pool(connect, pool_size=2, timeout=0.05, ping_after=0)
+    pool.checkout().checkin()
+    server.pause()
+    with pytest.raises(PoolTimeout):
+        pool.checkout()
+    server.resume()
+
+
+def test_opening_a_connection_is_bounded_without_a_connect_timeout() -> None:
+    """The server accepts, and says nothing for ever."""
+    with socket.create_server((HOST, 0)) as silent:
+        settings = {
+            **connections["default"].settings_dict,
+            "HOST": HOST,
+            "PORT": silent.getsockname()[1],
+            "OPTIONS": {"pool": {"timeout": 0.5}},
+        }
+        wrapper = DatabaseWrapper(settings, "silent")
+        pool = Pool("silent", wrapper.open_connection)
+        with pytest.raises(ServerUnavailable):
+            pool.checkout()
+        pool.dispose()
