@@ -34,6 +34,8 @@ class Admission:
     def __init__(self) -> None:
         self.settings = conf.middleware_settings()
         self.eager = self._eager_aliases()
+        #: Which header tells when the request reached the first proxy.
+        self.age_header = self.settings.request_start_header
 
     def pools_for(self, path: str) -> Sequence[Pool]:
         """Whose connections the request for *path* takes at its start.
@@ -43,11 +45,6 @@ class Admission:
         if not self.eager or self.settings.is_exempt(path):
             return ()
         return [pools.for_alias(alias) for alias in self.eager]
-
-    @property
-    def age_header(self) -> str | None:
-        """Which header tells when the request reached the first proxy."""
-        return self.settings.request_start_header
 
     def age(self, header: str | None) -> float:
         """For how many seconds the request has been on its way."""

@@ -208,12 +208,16 @@ class Gate:
             if len(self._held) < self.capacity and not self._queue:
                 self._held.add(permit)
                 permit.state = State.HELD
-                self._judge_wait(0.0, now)
+                if self._slow_since is not None:
+                    self._judge_wait(0.0, now)
             else:
                 self._queue_up(permit, now, wake)
-        self._settle()
+        if self._is_unsettled:
+            self._settle()
+        if permit.state is State.HELD:
+            return True
         self._raise_if_refused(permit)
-        return permit.state is State.HELD
+        return False
 
     def next_review(self, permit: Permit) -> float:
         """When a waiter must call `review`, by the gate's clock."""
@@ -245,11 +249,17 @@ class Gate:
         self._returned.append(permit)
         self._settle()
 
+    @property
+    def _is_unsettled(self) -> bool:
+        # Somebody waits beside a free permit where a release was interrupted between
+        # taking the permit back and handing it on.
+        return bool(self._returned or (self._queue and len(self._held) < self.capacity))
+
     def _settle(self) -> None:
         """Take back what has been returned, here or in whoever holds the lock."""
         # Whoever has held the lock looks again after letting go of it, and a permit is
         # in the deque before its thread tries the lock: one of the two sees it.
-        while self._returned:
+        while self._is_unsettled:
             wakes: list[tuple[Permit, Callable[[], None]]] = []
             # An interrupt may come after any call, so also after one that takes the
             # lock and before `try`, but not between a `for` and its body.

@@ -197,7 +197,7 @@ class Pool:
         """
         while True:
             fairy = self._queue.connect()
-            connection = cast("Connection", fairy.dbapi_connection)
+            connection: Connection = fairy.dbapi_connection  # type: ignore[assignment]
             try:
                 if connection.fresh or self._is_fit(connection, permit):
                     break

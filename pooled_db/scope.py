@@ -203,7 +203,8 @@ class Scope:
     def release(self) -> None:
         """Give every connection back; the next query takes one again."""
         here = threading.get_ident()
-        self.return_unused()
+        if self._admitted or self._ready:
+            self.return_unused()
         leases = []
         for lease, (borrower, thread) in _drain(self._lent):
             if thread == here:
@@ -253,11 +254,12 @@ def _drain(held: dict[Key, Value]) -> list[tuple[Key, Value]]:
 
 def _checkin_all(leases: list[Lease]) -> None:
     """Check all of them in, even if one fails."""
-    if leases:
+    while leases:
         try:
             leases.pop().checkin()
-        finally:
+        except BaseException:
             _checkin_all(leases)
+            raise
 
 
 _current: ContextVar[Scope | None] = ContextVar("pooled_db_scope", default=None)
@@ -271,13 +273,7 @@ def current_scope() -> Scope | None:
 
 def open_scope() -> Scope:
     """Make a new scope the current one, until it is closed."""
-    previous = current_scope()
-    if previous is not None and previous.streaming:
-        # Its body was never closed, and its thread has gone on to this request.
-        previous.close()
-    scope = Scope()
-    _current.set(scope)
-    return scope
+    return _open_after(current_scope())
 
 
 def begin_request() -> Scope | None:
@@ -288,8 +284,17 @@ def begin_request() -> Scope | None:
     """
     scope = current_scope()
     if scope is None or scope.streaming:
-        return open_scope()
+        return _open_after(scope)
     if scope.at_door:
         scope.at_door = False
         return scope
     return None
+
+
+def _open_after(previous: Scope | None) -> Scope:
+    if previous is not None and previous.streaming:
+        # Its body was never closed, and its thread has gone on to this request.
+        previous.close()
+    scope = Scope()
+    _current.set(scope)
+    return scope

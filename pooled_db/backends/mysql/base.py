@@ -77,8 +77,9 @@ class PooledMixin(mysql.DatabaseWrapper):
             return
         try:
             connection = self._borrow(pool).connection
-            if connection.isolation_level == self._wanted_isolation_level:
-                self._connect_warm(connection)
+            level = self._wanted_isolation_level
+            if connection.isolation_level == level:
+                self._connect_warm(connection, level)
             else:
                 super().connect()
         except BaseException:
@@ -89,7 +90,7 @@ class PooledMixin(mysql.DatabaseWrapper):
                 lease.discard()
             raise
 
-    def _connect_warm(self, connection: Connection) -> None:
+    def _connect_warm(self, connection: Connection, level: str | None) -> None:
         """Do what Django's connect() does, for a session that it has set up before.
 
         It means the same at a third of the cost: 2.4 us instead of 7.6. What is left
@@ -101,7 +102,6 @@ class PooledMixin(mysql.DatabaseWrapper):
         self.health_check_done = True
         self.close_at = 0.0  # CONN_MAX_AGE is 0
         self.errors_occurred = False
-        level = self._wanted_isolation_level
         self.isolation_level = level and level.lower()
         self.connection = connection
         autocommit = self.settings_dict["AUTOCOMMIT"]
