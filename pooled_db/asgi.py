@@ -67,7 +67,9 @@ class Door:
             await self.application(scope, client.receive, send)
         finally:
             client.forget()
-            if request_scope.is_open and not request_scope.streaming:
+            # Once the middleware has it, the request can go on after this task, which
+            # was cancelled: Django's handler leaves a task behind then.
+            if request_scope.at_door:
                 await request_scope.close_async()
 
     async def _admit(

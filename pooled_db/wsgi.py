@@ -59,7 +59,7 @@ class Door:
                 return _answer(start_response, refusal)
             return self.application(environ, start_response)
         finally:
-            if not scope.streaming:
+            if scope.at_door:
                 scope.close()
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
 from tests.harness.load import Plan, Request, run
 from tests.harness.mariadb import Server
-from tests.sites import ConnectionCounter, Site, serve
+from tests.sites import ConnectionCounter, Site
 
 Serve = Callable[..., Site]
 
@@ -86,52 +84,3 @@ def test_plain_django_comes_back_when_the_lines_are_removed(
     )
 
     assert served.get("/queries").status == 200
-
-
-@pytest.fixture(scope="module")
-def endings(site_database: dict[str, Any]) -> Iterator[dict[str, Site]]:
-    """Sites with so few connections that a leak shows at once."""
-    with contextlib.ExitStack() as stack:
-        yield {
-            kind: stack.enter_context(
-                serve(
-                    kind,
-                    database=site_database,
-                    threads=2,
-                    pool={"pool_size": 2, "timeout": 2},
-                )
-            )
-            for kind in ("gunicorn", "uvicorn")
-        }
-
-
-@both
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        ("/queries", 200),
-        ("/item-async", 200),
-        ("/fail-after-query", 500),
-        ("/wrong-sql", 500),
-        ("/leave-atomic", 200),
-        ("/autocommit-off", 200),
-        ("/close", 200),
-        ("/close-all", 200),
-        ("/release", 200),
-        ("/release-async", 200),
-        ("/release-in-atomic", 500),
-        ("/stream", 200),
-        ("/stream-async", 200),
-        ("/stream-unused", 200),
-        ("/file", 200),
-        ("/in-template", 200),
-        ("/no-such-page", 404),
-    ],
-)
-def test_the_connection_goes_back_however_the_request_ends(
-    endings: dict[str, Site], kind: str, path: str, status: int
-) -> None:
-    served = endings[kind]
-    for _ in range(4):
-        assert served.get(path).status == status, served.server.log()
-        served.assert_nothing_left()

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from . import views
+from . import endings, views
 
 urlpatterns = [
     path("nothing", views.nothing),
@@ -29,4 +29,21 @@ urlpatterns = [
     path("session", views.session),
     path("wrong-sql", views.wrong_sql),
     path("database-name", views.database_name),
+    path("not-found", endings.not_found),
+    path("denied", endings.denied),
+    path("exit", endings.exit_the_system),
+    path("interrupt", endings.interrupt),
+    path("exit-in-atomic", endings.exit_in_atomic),
+    path("long-stream", endings.long_stream),
+    path("long-stream-async", endings.long_stream_async),
+    path("stream-that-fails", endings.stream_that_fails),
+    path("thread-goes-on", endings.thread_goes_on),
+    path("on-commit", endings.on_commit),
+    path("on-commit-fails", endings.on_commit_fails),
+    path("forgotten-hook", endings.forgotten_hook),
+    path("count", endings.count),
+    path("nested-client", endings.nested_client),
+    path("echo", views.echo),
+    path("echo-async", views.echo_async),
+    path("echo-in-atomic", views.echo_in_atomic),
 ]

@@ -180,3 +180,19 @@ def wrong_sql(request: HttpRequest) -> HttpResponse:
 def database_name(request: HttpRequest) -> HttpResponse:
     using = request.GET.get("using", "default")
     return HttpResponse(str(ask("SELECT DATABASE()", using=using)))
+
+
+def echo(request: HttpRequest) -> HttpResponse:
+    """Answer with the client's own token, by way of the server."""
+    ask("SELECT SLEEP(%s)", float(request.GET.get("seconds", 0)))
+    return HttpResponse(str(ask("SELECT %s", request.GET["token"])))
+
+
+async def echo_async(request: HttpRequest) -> HttpResponse:
+    return await sync_to_async(echo)(request)
+
+
+def echo_in_atomic(request: HttpRequest) -> HttpResponse:
+    with transaction.atomic():
+        Item.objects.create(name=request.GET["token"])
+        return echo(request)
