@@ -54,6 +54,9 @@ class Connection(DriverConnection):
         def discard_result(self) -> None: ...
         def read_query_result(self) -> None: ...
 
+    #: The server's number for it.
+    _id: int | None = None
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.thread: int | None = ANY_THREAD
         self._busy: int | None = None
@@ -63,6 +66,7 @@ class Connection(DriverConnection):
         #: Whether nobody can say in what state it is.
         self.is_doubtful = False
         super().__init__(*args, **kwargs)
+        self._id = self.thread_id()
         self._options = kwargs
         self.is_dirty = False
         #: What Django's backend has learnt of the server on this connection.
@@ -79,6 +83,10 @@ class Connection(DriverConnection):
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLIN)
         connections.add(self)
+
+    def __repr__(self) -> str:
+        # The driver's own names the host.
+        return f"<Connection {self._id}: {'open' if self.open else 'closed'}>"
 
     def query(self, query: bytes | bytearray | str) -> None:
         self._check_thread()

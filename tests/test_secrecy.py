@@ -1,0 +1,122 @@
+"""Nothing tells a client or a log who the database is and what was asked of it."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import MySQLdb
+import pytest
+from django.db import OperationalError, connection, connections
+
+import pooled_db
+from pooled_db import PoolTimeout, ServerUnavailable, pools
+from pooled_db.admission import Admission
+from pooled_db.exceptions import Reason
+from pooled_db.gate import Permit
+from pooled_db.refusals import refusal_log
+from pooled_db.scope import Scope
+
+HOST, USER, PASSWORD, SQL = "secret-host", "secret-user", "secret-pass", "secret_table"
+TOLD = f"'{USER}'@'{HOST}' (using password: {PASSWORD}), near SELECT * FROM {SQL}"
+
+
+def lost() -> Exception:
+    """What Django raises for a connection that broke."""
+    error = OperationalError(2013, TOLD)
+    error.__cause__ = MySQLdb.OperationalError(2013, TOLD)
+    return error
+
+
+def unavailable() -> Exception:
+    error = ServerUnavailable(2003, TOLD)
+    error.alias = "default"
+    return error
+
+
+ERRORS: dict[str, Callable[[], Exception]] = {
+    "lost": lost,
+    "unavailable": unavailable,
+    **{
+        reason.value: lambda reason=reason: PoolTimeout(  # type: ignore[misc]
+            "default", reason, 5.0, 4, 4, 7
+        )
+        for reason in (Reason.TIMEOUT, Reason.QUEUE_FULL, Reason.OVERLOADED)
+    },
+}
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_503_and_its_line_in_the_log_tell_no_secret(
+    error: str, accept: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusal_log._last.clear()
+    refusal = Admission().refuse(Scope(), ERRORS[error](), method="GET", accept=accept)
+    (record,) = caplog.records
+    for text in (record.getMessage(), repr(refusal.headers), refusal.body.decode()):
+        assert "secret" not in text.lower()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_an_object_says_of_itself_tells_no_secret() -> None:
+    database = connection.settings_dict
+    secrets = {database["HOST"], database["PASSWORD"], SQL}
+    scope = Scope()
+    pool = pools.for_alias("default")
+    connections.close_all()
+    scope.check_out(pool)
+    lease = scope.lease(pool, connection)  # type: ignore[arg-type]
+    try:
+        said = [
+            repr(one)
+            for one in (
+                pool,
+                pool.gate,
+                pool._outage,
+                scope,
+                lease,
+                lease.connection,
+                Permit(),
+                pooled_db.stats(),
+                PoolTimeout("default", Reason.TIMEOUT, 5.0, 4, 4, 7),
+            )
+        ]
+    finally:
+        scope.close()
+    assert not [text for text in said if any(secret in text for secret in secrets)]
+    assert "open" in repr(lease.connection)
+    lease.connection.close()
+    assert "closed" in repr(lease.connection)
+    assert pools.for_alias("default").checkout().checkin() is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_reported_leak_tells_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "pooled_db")
+    connections.close_all()
+
+    def leak() -> None:
+        wrapper = connection.copy()
+        with wrapper.cursor() as cursor:
+            cursor.execute(f"SELECT '{SQL}'")
+
+    leak()
+    gc.collect()
+    database = connection.settings_dict
+    assert "never given back" in caplog.text
+    for secret in (database["HOST"], database["PASSWORD"], SQL):
+        assert secret not in caplog.text
+
+
+def test_an_error_that_is_passed_on_takes_no_secret_with_it() -> None:
+    error = PoolTimeout("default", Reason.TIMEOUT, 5.0, 4, 4, 7)
+    again: Any = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.args) == (str(error), error.args)
+    assert set(vars(again)) <= {
+        *("alias", "reason", "waited", "in_use", "limit", "waiting"),
+        *("code", "connection_invalidated"),
+    }
