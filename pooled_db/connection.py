@@ -169,6 +169,11 @@ class Connection(DriverConnection):
         self.is_dirty = True
         super().send_query(query)  # type: ignore[no-untyped-call]
 
+    def close(self) -> None:
+        # The pool closes what its user has closed already, and must not mind.
+        if self.open:
+            super().close()  # type: ignore[no-untyped-call]
+
     def select_db(self, db: str) -> None:
         self.is_dirty = True
         super().select_db(db)  # type: ignore[no-untyped-call]
@@ -248,7 +253,9 @@ class Connection(DriverConnection):
         """
         # A driver that has lost its server closes the socket by itself, and somebody
         # else's may have got the same number since.
-        return self.fileno() == self._descriptor and not self._poll.poll(0)
+        return bool(
+            self.open and self.fileno() == self._descriptor and not self._poll.poll(0)
+        )
 
     def answers(self, within: float) -> bool:
         """Whether the server answers a statement *within* that many seconds.

@@ -163,6 +163,23 @@ def wait_until_gone(server: Server, thread_id: int) -> None:
         pass
 
 
+def test_a_connection_that_its_user_has_closed_is_replaced_without_a_word(
+    make_pool: MakePool, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = make_pool(pool_size=1)
+    lease, connection = lend(pool)
+    connection.close()
+    lease.checkin()
+    lease, connection = lend(pool)
+    assert ask(connection, "SELECT 1") == 1
+    lease.checkin()
+    connection.close()  # while nobody has it
+    lease, connection = lend(pool)
+    assert ask(connection, "SELECT 1") == 1
+    lease.checkin()
+    assert not caplog.records
+
+
 def test_a_live_connection_is_preferred_to_a_new_one(
     make_pool: MakePool, server: Server
 ) -> None:
