@@ -270,10 +270,14 @@ class Gate:
                     while self._returned:
                         self._take_back(self._returned[0])
                         self._returned.popleft()
-                    self._serve(wakes)
+                    if self._queue:
+                        self._serve(wakes)
+                    if not self._queue:
+                        self._last_served = None
                 finally:
                     self._lock.release()
-            self._ring(wakes)
+            if wakes:
+                self._ring(wakes)
 
     # Under the lock.
 
@@ -313,8 +317,6 @@ class Gate:
             del self._queue[permit]
             if permit._wake is not None:
                 wakes.append((permit, permit._wake))
-        if not self._queue:
-            self._last_served = None
 
     def _judge_wait(self, waited: float, now: float) -> None:
         if self.queue_target is not None and waited > self.queue_target:

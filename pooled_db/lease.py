@@ -82,7 +82,8 @@ class Lease:
         finally:
             try:
                 if keep:
-                    self.connection.idle_since = time.monotonic()
+                    if self.pool.ping_after is not None:
+                        self.connection.idle_since = time.monotonic()
                     fairy.close()
                 else:
                     fairy.invalidate()

@@ -147,7 +147,8 @@ class Pool:
         PoolTimeout if it all takes too long.
         """
         try:
-            self._refuse_too_old(age)
+            if age:
+                self._refuse_too_old(age)
             self.gate.acquire(permit, self.timeout - age)
         except Refused as refusal:
             raise self._refusal(refusal, age) from None
@@ -155,7 +156,8 @@ class Pool:
     async def admit_async(self, permit: Permit, age: float = 0.0) -> None:
         """Wait in this task until *permit* is held; otherwise as `admit`."""
         try:
-            self._refuse_too_old(age)
+            if age:
+                self._refuse_too_old(age)
             await self.gate.acquire_async(permit, self.timeout - age)
         except Refused as refusal:
             raise self._refusal(refusal, age) from None

@@ -69,6 +69,8 @@ class Scope:
     def __del__(self) -> None:
         # A body that was never closed. Nobody else has the scope, and a finalizer must
         # not wait for a lock or for the server.
+        if not (self._admitted or self._ready or self._lent):
+            return
         for pool, permit in self._admitted.items():
             pool.give_back(permit)
         for lease in [*self._ready.values(), *self._lent]:

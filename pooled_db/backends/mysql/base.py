@@ -166,8 +166,12 @@ class PooledMixin(mysql.DatabaseWrapper):
         """Whether this wrapper has a connection that is still its own."""
         return self._lease is not None and self._lease.is_out
 
+    @async_unsafe
     def ensure_connection(self) -> None:
-        self._drop_stale()
+        if self.connection is not None:
+            if self.holds_connection:
+                return
+            self._drop_stale()
         super().ensure_connection()
 
     def close_if_unusable_or_obsolete(self) -> None:
@@ -188,9 +192,10 @@ class PooledMixin(mysql.DatabaseWrapper):
         """Forget the connection, which is not this wrapper's any more."""
         self._lease = None
         self.connection = None
-        # An atomic block that was left open is rolled back with the connection. Were
-        # it still open here, the next one would take itself for nested in it.
-        self._forget_transaction()
+        if self.in_atomic_block:
+            # It was left open, and is rolled back with the connection. Were it still
+            # open here, the next one would take itself for nested in it.
+            self._forget_transaction()
 
     def _forget_transaction(self) -> None:
         self.in_atomic_block = False
