@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 ServerName = Literal["gunicorn", "uvicorn"]
@@ -27,31 +27,29 @@ class Contender:
     middleware: tuple[str, ...] = ()
     apps: tuple[str, ...] = ()
     door: bool = False
+    conn_max_age: int | None = 0
+    reset: str | None = None
 
     def settings(
         self, database: Mapping[str, Any], pool_size: int | None
     ) -> dict[str, Any]:
         """Django's settings for it on *database*; no *pool_size* is its default."""
         return {
-            "DATABASES": {
-                "default": {
-                    **database,
-                    "ENGINE": self.engine,
-                    **self._pool_options(pool_size),
-                }
-            },
+            "DATABASES": {"default": self._database(database, pool_size)},
             "MIDDLEWARE": list(self.middleware),
             "INSTALLED_APPS": list(self.apps),
         }
 
-    def _pool_options(self, pool_size: int | None) -> dict[str, Any]:
-        if pool_size is None:
-            return {}
+    def _database(
+        self, database: Mapping[str, Any], pool_size: int | None
+    ) -> dict[str, Any]:
+        own = {**database, "ENGINE": self.engine, "CONN_MAX_AGE": self.conn_max_age}
         if self.engine.startswith("pooled_db"):
-            return {"OPTIONS": {"pool": {"pool_size": pool_size, "max_overflow": 0}}}
-        if self.engine.startswith("dj_db_conn_pool"):
-            return {"POOL_OPTIONS": {"POOL_SIZE": pool_size, "MAX_OVERFLOW": 0}}
-        return {"CONN_MAX_AGE": 0}
+            pool = _without_none(pool_size=pool_size, reset=self.reset)
+            own["OPTIONS"] = {**database.get("OPTIONS", {}), "pool": pool}
+        elif self.engine.startswith("dj_db_conn_pool") and pool_size is not None:
+            own["POOL_OPTIONS"] = {"POOL_SIZE": pool_size, "MAX_OVERFLOW": 0}
+        return own
 
     def lacks(self, server: ServerName) -> str | None:
         """The module without which it cannot be served here, if there is one."""
@@ -60,28 +58,43 @@ class Contender:
         return next((name for name in needed if not _is_installed(name)), None)
 
 
+def _without_none(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def _is_installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
+DJANGO = Contender("Django alone", "django.db.backends.mysql", "django")
+DJ_POOL = Contender(
+    "django-db-connection-pool", "dj_db_conn_pool.backends.mysql", "dj_db_conn_pool"
+)
+POOLED = Contender(
+    "pooled_db, middleware",
+    "pooled_db.backends.mysql",
+    "pooled_db",
+    middleware=(MIDDLEWARE,),
+    apps=("pooled_db",),
+)
+DOOR = replace(POOLED, title="pooled_db, door", door=True)
+
+#: Who is put under overload.
 CONTENDERS: Mapping[str, Contender] = {
-    "django": Contender("Django alone", "django.db.backends.mysql", "django"),
-    "dj-pool": Contender(
-        "django-db-connection-pool", "dj_db_conn_pool.backends.mysql", "dj_db_conn_pool"
-    ),
-    "middleware": Contender(
-        "pooled_db, middleware",
-        "pooled_db.backends.mysql",
-        "pooled_db",
-        middleware=(MIDDLEWARE,),
-        apps=("pooled_db",),
-    ),
-    "door": Contender(
-        "pooled_db, door",
-        "pooled_db.backends.mysql",
-        "pooled_db",
-        middleware=(MIDDLEWARE,),
-        apps=("pooled_db",),
-        door=True,
-    ),
+    "django": DJANGO,
+    "dj-pool": DJ_POOL,
+    "middleware": POOLED,
+    "door": DOOR,
+}
+
+#: What each request costs is asked of these. All are compared with the first that
+#: opens no connections per request, at least under WSGI: "persistent".
+COSTING: Mapping[str, Contender] = {
+    "django": replace(DJANGO, title="Django, CONN_MAX_AGE=0"),
+    "persistent": replace(DJANGO, title="Django, CONN_MAX_AGE=None", conn_max_age=None),
+    "dj-pool": DJ_POOL,
+    "pooled": replace(POOLED, title="pooled_db"),
+    "always": replace(POOLED, title="pooled_db, reset always", reset="always"),
+    "rollback": replace(POOLED, title="pooled_db, reset rollback", reset="rollback"),
+    "door": DOOR,
 }

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,29 +32,46 @@ def served(
     **settings: Any,
 ) -> Iterator[AppServer]:
     """Serve it in one process; when it ends, none of its connections is left."""
-    site = {**contender.settings(database.database(SCHEMA), pool_size), **settings}
-    env = {
+    site = site_environment(contender, database.database(SCHEMA), pool_size, **settings)
+    with serving(server, site) as running:
+        yield running
+    poll(DISCONNECT_SECONDS, lambda: not database.process_list())
+
+
+def site_environment(
+    contender: Contender,
+    database: Mapping[str, Any],
+    pool_size: int | None = None,
+    **settings: Any,
+) -> dict[str, str]:
+    """The environment in which benchmarks.site is *contender*'s, on *database*."""
+    site = {**contender.settings(database, pool_size), **settings}
+    return {
         "BENCH_SETTINGS": json.dumps(site),
         "BENCH_DOOR": "1" if contender.door else "",
         "DJANGO_SETTINGS_MODULE": "benchmarks.site.settings",
     }
+
+
+@contextlib.contextmanager
+def serving(server: ServerName, site: Mapping[str, str]) -> Iterator[AppServer]:
+    """Serve the site of that environment in one process."""
     if server == "gunicorn":
-        serving = gunicorn(
+        starting = gunicorn(
             "benchmarks.site.wsgi:application",
             threads=GUNICORN_THREADS,
-            env=env,
+            env=site,
             cwd=ROOT,
             args=QUIET,
         )
     else:
-        serving = uvicorn(
-            "benchmarks.site.asgi:application", env=env, cwd=ROOT, args=QUIET
+        starting = uvicorn(
+            "benchmarks.site.asgi:application", env=site, cwd=ROOT, args=QUIET
         )
-    with serving as running:
+    with starting as running:
         try:
             yield running
         finally:
             # In good order it would first work off what nobody waits for any more.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(running.pid, signal.SIGKILL)
-    poll(DISCONNECT_SECONDS, lambda: not database.process_list())
