@@ -3,7 +3,7 @@ export PYTHON
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test demo siege site bench-overload bench-gate simulate build clean
+.PHONY: help setup check format test demo siege site bench bench-overload bench-gate simulate build clean
 
 help:     ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,10 @@ siege:    ## Put the demo site under siege
 
 site: setup  ## Serve the demo site
 	$(BIN)/python -m demo site $(ARGS)
+
+bench:    ## Measure what a request pays for its connection, beside the peers; 10 minutes
+	@.ci/setup openssl
+	$(BIN)/python -m benchmarks.cost $(ARGS)
 
 bench-overload: setup  ## Measure overload, beside the peers; 8 minutes, nothing else running
 	$(BIN)/python -m benchmarks.overload $(ARGS)

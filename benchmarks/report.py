@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
+from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 
 RESULTS = Path(__file__).parent / "results"
 NOTHING = "–"  # noqa: RUF001  an en dash, as tables have it
 
 # These are text; all others are figures and stand to the right.
-TEXT = ("load", "contender", "server", "check", "")
+TEXT = ("load", "contender", "server", "check", "link", "part", "what", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +24,22 @@ class Table:
     title: str
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
+    note: str = ""
 
     def markdown(self) -> str:
         rules = [":--" if heading in TEXT else "--:" for heading in self.headings]
         lines = [self.headings, rules, *self.rows]
-        return "\n".join(
-            [f"### {self.title}", "", *(f"| {' | '.join(line)} |" for line in lines)]
-        )
+        note = [self.note, ""] if self.note else []
+        table = [f"| {' | '.join(line)} |" for line in lines]
+        return "\n".join([f"### {self.title}", "", *note, *table])
 
-    def rich(self) -> RichTable:
+    def rich(self) -> RenderableType:
         """Compact, for a terminal: what the first column repeats is left out."""
         table = RichTable(
-            title=self.title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1)
+            title=self.title,
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1),
         )
         for place, heading in enumerate(self.headings):
             table.add_column(
@@ -43,12 +48,13 @@ class Table:
                 min_width=max((len(row[place]) for row in self.rows), default=0),
             )
         shown = ""
+        grouped = len({row[0] for row in self.rows}) < len(self.rows)
         for first, *rest in self.rows:
-            if shown not in ("", first):
+            if grouped and shown not in ("", first):
                 table.add_section()
             table.add_row("" if shown == first else first, *rest)
             shown = first
-        return table
+        return Group(table, self.note + "\n") if self.note else table
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
+from benchmarks.site.items import Item
+
 
 def slow_query(request: HttpRequest) -> HttpResponse:
     """Hold one connection for a fixed time, as a slow query does, at no cost in CPU."""
@@ -11,4 +13,10 @@ def slow_query(request: HttpRequest) -> HttpResponse:
     return HttpResponse("ok", content_type="text/plain")
 
 
-urlpatterns = [path("", slow_query)]
+def items(request: HttpRequest, queries: int) -> HttpResponse:
+    """Look up so many rows by their keys, each by a query of its own."""
+    names = [Item.objects.get(pk=key).name for key in range(queries)]
+    return HttpResponse(" ".join(names), content_type="text/plain")
+
+
+urlpatterns = [path("", slow_query), path("items/<int:queries>", items)]

@@ -1,0 +1,1 @@
+"""What a request pays for its connection, beside the peers."""

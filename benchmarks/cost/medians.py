@@ -1,0 +1,64 @@
+"""The medians that the plot shows and the summary tells, from what the parts found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
+
+from benchmarks.contenders import COSTING
+from benchmarks.cost.bench import Findings
+from benchmarks.cost.distance import LINKS
+
+Found = Mapping[str, Findings]
+Figures = Mapping[str, Any]
+#: By the server, with its link to the database where there are several; by contender.
+Groups = Mapping[str, Mapping[str, float]]
+
+
+def statements(figures: Figures) -> Groups:
+    return _counted(figures, "questions")
+
+
+def connections(figures: Figures) -> Groups:
+    return _counted(figures, "connections")
+
+
+def _counted(figures: Figures, what: str) -> Groups:
+    return {
+        server: {name: one[what] for name, one in counted.items()}
+        for server, counted in figures.items()
+    }
+
+
+def cycle(figures: Figures) -> Groups:
+    # CONN_MAX_AGE=None has no cycle: it keeps what it has.
+    return {
+        "": {
+            name: median(timing["wall"] for timing in measured["cycle"])
+            for name, measured in figures.items()
+            if name != "persistent"
+        }
+    }
+
+
+def cpu(figures: Figures) -> Groups:
+    return {
+        server: {
+            name: median(one["cpu"] for one in costs[f"{name} 1"]) * 1e6
+            for name in COSTING
+        }
+        for server, costs in figures.items()
+    }
+
+
+def latency(figures: Figures) -> Groups:
+    return {
+        f"{server}, {link}": {
+            name: median(one["latency"] for one in costs[f"{link}, {name}"]) * 1e3
+            for name in COSTING
+            if f"{link}, {name}" in costs
+        }
+        for server, costs in figures.items()
+        for link in LINKS
+    }

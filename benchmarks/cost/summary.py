@@ -1,0 +1,51 @@
+"""The main figures of each contender in one line."""
+
+from __future__ import annotations
+
+from benchmarks.contenders import COSTING, SERVERS
+from benchmarks.cost import medians
+from benchmarks.cost.medians import Found, Groups
+from benchmarks.report import NOTHING, Table
+
+NEEDED = {"statements", "cycle", "cpu", "distance"}
+FAR = "1 ms"
+
+NOTE = (
+    "One ORM query per request. Two figures are of gunicorn (WSGI) and uvicorn (ASGI)."
+    " Cycle: a connection bound and given back in-process, without a query. CPU: of the"
+    " application server per request, relative to CONN_MAX_AGE=None. Latency: the p50"
+    f" of one client, the database server being {FAR} away. `make bench`"
+)
+
+HEADINGS = ("contender", "statements", "new connections", "cycle", "CPU", "latency")
+
+
+def summary(found: Found) -> list[Table]:
+    """One table, if all was measured that it takes."""
+    if not found.keys() >= NEEDED:
+        return []
+    cpu: Groups = {
+        server: {name: own / costs["persistent"] for name, own in costs.items()}
+        for server, costs in medians.cpu(found["cpu"].figures).items()
+    }
+    counted = found["statements"].figures
+    links = medians.latency(found["distance"].figures)
+    far: Groups = {server: links.get(f"{server}, {FAR}", {}) for server in SERVERS}
+    cycle = medians.cycle(found["cycle"].figures)
+    columns = (
+        (medians.statements(counted), "{:.0f}"),
+        (medians.connections(counted), "{:.0f}"),
+        (cycle, "{:.1f} us"),
+        (cpu, "{:.2f}"),
+        (far, "{:.2f} ms"),
+    )
+    rows = [
+        (contender.title, *(_cell(name, groups, form) for groups, form in columns))
+        for name, contender in COSTING.items()
+    ]
+    return [Table("In short", HEADINGS, rows, NOTE)]
+
+
+def _cell(name: str, groups: Groups, form: str) -> str:
+    figures = [form.format(group[name]) for group in groups.values() if name in group]
+    return " / ".join(figures) or NOTHING

@@ -1,0 +1,71 @@
+"""The benchmark of costs, in a very short form: nothing is left out, and it adds up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.progress import Progress
+
+from benchmarks.contenders import COSTING
+from benchmarks.cost import cycle, parts
+from benchmarks.cost.bench import Bench, Effort
+from benchmarks.cost.certificate import Certificate
+from benchmarks.cost.medians import cycle as cycle_medians
+from benchmarks.cost.spread import Spread, in_turn
+from benchmarks.cost.statements import per_request
+from benchmarks.serving import SCHEMA
+from benchmarks.site.table import make_items
+from tests.harness.mariadb import MariaDB
+
+BRIEF = Effort(cycle_rounds=1, cycle_seconds=0.001)
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    unused = Certificate(Path(), Path())
+    with MariaDB() as database:
+        make_items(database, SCHEMA)
+        yield Bench(database, unused, Progress(disable=True), BRIEF)
+
+
+def test_each_contender_has_a_cycle_and_only_persistent_ones_have_none(bench):
+    findings = cycle.measure(bench)
+
+    titles = [row[0] for row in findings.tables[0].rows]
+    assert titles == [one.title for one in COSTING.values() if not one.door]
+    medians = cycle_medians(findings.figures)
+    assert COSTING.keys() - medians[""].keys() == {"persistent", "door"}
+    assert all(figure > 0 for figure in medians[""].values())
+
+
+def test_parts_add_up_to_the_whole(bench):
+    findings = parts.measure(bench)
+
+    rows = findings.tables[0].rows
+    figures = {name: float(figure.split()[0]) for name, figure, _ in rows}
+    layers = (
+        parts.POOL_CYCLE,
+        "what the scope adds",
+        "what Django's wrapper adds",
+        "the middleware, and what is left",
+    )
+    assert sum(figures[name] for name in layers) == pytest.approx(
+        figures[parts.WHOLE], abs=0.05
+    )
+
+
+def test_request_with_one_query_costs_the_server_one_statement(bench):
+    counted = per_request(bench.database, "gunicorn", COSTING["pooled"], requests=10)
+
+    assert counted.cells() == ("1", "0", "0")
+
+
+def test_turns_begin_with_another_each_round():
+    assert list(in_turn("abc", rounds=2)) == list("abcbca")
+
+
+def test_ratio_is_taken_round_by_round():
+    """A round in which all was ten times slower does not count for more."""
+    assert (Spread((2.0, 20.0)) / Spread((1.0, 10.0))).values == (2.0, 2.0)
