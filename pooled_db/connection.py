@@ -77,6 +77,8 @@ class Connection(DriverConnection):
         self.fresh = True
         #: When the connection is to be replaced, on the monotonic clock.
         self.expires = float("inf")
+        #: Whether anybody could have used it since its checkout.
+        self.was_lent = False
         #: Since when nobody has had it, on the same clock.
         self.idle_since = 0.0
         self._descriptor = self.fileno()
@@ -222,6 +224,7 @@ class Connection(DriverConnection):
 
     def lend(self, thread: int | None) -> None:
         """Let *thread* use the connection from now on."""
+        self.was_lent = True
         self._busy = None
         self.thread = thread
 

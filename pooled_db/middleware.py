@@ -41,6 +41,9 @@ class PooledConnectionMiddleware:
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:
             markcoroutinefunction(self)
+            # Django would call the synchronous one in the request's thread: two
+            # switches between threads for each request.
+            self.process_view = self.aprocess_view  # type: ignore[assignment, method-assign]
 
     def __call__(self, request: HttpRequest) -> Any:
         if self.is_async:
@@ -92,6 +95,9 @@ class PooledConnectionMiddleware:
         scope = current_scope()
         if scope is not None:
             scope.begun = True
+
+    async def aprocess_view(self, request: HttpRequest, *args: Any) -> None:
+        PooledConnectionMiddleware.process_view(self, request, *args)
 
     def process_exception(
         self, request: HttpRequest, exception: Exception

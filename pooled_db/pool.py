@@ -213,6 +213,7 @@ class Pool:
             # connections are tried first and a new one is opened last.
             fairy.invalidate()
         connection.fresh = False
+        connection.was_lent = False
         self._checkouts += 1
         self.out[permit] = fairy
         return Lease(self, permit, connection)
@@ -270,6 +271,8 @@ class Pool:
 
     def needs_cleaning(self, connection: Connection) -> bool:
         """Whether making *connection* fit for its next user takes a round trip."""
+        if not connection.was_lent:
+            return False
         if connection.is_dirty or self.reset == "always" or not self.autocommit:
             return True
         try:
