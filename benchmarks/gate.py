@@ -12,7 +12,8 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from pooled_db.gate import Gate, Permit
+from pooled_db.gate import Gate
+from pooled_db.permit import Permit
 
 WAITING = (10, 100, 1_000, 10_000)
 ROUNDS = 7

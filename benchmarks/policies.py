@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from pooled_db.exceptions import Reason
-from pooled_db.gate import Permit, Refused, State
+from pooled_db.permit import Permit, Refused, State
 
 Clock = Callable[[], float]
 Wake = Callable[[], None]

@@ -7,56 +7,18 @@ asyncio tasks alike. It does no I/O and knows nothing of connections.
 from __future__ import annotations
 
 import asyncio
-import enum
 import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
 from .exceptions import Reason
+from .permit import Permit, Refused, State
 
 #: The weight of the latest of the times from which the pace is averaged.
 PACE_WEIGHT = 1 / 16
 #: For how many intervals after an overload its return is recognised sooner (RFC 8289).
 RELAPSE = 16
-
-
-class State(enum.Enum):
-    """Where a permit is in its life."""
-
-    NEW = enum.auto()
-    WAITING = enum.auto()
-    HELD = enum.auto()
-    REFUSED = enum.auto()
-    RETURNED = enum.auto()
-
-
-class Permit:
-    """The right to use one connection, from asking for it until it is given back.
-
-    The permit exists before it is asked for, and its ``state`` changes only under
-    the gate's lock. So whoever is interrupted, at whatever moment, can give it to
-    :meth:`Gate.release` and loses nothing.
-    """
-
-    __slots__ = ("_wake", "arrived", "deadline", "reason", "state", "waited")
-
-    def __init__(self) -> None:
-        self.state = State.NEW
-        self.arrived = 0.0
-        self.deadline = 0.0
-        self.waited = 0.0
-        self.reason: Reason | None = None
-        self._wake: Callable[[], None] | None = None
-
-
-class Refused(Exception):
-    """The gate gave no permit."""
-
-    def __init__(self, reason: Reason, waited: float) -> None:
-        super().__init__(reason, waited)
-        self.reason = reason
-        self.waited = waited
 
 
 class Gate:
@@ -140,14 +102,22 @@ class Gate:
 
         Raises :class:`Refused` when *timeout* seconds have passed or the queue says no.
         """
-        bell = threading.Lock()
-        bell.acquire()
+        bell: threading.Lock | None = None
+
+        def wake() -> None:
+            # Before there is a bell, the state says it all.
+            if bell is not None:
+                bell.release()
+
         try:
-            if self.enter(permit, timeout, bell.release):
+            if self.enter(permit, timeout, wake):
                 return
+            ring = threading.Lock()
+            ring.acquire()
+            bell = ring
             while permit.state is State.WAITING:
                 pause = self.next_review(permit) - self.clock()
-                if pause <= 0 or not bell.acquire(timeout=pause):
+                if pause <= 0 or not ring.acquire(timeout=pause):
                     self.review(permit)
         except BaseException:
             self.release(permit)
@@ -156,20 +126,31 @@ class Gate:
 
     async def acquire_async(self, permit: Permit, timeout: float) -> None:
         """Wait until *permit* is held, blocking no thread; otherwise as `acquire`."""
-        loop = asyncio.get_running_loop()
-        answered: asyncio.Future[None] = loop.create_future()
-        thread = threading.get_ident()
-
-        def answer() -> None:
-            if not answered.done():
-                answered.set_result(None)
+        answer: Callable[[], None] | None = None
 
         def wake() -> None:
-            if threading.get_ident() == thread:
+            if answer is not None:
                 answer()
-            else:
-                loop.call_soon_threadsafe(answer)
 
+        try:
+            if self.enter(permit, timeout, wake):
+                return
+            loop = asyncio.get_running_loop()
+            answered: asyncio.Future[None] = loop.create_future()
+            answer = _in_loop(loop, answered)
+            await self._answer(permit, loop, answered)
+        except BaseException:
+            self.release(permit)
+            raise
+        self._raise_if_refused(permit)
+
+    async def _answer(
+        self,
+        permit: Permit,
+        loop: asyncio.AbstractEventLoop,
+        answered: asyncio.Future[None],
+    ) -> None:
+        """Wait until *permit* waits no more; *answered* may come too late to tell."""
         timer: asyncio.TimerHandle | None = None
 
         def review() -> None:
@@ -177,21 +158,16 @@ class Gate:
             self.review(permit)
             if permit.state is State.WAITING:
                 timer = loop.call_later(self._until_review(permit), review)
-            else:
-                answer()
+            elif not answered.done():
+                answered.set_result(None)
 
         try:
-            if self.enter(permit, timeout, wake):
-                return
-            timer = loop.call_later(self._until_review(permit), review)
-            await answered
-        except BaseException:
-            self.release(permit)
-            raise
+            if permit.state is State.WAITING:
+                timer = loop.call_later(self._until_review(permit), review)
+                await answered
         finally:
             if timer is not None:
                 timer.cancel()
-        self._raise_if_refused(permit)
 
     # The steps of which asking is made; a simulation drives them itself.
 
@@ -390,3 +366,22 @@ class Gate:
         if permit.state is State.REFUSED:
             assert permit.reason is not None
             raise Refused(permit.reason, permit.waited)
+
+
+def _in_loop(
+    loop: asyncio.AbstractEventLoop, answered: asyncio.Future[None]
+) -> Callable[[], None]:
+    """Return what completes *answered* from any thread."""
+    thread = threading.get_ident()
+
+    def answer() -> None:
+        if not answered.done():
+            answered.set_result(None)
+
+    def wake() -> None:
+        if threading.get_ident() == thread:
+            answer()
+        else:
+            loop.call_soon_threadsafe(answer)
+
+    return wake

@@ -11,8 +11,8 @@ from .origin import describe
 
 if TYPE_CHECKING:
     from .connection import Connection
-    from .gate import Permit
     from .origin import Origin
+    from .permit import Permit
     from .pool import Pool
 
 logger = logging.getLogger("pooled_db")

@@ -21,10 +21,11 @@ from .exceptions import (
     ServerUnavailable,
     error_code,
 )
-from .gate import Gate, Permit, Refused
+from .gate import Gate
 from .lease import Lease
 from .origin import origin
 from .outage import Outage
+from .permit import Permit, Refused
 from .thread_end import give_back_at_thread_end
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Protocol, TypeVar
 
 from asgiref.sync import sync_to_async
 
-from .gate import Permit, State
 from .lease import Lease
+from .permit import Permit, State
 from .pool import NoIdleConnection, Pool
 
 Key = TypeVar("Key")

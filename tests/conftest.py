@@ -16,7 +16,7 @@ from django.db import connections
 
 from pooled_db import pools
 from pooled_db.connection import Connection
-from pooled_db.gate import Permit
+from pooled_db.permit import Permit
 from pooled_db.pool import Pool
 from tests.harness.mariadb import Server
 from tests.sites import ROOT, Site, serve, site_settings

@@ -12,7 +12,7 @@ from django.db import connections
 from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.backends.mysql.base import DatabaseWrapper
 from pooled_db.connection import Connection
-from pooled_db.gate import Permit
+from pooled_db.permit import Permit
 from pooled_db.pool import NoIdleConnection, Pool
 from tests.harness.mariadb import MariaDB, Server
 from tests.harness.processes import HOST

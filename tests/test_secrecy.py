@@ -16,7 +16,7 @@ import pooled_db
 from pooled_db import PoolTimeout, ServerUnavailable, pools
 from pooled_db.admission import Admission
 from pooled_db.exceptions import Reason
-from pooled_db.gate import Permit
+from pooled_db.permit import Permit
 from pooled_db.refusals import refusal_log
 from pooled_db.scope import Scope
 

@@ -20,7 +20,7 @@ from benchmarks.gate import LONG, ignore
 from benchmarks.report import Table
 from benchmarks.serving import SCHEMA, site_environment
 from pooled_db import pools
-from pooled_db.gate import Permit, State
+from pooled_db.permit import Permit, State
 from tests.harness.load import allow_many_sockets
 
 CONTENDERS = ("pooled", "dj-pool")
