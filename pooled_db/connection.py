@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import MySQLdb
 from MySQLdb.connections import Connection as DriverConnection
 
-from .exceptions import CONNECTION_LOST, error_code
+from .exceptions import CONNECTION_LOST, TLS_ERROR, error_code
 from .statements import may_change_session
 
 #: Marks a connection that any thread may use, as Django's thread sharing allows.
@@ -28,7 +28,7 @@ NOT_SET_UP = object()
 #: Errors after which the connection is not lent again. It is lost; or the statement
 #: was killed or timed out, and a KILL that came late may hit the next one; or the
 #: server has become read-only, as a primary does after a fail-over.
-RETIRING = frozenset({*CONNECTION_LOST, 1317, 1969, 3024, 1290, 1792, 1836})
+RETIRING = frozenset({*CONNECTION_LOST, TLS_ERROR, 1317, 1969, 3024, 1290, 1792, 1836})
 
 #: Every open connection of this process, for those who must know after a fork.
 connections: weakref.WeakSet[Connection] = weakref.WeakSet()

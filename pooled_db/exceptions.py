@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import errno
+import re
 from collections.abc import Iterator
 
 import MySQLdb
@@ -85,6 +87,7 @@ class ServerUnavailable(MySQLdb.OperationalError):
 #: https://mariadb.com/docs/server/reference/error-codes/mariadb-error-code-reference
 CANNOT_CONNECT = {
     1040: "the server has too many connections",
+    1053: "the server is shutting down",
     1203: "the user has too many connections",
     1226: "the user has reached a limit of the account",
     2002: "the server does not answer",
@@ -105,10 +108,42 @@ CONNECTION_LOST = {
 }
 
 
+#: The driver's number for every failure of an encrypted connection, lasting or not.
+TLS_ERROR = 2026
+
+#: How MariaDB Connector/C passes on what a server says in place of a TLS handshake.
+_BEFORE_TLS = re.compile(r"before completion of TLS handshake.*?: (\d+) - ").search
+_NETWORK_ERRORS = (
+    errno.EPIPE,
+    errno.EAGAIN,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.ECONNABORTED,
+    errno.ECONNRESET,
+    errno.ENOTCONN,
+    errno.ETIMEDOUT,
+    errno.EHOSTUNREACH,
+)
+#: How OpenSSL and the driver, which ends with the errno, say that the peer is gone.
+#: What they say of certificates, keys and versions must not match: it does not pass.
+_TLS_BROKE = re.compile(
+    r"unexpected eof|shutdown while in init"
+    rf"|\((?:{'|'.join(map(str, _NETWORK_ERRORS))})\)$"
+).search
+
+
 def error_code(error: BaseException) -> int | None:
-    """Return the MySQL error number that *error* carries, if it carries one."""
+    """Return the MySQL error number that *error* carries, if it carries one.
+
+    It is the same one over TLS, for which the driver has numbers of its own.
+    """
     code = error.args[0] if error.args else None
-    return code if isinstance(code, int) else None
+    if not isinstance(code, int):
+        return None
+    text = str(error.args[-1])
+    if code == 2002 and (said := _BEFORE_TLS(text)):
+        return int(said[1])
+    return 2013 if code == TLS_ERROR and _TLS_BROKE(text) else code
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -12,9 +12,16 @@ import pytest
 import sqlalchemy.exc
 
 from pooled_db import PoolTimeout, ServerUnavailable
-from pooled_db.exceptions import CANNOT_CONNECT, CONNECTION_LOST, Reason, diagnose
+from pooled_db.exceptions import (
+    CANNOT_CONNECT,
+    CONNECTION_LOST,
+    Reason,
+    diagnose,
+    error_code,
+)
 
 LOST = 2013
+TLS_ERROR = 2026
 ACCESS_DENIED = 1045
 DUPLICATE_ENTRY = 1062
 DEADLOCK = 1213
@@ -190,6 +197,48 @@ def test_what_is_not_about_having_a_connection_is_not_diagnosed(
     error: BaseException,
 ) -> None:
     assert diagnose(error) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "TLS/SSL error: unexpected eof while reading",
+        "TLS/SSL error: shutdown while in init",
+        "TLS/SSL error: Connection reset by peer (104)",
+        "TLS/SSL error: Connection timed out (110)",
+        "SSL connection error: error:0A000126:SSL routines::unexpected eof",
+    ],
+)
+def test_a_connection_that_breaks_is_lost_over_tls_too(text: str) -> None:
+    diagnosis = diagnose(MySQLdb.OperationalError(TLS_ERROR, text))
+
+    assert diagnosis is not None
+    assert diagnosis[0] is Reason.CONNECTION_LOST
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "TLS/SSL error: No such file or directory (2)",
+        "TLS/SSL error: self-signed certificate in certificate chain",
+        "TLS/SSL error: Validation of SSL server certificate failed",
+        "TLS/SSL error: SSL is required, but the server does not support it",
+        "TLS/SSL error: tlsv1 alert protocol version",
+    ],
+)
+def test_tls_that_cannot_work_is_no_outage(text: str) -> None:
+    assert diagnose(MySQLdb.OperationalError(TLS_ERROR, text)) is None
+
+
+@pytest.mark.parametrize("code", [1040, 1053, 1130])
+def test_what_the_server_says_in_place_of_a_tls_handshake_is_read(code: int) -> None:
+    error = MySQLdb.OperationalError(
+        2002,
+        "Received error packet before completion of TLS handshake. The authenticity "
+        f"of the following error cannot be verified: {code} - Host 'a' said: 7 - 8",
+    )
+
+    assert error_code(error) == code
 
 
 def explicit(inner: Exception) -> None:

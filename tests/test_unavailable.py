@@ -138,7 +138,7 @@ class TestCheckoutAtTheFirstQuery:
         assert_is_503(ask_site("/queries", **JSON), "timeout")
 
 
-@pytest.mark.parametrize("code", [1040, 1203, 2002, 2003, 2006, 2013])
+@pytest.mark.parametrize("code", [1040, 1053, 1203, 2002, 2003, 2006, 2013])
 def test_a_server_that_cannot_be_reached_is_a_503_with_its_own_reason(
     pool: Pool, ask_site: Ask, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
