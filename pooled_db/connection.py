@@ -15,7 +15,7 @@ import MySQLdb
 from MySQLdb.connections import Connection as DriverConnection
 
 from .exceptions import CONNECTION_LOST, TLS_ERROR, error_code
-from .statements import may_change_session
+from .statements import may_change_session, outlasts_reset
 
 #: Marks a connection that any thread may use, as Django's thread sharing allows.
 ANY_THREAD = None
@@ -97,9 +97,7 @@ class Connection(DriverConnection):
             # Again, now that it is busy: revoke() takes the thread away before it looks
             # whether anybody is, so one of the two sees the other.
             self._check_thread()
-            if not self.is_dirty:
-                text = query.encode() if isinstance(query, str) else bytes(query)
-                self.is_dirty = may_change_session(text, self._backslash_escapes)
+            self._look_at(query.encode() if isinstance(query, str) else bytes(query))
             super().query(query)
         except BaseException as error:
             self._judge(error)
@@ -121,6 +119,12 @@ class Connection(DriverConnection):
             return super().use_result()  # type: ignore[no-untyped-call]
         finally:
             self._rest()
+
+    def _look_at(self, statement: bytes) -> None:
+        if not self.is_dirty:
+            self.is_dirty = may_change_session(statement, self._backslash_escapes)
+        if self.is_dirty and outlasts_reset(statement):
+            self.is_doubtful = True
 
     @property
     def in_query(self) -> bool:

@@ -30,6 +30,8 @@ _SUSPICIOUS = re.compile(
     rb"(?<!@)@(?!@)|/\*|['\"`]|;\s*[^\s;]|_LOCKS?\s*\(", re.IGNORECASE
 ).search
 
+_RESOURCE_GROUP = re.compile(rb"\bRESOURCE\s+GROUP\b", re.IGNORECASE).search
+
 
 def may_change_session(
     statement: bytes, backslash_escapes: Callable[[], bool] = lambda: True
@@ -54,3 +56,11 @@ def may_change_session(
     opaque = _ESCAPING if backslash_escapes() else _NOT_ESCAPING
     bare = opaque.sub(b" ", statement)
     return _HARMLESS(bare) is None or _SUSPICIOUS(bare) is not None
+
+
+def outlasts_reset(statement: bytes) -> bool:
+    """Whether *statement* changes what a session keeps when it is made as new.
+
+    MySQL forgets a session's resource group only with the connection.
+    """
+    return b"RESOURCE" in statement.upper() and _RESOURCE_GROUP(statement) is not None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pooled_db.statements import may_change_session
+from pooled_db.statements import may_change_session, outlasts_reset
 
 HARMLESS = """
 SELECT 1
@@ -141,3 +141,17 @@ def test_no_statement_is_too_strange_to_be_judged(statement: bytes) -> None:
 def test_a_variable_after_closed_quotes_is_always_seen(text: str) -> None:
     assert may_change_session(f"SELECT {text!r}".encode()) in (True, False)
     assert may_change_session(f"SELECT '' , @a {text}".encode())
+
+
+@pytest.mark.parametrize(
+    ("statement", "outlasts"),
+    [
+        (b"SET RESOURCE GROUP batch", True),
+        (b"SELECT 1; set resource\ngroup batch", True),
+        (b"SELECT /*+ RESOURCE_GROUP(batch) */ 1", False),
+        (b"SELECT resource FROM t GROUP BY 1", False),
+        (b"SET NAMES utf8mb4", False),
+    ],
+)
+def test_what_no_reset_undoes_is_told_apart(statement: bytes, outlasts: bool) -> None:
+    assert outlasts_reset(statement) is outlasts
