@@ -3,7 +3,7 @@ export PYTHON
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test demo siege site bench bench-overload bench-gate simulate build clean
+.PHONY: help setup check format test test-mysql demo siege site bench bench-overload bench-gate simulate build clean
 
 help:     ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -22,6 +22,10 @@ format: setup  ## Format the code and fix what ruff can fix
 
 test: setup  ## All tests, on a private MariaDB; make test ARGS="-k harness"
 	$(BIN)/python -m pytest $(ARGS)
+
+test-mysql: setup  ## All tests, on a private MySQL with TLS
+	@mysqld=$$(.ci/mysql) && \
+	POOLED_DB_MYSQLD=$$mysqld POOLED_DB_TEST_SERVER=mysql $(BIN)/python -m pytest $(ARGS)
 
 demo: setup  ## Show the pool at work
 	$(BIN)/python -m demo $(ARGS)

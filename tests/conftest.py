@@ -18,7 +18,7 @@ from pooled_db import pools
 from pooled_db.connection import Connection
 from pooled_db.permit import Permit
 from pooled_db.pool import Pool
-from tests.harness.mariadb import Server
+from tests.harness.server import Server
 from tests.sites import ROOT, Site, serve, site_settings
 
 
@@ -67,6 +67,7 @@ def make_pool(server: Server) -> Iterator[Callable[..., Pool]]:
             password=database["PASSWORD"],
             database=database["NAME"],
             autocommit=True,
+            **server.client_options,
         )
 
     made: list[Pool] = []

@@ -40,18 +40,14 @@ POOLED_DB = {"EXEMPT": [r"^exempt/"]}
 if "DATABASES" not in _given:
     from tests.server import SERVER
 
-    _pooled = {
-        "ENGINE": "pooled_db.backends.mysql",
-        "OPTIONS": {"pool": {"pool_size": 4, "timeout": 2}},
-    }
+    def _pooled(name: str) -> dict[str, Any]:
+        database = SERVER.database(name, pool={"pool_size": 4, "timeout": 2})
+        return {"ENGINE": "pooled_db.backends.mysql", **database}
+
     DATABASES = {
-        "default": {**_pooled, **SERVER.database("pooled_default")},
-        "other": {**_pooled, **SERVER.database("pooled_other")},
-        "replica": {
-            **_pooled,
-            **SERVER.database("pooled_default"),
-            "TEST": {"MIRROR": "default"},
-        },
+        "default": _pooled("pooled_default"),
+        "other": _pooled("pooled_other"),
+        "replica": {**_pooled("pooled_default"), "TEST": {"MIRROR": "default"}},
     }
 
 globals().update(_given)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.harness.mariadb import Server
 from tests.harness.processes import poll
+from tests.harness.server import Server
 from tests.harness.servers import AppServer, gunicorn, uvicorn
 
 ROOT = Path(__file__).parent.parent
@@ -71,6 +71,7 @@ def site_settings(
     """Settings of a served site, as tests/settings.py takes them from TEST_SETTINGS."""
     if options is None:
         options = {"pool": pool} if engine.startswith("pooled_db") else {}
+    options = {**database.get("OPTIONS", {}), **options}
     default = {"ENGINE": engine, **database, "OPTIONS": options}
     return {"DATABASES": {"default": default}, **settings}
 

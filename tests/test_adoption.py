@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.mariadb import Server
+from tests.harness.server import Server
 from tests.harness.servers import gunicorn, uvicorn
 from tests.sites import Site
 
@@ -180,7 +180,8 @@ def test_manage_py_test_works_on_the_test_database(
     root = project(
         ADOPTED
         + 'INSTALLED_APPS += ["shop.apps.Config"]\n'
-        + 'DATABASES["default"]["OPTIONS"] = {"pool": {"pool_size": 3, "timeout": 9}}\n'
+        + 'OPTIONS = DATABASES["default"].setdefault("OPTIONS", {})\n'
+        + 'OPTIONS["pool"] = {"pool_size": 3, "timeout": 9}\n'
         + f'DATABASES["default"]["TEST"] = {{"NAME": "test_adopted_{parallel}"}}\n'
     )
     (root / "shop" / "apps.py").write_text(EAGER)

@@ -21,7 +21,8 @@ from django.db.backends.signals import connection_created
 import pooled_db
 from pooled_db import pools
 from pooled_db.backends.mysql.base import DatabaseWrapper
-from tests.harness.mariadb import Server
+from tests.harness.kinds import private_server
+from tests.harness.server import Server
 
 from .site.models import Item
 from .site.views import ask
@@ -115,6 +116,7 @@ def test_options_reach_the_driver(server: Server) -> None:
     settings = {
         **connection.settings_dict,
         "OPTIONS": {
+            **server.client_options,
             "init_command": "SET @greeting = 'hello'",
             "isolation_level": "serializable",
             "charset": "utf8mb3",
@@ -131,8 +133,9 @@ def test_options_reach_the_driver(server: Server) -> None:
         other.close_pool()
 
 
-def test_without_pool_it_is_djangos_backend() -> None:
-    settings = {**connection.settings_dict, "OPTIONS": {"pool": False}}
+def test_without_pool_it_is_djangos_backend(server: Server) -> None:
+    options = {**server.client_options, "pool": False}
+    settings = {**connection.settings_dict, "OPTIONS": options}
     plain = DatabaseWrapper(settings, alias="plain")
     with plain.cursor() as cursor:
         cursor.execute("SELECT 1")
@@ -154,13 +157,9 @@ def test_persistent_connections_are_refused() -> None:
 
 
 def test_two_aliases_with_one_name_on_two_servers_never_mix(server: Server) -> None:
-    from tests.harness.mariadb import MariaDB
-
-    with MariaDB() as second:
-        settings = {
-            **connection.settings_dict,
-            **second.database(connection.settings_dict["NAME"]),
-        }
+    with private_server() as second:
+        name, options = (connection.settings_dict[key] for key in ("NAME", "OPTIONS"))
+        settings = {**connection.settings_dict, **second.database(name, **options)}
         there = DatabaseWrapper(settings, alias="there")
         try:
             with there.cursor() as cursor:

@@ -27,8 +27,8 @@ from pooled_db import pools
 from pooled_db.backends.mysql.base import PooledMixin
 from pooled_db.checks import MIDDLEWARE, USES_DATABASE
 from pooled_db.middleware import PooledConnectionMiddleware
-from tests.harness.mariadb import Server
 from tests.harness.processes import free_port
+from tests.harness.server import Server
 from tests.harness.servers import ServerFailed
 from tests.sites import ROOT, serve, site_settings
 
@@ -70,8 +70,16 @@ def ids(**kwargs: Any) -> list[str | None]:
 
 
 def changes(monkeypatch: pytest.MonkeyPatch, **database: Any) -> None:
-    for name, value in database.items():
-        monkeypatch.setitem(connections.settings["default"], name, value)
+    default = connections.settings["default"]
+    for name, value in like_the_default(database).items():
+        monkeypatch.setitem(default, name, value)
+
+
+def like_the_default(database: dict[str, Any]) -> dict[str, Any]:
+    """The default database's settings, its driver's options too, but for these."""
+    default = connections.settings["default"]
+    options = {**default["OPTIONS"], **database.get("OPTIONS", {})}
+    return {**default, **database, "OPTIONS": options}
 
 
 @pytest.fixture
@@ -80,8 +88,7 @@ def add_database(monkeypatch: pytest.MonkeyPatch) -> Iterator[AddDatabase]:
     added: list[str] = []
 
     def add(alias: str, **database: Any) -> None:
-        whole = {**connections.settings["default"], **database}
-        monkeypatch.setitem(connections.settings, alias, whole)
+        monkeypatch.setitem(connections.settings, alias, like_the_default(database))
         added.append(alias)
 
     yield add

@@ -14,8 +14,8 @@ from django.db import connections
 from pooled_db import asgi, pools, wsgi
 from pooled_db.pool import Pool
 from tests.harness.load import Plan, Request, run, start
-from tests.harness.mariadb import Server
 from tests.harness.processes import poll
+from tests.harness.server import Server
 from tests.sites import ConnectionCounter, Site
 
 Serve = Callable[..., Site]

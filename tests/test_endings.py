@@ -17,8 +17,8 @@ from django.core.wsgi import get_wsgi_application
 from django.db import connections
 
 from pooled_db import asgi, pools, wsgi
-from tests.harness.mariadb import Server
 from tests.harness.processes import poll
+from tests.harness.server import Server
 from tests.sites import Site, serve
 
 from .site.models import Item

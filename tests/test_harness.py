@@ -12,12 +12,17 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import MySQLdb
 import pytest
 
-from tests.harness.mariadb import MariaDB, ServerError, from_url
+from pooled_db.exceptions import error_code
+from tests.harness.kinds import private_server
+from tests.harness.mariadb import MariaDB
+from tests.harness.private import PrivateServer, ServerError
 from tests.harness.processes import MARK, poll
+from tests.harness.server import from_url
 from tests.harness.servers import ServerFailed, gunicorn, uvicorn
 
 ROOT = Path(__file__).parent.parent
@@ -39,13 +44,13 @@ APPLICATION = textwrap.dedent(
 
 
 @pytest.fixture(scope="module")
-def shared_server() -> Iterator[MariaDB]:
-    with MariaDB(max_connections=10) as server:
+def shared_server() -> Iterator[PrivateServer]:
+    with private_server(max_connections=10) as server:
         yield server
 
 
 @pytest.fixture
-def server(shared_server: MariaDB) -> MariaDB:
+def server(shared_server: PrivateServer) -> PrivateServer:
     """The server, once it has seen the last test's connections go."""
     assert poll(5, lambda: shared_server.status("Threads_connected") == 0)
     return shared_server
@@ -57,7 +62,7 @@ def application(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def query(server: MariaDB, sql: str, **options: object) -> object:
+def query(server: PrivateServer, sql: str, **options: object) -> object:
     with contextlib.closing(server.connect(**options)) as connection:
         with connection.cursor() as cursor:
             cursor.execute(sql)
@@ -86,7 +91,11 @@ def test_application_reaches_its_database(server, via):
         else {"host": part["HOST"], "port": part["PORT"]}
     )
     connection = MySQLdb.connect(
-        user=part["USER"], password=part["PASSWORD"], database=part["NAME"], **address
+        user=part["USER"],
+        password=part["PASSWORD"],
+        database=part["NAME"],
+        **address,
+        **part.get("OPTIONS", {}),
     )
     with contextlib.closing(connection), connection.cursor() as cursor:
         cursor.execute("SELECT DATABASE()")
@@ -94,20 +103,20 @@ def test_application_reaches_its_database(server, via):
 
 
 def test_application_gets_max_connections_and_not_one_more(server):
-    """Neither the harness nor an administrator takes any of them away."""
+    """The harness takes none of them away; an administrator comes in all the same."""
     with contextlib.ExitStack() as held:
-        held.enter_context(contextlib.closing(server.admin()))
         for _ in range(server.max_connections):
             held.enter_context(contextlib.closing(server.connect()))
 
         with pytest.raises(MySQLdb.OperationalError) as refused:
             server.connect()
 
-        assert refused.value.args[0] == TOO_MANY_CONNECTIONS
+        assert error_code(refused.value) == TOO_MANY_CONNECTIONS
         # MariaDB refuses after it has listed the connection, and then unlists it.
         limit = server.max_connections
         assert poll(5, lambda: len(server.process_list()) == limit)
         assert poll(5, lambda: server.status("Threads_connected") == limit)
+        held.enter_context(contextlib.closing(server.admin()))
 
 
 def test_max_connections_that_mariadb_would_change_is_refused():
@@ -153,7 +162,7 @@ def test_open_transactions_sees_an_idle_one(server):
 
 
 def test_restart_keeps_data_and_port():
-    with MariaDB() as server:
+    with private_server() as server:
         port = server.port
         server.database("shop")
         query(server, "CREATE TABLE shop.item (id INT PRIMARY KEY)")
@@ -174,7 +183,7 @@ def test_restart_keeps_data_and_port():
 
 
 def test_paused_server_answers_nothing_until_resumed():
-    with MariaDB() as server:
+    with private_server() as server:
         server.pause()
         with pytest.raises(MySQLdb.OperationalError):
             server.connect(connect_timeout=1)
@@ -186,18 +195,20 @@ def test_paused_server_answers_nothing_until_resumed():
 
 def test_two_servers_know_nothing_of_each_other(server):
     server.database("here")
-    with MariaDB() as other:
+    with private_server() as other:
         assert other.port != server.port
         assert ("here",) not in query(other, "SHOW DATABASES")
 
 
 def test_failed_start_shows_the_log():
     with pytest.raises(ServerError, match="unknown option '--no-such-option'"):
-        MariaDB(options=["--no-such-option"]).__enter__()
+        private_server(options=["--no-such-option"]).__enter__()
 
 
 def test_from_url_reads_the_same(server):
-    url = f"mysql://{server.user}:{server.password}@{server.host}:{server.port}/"
+    options = urlencode(server.client_options)
+    account = f"{server.user}:{server.password}"
+    url = f"mysql://{account}@{server.host}:{server.port}/?{options}"
     with from_url(url) as existing, contextlib.closing(server.connect()) as connection:
         assert existing.database("shop")["PORT"] == server.port
         assert [row["id"] for row in existing.process_list()] == [
@@ -214,7 +225,7 @@ def test_from_url_refuses_what_it_cannot_use(url):
 
 
 def test_nothing_is_left_at_the_end():
-    with MariaDB() as server:
+    with private_server() as server:
         directory = Path(server.socket).parent
         assert marked_processes(str(directory)) == [str(server.pid)]
     assert not directory.exists()
@@ -223,7 +234,7 @@ def test_nothing_is_left_at_the_end():
 
 def test_a_forked_child_does_not_hold_up_the_end():
     """Though it inherits the pipe on which the keeper waits."""
-    with MariaDB() as server:
+    with private_server() as server:
         directory = Path(server.socket).parent
         child = os.fork()
         if child == 0:
@@ -238,12 +249,13 @@ def test_nothing_is_left_when_the_parent_is_killed(signal_number, application):
     """Neither processes nor files, of the database and the application server."""
     script = """
 import sys, time
-from tests.harness.mariadb import MariaDB
+from tests.harness.kinds import private_server
 from tests.harness.servers import gunicorn
 
-with MariaDB() as server, gunicorn("application:wsgi", env={}, cwd=sys.argv[1]) as app:
-    print(server.socket.rpartition("/")[0], app._keeper.directory, flush=True)
-    time.sleep(60)
+with private_server() as server:
+    with gunicorn("application:wsgi", env={}, cwd=sys.argv[1]) as app:
+        print(server.socket.rpartition("/")[0], app._keeper.directory, flush=True)
+        time.sleep(60)
 """
     with subprocess.Popen(
         [sys.executable, "-c", script, str(application)],

@@ -14,8 +14,10 @@ from pooled_db.backends.mysql.base import DatabaseWrapper
 from pooled_db.connection import Connection
 from pooled_db.permit import Permit
 from pooled_db.pool import NoIdleConnection, Pool
-from tests.harness.mariadb import MariaDB, Server
+from tests.harness.kinds import private_server
+from tests.harness.private import PrivateServer
 from tests.harness.processes import HOST
+from tests.harness.server import Server
 
 MakePool = Callable[..., Pool]
 
@@ -60,8 +62,8 @@ def test_an_event_loop_never_asks(make_pool: MakePool) -> None:
 
 
 @pytest.fixture
-def frozen() -> Iterator[tuple[MariaDB, Callable[[], Connection]]]:
-    with MariaDB() as server:
+def frozen() -> Iterator[tuple[PrivateServer, Callable[[], Connection]]]:
+    with private_server() as server:
         database = server.database("frozen")
 
         def connect() -> Connection:
@@ -73,13 +75,14 @@ def frozen() -> Iterator[tuple[MariaDB, Callable[[], Connection]]]:
                 database=database["NAME"],
                 autocommit=True,
                 connect_timeout=1,
+                **server.client_options,
             )
 
         yield server, connect
 
 
 def test_a_frozen_server_is_found_out_and_the_permit_comes_back(
-    frozen: tuple[MariaDB, Callable[[], Connection]], make_pool: MakePool
+    frozen: tuple[PrivateServer, Callable[[], Connection]], make_pool: MakePool
 ) -> None:
     server, connect = frozen
     pool = make_pool(connect, pool_size=2, timeout=30, ping_after=0)
@@ -94,7 +97,7 @@ def test_a_frozen_server_is_found_out_and_the_permit_comes_back(
 
 
 def test_who_has_no_time_left_for_another_try_is_refused(
-    frozen: tuple[MariaDB, Callable[[], Connection]], make_pool: MakePool
+    frozen: tuple[PrivateServer, Callable[[], Connection]], make_pool: MakePool
 ) -> None:
     server, connect = frozen
     pool = make_pool(connect, pool_size=2, timeout=0.05, ping_after=0)
@@ -112,7 +115,10 @@ def test_opening_a_connection_is_bounded_without_a_connect_timeout() -> None:
             **connections["default"].settings_dict,
             "HOST": HOST,
             "PORT": silent.getsockname()[1],
-            "OPTIONS": {"pool": {"timeout": 0.5}},
+            "OPTIONS": {
+                **connections["default"].settings_dict["OPTIONS"],
+                "pool": {"timeout": 0.5},
+            },
         }
         wrapper = DatabaseWrapper(settings, "silent")
         pool = Pool("silent", wrapper.open_connection)

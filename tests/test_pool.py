@@ -14,7 +14,7 @@ from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.connection import Connection
 from pooled_db.permit import Permit
 from pooled_db.pool import NoIdleConnection, Pool
-from tests.harness.mariadb import Server
+from tests.harness.server import Server
 
 MakePool = Callable[..., Pool]
 
@@ -100,7 +100,8 @@ def test_a_lease_goes_back_once_however_often_it_is_given_back(
 def test_an_open_transaction_is_rolled_back_on_return(make_pool: MakePool) -> None:
     pool = make_pool(pool_size=1)
     lease, connection = lend(pool)
-    ask(connection, "CREATE OR REPLACE TABLE moved (n INT)")
+    ask(connection, "DROP TABLE IF EXISTS moved")
+    ask(connection, "CREATE TABLE moved (n INT)")
     connection.autocommit(False)
     ask(connection, "INSERT INTO moved VALUES (1)")
     lease.checkin()

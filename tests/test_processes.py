@@ -17,8 +17,8 @@ from django.db import connection
 
 import pooled_db
 from pooled_db import pools
-from tests.harness.mariadb import Server
 from tests.harness.processes import poll
+from tests.harness.server import Server
 from tests.harness.servers import gunicorn
 from tests.sites import ROOT, Site, site_settings
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.harness.load import Plan, Request, run
-from tests.harness.mariadb import Server
+from tests.harness.server import Server
 from tests.sites import ConnectionCounter, Site
 
 Serve = Callable[..., Site]

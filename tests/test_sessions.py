@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +16,8 @@ from pooled_db.backends.mysql.base import DatabaseWrapper
 from pooled_db.connection import Connection
 from pooled_db.lease import Lease
 from pooled_db.pool import Pool
-from tests.harness.mariadb import Server
+from tests.harness.server import Server
+from tests.server import SERVER
 
 MakePool = Callable[..., Pool]
 
@@ -39,7 +41,8 @@ def lend(pool: Pool) -> tuple[Lease, Connection]:
 def pool(make_pool: MakePool) -> Pool:
     pool = make_pool(pool_size=1, timeout=5)
     lease, connection = lend(pool)
-    ask(connection, "CREATE OR REPLACE TABLE t (a INT)")
+    ask(connection, "DROP TABLE IF EXISTS t")
+    ask(connection, "CREATE TABLE t (a INT)")
     ask(connection, "DROP PROCEDURE IF EXISTS p")
     ask(connection, "CREATE PROCEDURE p() SET @called = 1")
     lease.checkin()
@@ -58,6 +61,12 @@ def fail(connection: Connection, sql: str) -> None:
     with pytest.raises(MySQLdb.Error):
         ask(connection, sql)
 
+
+ISOLATION, READ_ONLY = (
+    ("@@tx_isolation", "@@tx_read_only")
+    if SERVER.is_mariadb
+    else ("@@transaction_isolation", "@@transaction_read_only")
+)
 
 #: What changes the session, and a question whose answer must be as on a new one.
 KINDS: dict[str, tuple[Callable[[Connection], Any], str]] = {
@@ -80,15 +89,11 @@ KINDS: dict[str, tuple[Callable[[Connection], Any], str]] = {
     "foreign key checks": (run("SET foreign_key_checks = 0"), "@@foreign_key_checks"),
     "isolation level": (
         run("SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE"),
-        "@@tx_isolation",
-    ),
-    "isolation level of the next transaction": (
-        run("SET TRANSACTION READ ONLY"),
-        "@@tx_read_only",
+        ISOLATION,
     ),
     "read-only session": (
         run("SET SESSION TRANSACTION READ ONLY"),
-        "@@tx_read_only",
+        READ_ONLY,
     ),
     "autocommit by SET": (run("SET autocommit = 0"), "@@autocommit"),
     "autocommit by the driver": (
@@ -107,12 +112,15 @@ KINDS: dict[str, tuple[Callable[[Connection], Any], str]] = {
         "DATABASE()",
     ),
     "SET ROLE": (run("SET ROLE NONE"), "CURRENT_ROLE()"),
-    "BEGIN": (run("BEGIN", "INSERT INTO t VALUES (1)"), "@@in_transaction"),
+    "BEGIN": (run("BEGIN", "INSERT INTO t VALUES (1)"), "(SELECT COUNT(*) FROM t)"),
     "START TRANSACTION": (
         run("START TRANSACTION", "INSERT INTO t VALUES (1)"),
         "(SELECT COUNT(*) FROM t)",
     ),
-    "XA": (run("XA START 'mine'", "XA END 'mine'"), "@@in_transaction"),
+    "XA": (
+        run("XA START 'mine'", "INSERT INTO t VALUES (1)", "XA END 'mine'"),
+        "(SELECT COUNT(*) FROM t)",
+    ),
     "CALL": (run("CALL p()"), "@called"),
     "several statements": (run("SELECT 1; SET @a = 1"), "@a"),
     "executable comment": (run("/*! SET @a = 1 */"), "@a"),
@@ -131,6 +139,24 @@ KINDS: dict[str, tuple[Callable[[Connection], Any], str]] = {
         "@a",
     ),
 }
+
+if not SERVER.is_mariadb:
+    KINDS |= {
+        "backup lock": (
+            run("LOCK INSTANCE FOR BACKUP"),
+            """(SELECT COUNT(*) FROM performance_schema.metadata_locks
+            WHERE object_type = 'BACKUP LOCK'
+            AND owner_thread_id = PS_CURRENT_THREAD_ID())""",
+        ),
+        "EXPLAIN INTO": (
+            run("EXPLAIN FORMAT = JSON INTO @a SELECT 1"),
+            "@a",
+        ),
+        "primary keys required": (
+            run("SET sql_require_primary_key = 1"),
+            "@@sql_require_primary_key",
+        ),
+    }
 
 
 def test_there_are_enough_kinds() -> None:
@@ -154,6 +180,16 @@ def test_session_state_is_gone_for_the_next_user(
     assert ask(connection, f"SELECT {question}") == expected
     assert connection.character_set_name() == fresh_character_set(make_pool)
     again.checkin()
+
+
+def test_the_next_users_transaction_is_as_the_session_has_it(pool: Pool) -> None:
+    lease, connection = lend(pool)
+    ask(connection, "SET TRANSACTION READ ONLY")
+    lease.checkin()
+
+    lease, connection = lend(pool)
+    ask(connection, "INSERT INTO t VALUES (1)")
+    lease.checkin()
 
 
 def fresh_character_set(make_pool: MakePool) -> str:
@@ -180,6 +216,30 @@ def test_what_was_opened_by_name_is_gone_for_the_next_user(
 
     lease, connection = lend(pool)
     fail(connection, used)
+    lease.checkin()
+
+
+RESOURCE_GROUP = """SELECT resource_group FROM performance_schema.threads
+    WHERE thread_id = PS_CURRENT_THREAD_ID()"""
+
+
+@pytest.fixture
+def resource_group(server: Server) -> Iterator[str]:
+    with contextlib.closing(server.admin()) as admin, admin.cursor() as cursor:
+        cursor.execute("CREATE RESOURCE GROUP pooled_batch TYPE = USER")
+        yield "pooled_batch"
+        cursor.execute("DROP RESOURCE GROUP pooled_batch FORCE")
+
+
+@pytest.mark.skipif(SERVER.is_mariadb, reason="MariaDB has no resource groups")
+def test_a_resource_group_is_left_to_nobody(pool: Pool, resource_group: str) -> None:
+    lease, connection = lend(pool)
+    ask(connection, f"SET RESOURCE GROUP {resource_group}")
+    assert ask(connection, RESOURCE_GROUP) == resource_group
+    lease.checkin()
+
+    lease, connection = lend(pool)
+    assert ask(connection, RESOURCE_GROUP) == "USR_default"
     lease.checkin()
 
 
@@ -232,7 +292,8 @@ def test_always_cleans_what_no_watcher_can_see(make_pool: MakePool) -> None:
 def test_rollback_ends_transactions_and_leaves_the_rest(make_pool: MakePool) -> None:
     pool = make_pool(pool_size=1, reset="rollback")
     lease, connection = lend(pool)
-    ask(connection, "CREATE OR REPLACE TABLE t (a INT)")
+    ask(connection, "DROP TABLE IF EXISTS t")
+    ask(connection, "CREATE TABLE t (a INT)")
     ask(connection, "SET @a = 1")
     ask(connection, "BEGIN")
     ask(connection, "INSERT INTO t VALUES (1)")
@@ -295,6 +356,7 @@ def wrapper(transactional_db: None) -> Iterator[DatabaseWrapper]:
     settings = {
         **connection.settings_dict,
         "OPTIONS": {
+            **connection.settings_dict["OPTIONS"],
             "pool": {"pool_size": 1},
             "isolation_level": "repeatable read",
             "init_command": "SET SESSION wait_timeout = 1234",
@@ -310,7 +372,7 @@ def wrapper(transactional_db: None) -> Iterator[DatabaseWrapper]:
 
 
 QUESTION = (
-    "SELECT CONNECTION_ID(), @@tx_isolation, @@wait_timeout, @@sql_mode, "
+    f"SELECT CONNECTION_ID(), {ISOLATION}, @@wait_timeout, @@sql_mode, "
     "@@collation_connection, @@character_set_client, @@autocommit"
 )
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness.mariadb import Server
 from tests.harness.processes import poll
+from tests.harness.server import Server
 from tests.sites import ConnectionCounter, Site, serve
 
 SEED = 20261126
