@@ -23,11 +23,15 @@ from pooled_db import pools
 from pooled_db.backends.mysql.base import DatabaseWrapper
 from tests.harness.kinds import private_server
 from tests.harness.server import Server
+from tests.server import SERVER
 
 from .site.models import Item
 from .site.views import ask
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
+
+ISOLATION = "@@tx_isolation" if SERVER.is_mariadb else "@@transaction_isolation"
 
 
 @pytest.fixture(autouse=True)
@@ -106,10 +110,7 @@ def test_what_was_learnt_of_the_server_stays_with_the_connection(
 def test_the_session_is_as_django_wants_it() -> None:
     assert ask("SELECT @@session.autocommit") == 1
     assert ask("SELECT @@session.sql_auto_is_null") == 0
-    name = (
-        "transaction_isolation" if not connection.mysql_is_mariadb else "tx_isolation"
-    )
-    assert ask(f"SELECT @@session.{name}") == "READ-COMMITTED"
+    assert ask(f"SELECT {ISOLATION}") == "READ-COMMITTED"
 
 
 def test_options_reach_the_driver(server: Server) -> None:
@@ -293,7 +294,7 @@ def test_a_shared_wrapper_works_in_another_thread() -> None:
 def test_a_wrapper_with_another_isolation_level_gets_it_and_no_one_else_does() -> None:
     def level(wrapper: Any) -> object:
         with wrapper.cursor() as cursor:
-            cursor.execute("SELECT @@tx_isolation")
+            cursor.execute(f"SELECT {ISOLATION}")
             return cursor.fetchone()[0]
 
     usual = level(connection)
