@@ -90,7 +90,9 @@ class End(asyncio.Protocol):
 
     def deliver(self, data: bytes | None, delay: float) -> None:
         """Send *data* out on this side, after what is under way and *delay*."""
-        if delay or self.coming or not self.link.faults.moving.is_set():
+        # Python 3.10 may read once from a transport that was paused at once, so there
+        # can be something to deliver before this side is connected.
+        if delay or self.coming or not self._may_send():
             self.coming.append((self.loop.time() + delay, data))
             self.flush()
         else:
@@ -101,12 +103,15 @@ class End(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self.transport is None or not self.link.faults.moving.is_set():
+        if not self._may_send():
             return
         while self.coming and self.coming[0][0] <= self.loop.time():
             self._send(self.coming.popleft()[1])
         if self.coming:
             self._timer = self.loop.call_at(self.coming[0][0], self.flush)
+
+    def _may_send(self) -> bool:
+        return self.transport is not None and self.link.faults.moving.is_set()
 
     def _send(self, data: bytes | None) -> None:
         if self.transport is None:
