@@ -65,7 +65,13 @@ class Connection(DriverConnection):
         self.is_dirty = False
         #: Whether nobody can say in what state it is.
         self.is_doubtful = False
-        super().__init__(*args, **kwargs)
+        try:
+            super().__init__(*args, **kwargs)
+        except BaseException:
+            # The driver connects first and sets the session up then. If that fails, the
+            # connection would stay open for as long as somebody keeps the traceback.
+            self.close()
+            raise
         self._id = self.thread_id()
         self._options = kwargs
         self.is_dirty = False

@@ -14,6 +14,7 @@ from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.connection import Connection
 from pooled_db.permit import Permit
 from pooled_db.pool import NoIdleConnection, Pool
+from tests.harness.processes import poll
 from tests.harness.server import Server
 
 MakePool = Callable[..., Pool]
@@ -236,6 +237,23 @@ def test_an_interrupt_while_connecting_gives_the_permit_back(
     with pytest.raises(interrupt):
         pool.checkout()
     assert pool.gate.free == 1
+
+
+def test_a_connection_that_cannot_be_set_up_is_not_left_open(server: Server) -> None:
+    before = {process["id"] for process in server.process_list()}
+
+    # The traceback, which `failure` keeps, has the connection in it.
+    with pytest.raises(MySQLdb.OperationalError, match="sql_mode") as failure:
+        Connection(
+            host=server.host,
+            port=server.port,
+            user=server.user,
+            password=server.password,
+            sql_mode="NONSENSE",
+        )
+
+    assert failure.tb
+    assert poll(5, lambda: {p["id"] for p in server.process_list()} <= before)
 
 
 def test_what_would_have_to_connect_is_not_waited_for(make_pool: MakePool) -> None:
