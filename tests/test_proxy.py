@@ -17,6 +17,13 @@ import pytest
 
 from tests.harness.processes import HOST, poll
 from tests.harness.proxy import ROOT, Proxy, ProxyFailed
+from tests.harness.sockets import (
+    CONNECTING,
+    ESTABLISHED,
+    LEFT_BY_SERVER,
+    clients_of,
+    most_clients,
+)
 
 SHORT = 0.3
 
@@ -29,6 +36,7 @@ class Echo:
         self.port = self._listener.getsockname()[1]
         self.got: list[bytes] = []
         self.ended = 0
+        self._clients: set[socket.socket] = set()
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
@@ -41,11 +49,17 @@ class Echo:
                     target=self._serve, args=(client,), daemon=True
                 ).start()
 
+    def end_connections(self) -> None:
+        for client in list(self._clients):
+            client.shutdown(socket.SHUT_RDWR)
+
     def _serve(self, client: socket.socket) -> None:
+        self._clients.add(client)
         with client, contextlib.suppress(ConnectionError):
             while data := client.recv(65536):
                 self.got.append(data)
                 client.sendall(data)
+        self._clients.discard(client)
         self.ended += 1
 
     def close(self) -> None:
@@ -262,6 +276,22 @@ def test_new_connections_hang_and_old_ones_go_on(
     proxy.forward()
     with connected(proxy) as newcomer:
         assert exchange(newcomer, b"newer") == b"newer"
+
+
+def test_open_connections_are_counted_by_their_state(
+    proxy: Proxy, echo: Echo, client: socket.socket
+) -> None:
+    with connected(proxy):
+        assert clients_of(proxy.port) == {ESTABLISHED: 2}
+        assert most_clients(proxy.port, expected=1) == 2
+    assert poll(5, lambda: clients_of(proxy.port) == {ESTABLISHED: 1})
+    proxy.drop_connects()
+    with socket.socket() as hanging:
+        hanging.setblocking(False)
+        hanging.connect_ex((HOST, proxy.port))
+        assert clients_of(proxy.port) == {ESTABLISHED: 1, CONNECTING: 1}
+    echo.end_connections()
+    assert poll(5, lambda: clients_of(proxy.port) == {LEFT_BY_SERVER: 1})
 
 
 def test_without_a_server_clients_are_cut_off(proxy: Proxy, echo: Echo) -> None:

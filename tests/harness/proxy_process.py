@@ -17,6 +17,8 @@ from .processes import HOST
 from .proxy_link import Faults, Link
 
 BACKLOG = 1024
+#: Another address of this machine, so that the proxy's own is no client's connection.
+ELSEWHERE = "127.0.0.2"
 
 
 class PreciseSelector(selectors.EpollSelector):
@@ -62,6 +64,7 @@ class Entrance:
         self.close()
         filler = socket.socket()
         filler.setblocking(False)
+        filler.bind((ELSEWHERE, 0))
         self._full = [self._listen(0), filler]
         if filler.connect_ex(self._address) not in (0, errno.EINPROGRESS):
             raise OSError("the backlog cannot be filled")
