@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,7 +15,7 @@ from pooled_db.connection import Connection
 from pooled_db.permit import Permit
 from pooled_db.pool import Pool
 from tests.harness.server import Server
-from tests.sites import ROOT, Site, serve, site_settings
+from tests.sites import Site, make_tables, serve
 
 
 @pytest.fixture(scope="session")
@@ -98,13 +94,7 @@ def full_pool(pool: Pool) -> Iterator[Pool]:
 def site_database(server: Server) -> dict[str, Any]:
     """A database with the tables of the test site."""
     database = server.database("pooled_site")
-    env = {**os.environ, "TEST_SETTINGS": json.dumps(site_settings(database))}
-    subprocess.run(
-        [sys.executable, "-m", "django", "migrate", "--run-syncdb", "--verbosity=0"],
-        env={**env, "DJANGO_SETTINGS_MODULE": "tests.settings"},
-        cwd=ROOT,
-        check=True,
-    )
+    make_tables(database)
     return database
 
 

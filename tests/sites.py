@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +19,8 @@ from tests.harness.server import Server
 from tests.harness.servers import AppServer, gunicorn, uvicorn
 
 ROOT = Path(__file__).parent.parent
+
+Kind = Literal["gunicorn", "uvicorn"]
 
 
 @dataclass
@@ -76,9 +81,21 @@ def site_settings(
     return {"DATABASES": {"default": default}, **settings}
 
 
+def make_tables(database: dict[str, Any], **settings: Any) -> None:
+    """Give *database* the tables of the site that is served with *settings*."""
+    given = json.dumps(site_settings(database, **settings))
+    env = {"TEST_SETTINGS": given, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    subprocess.run(
+        [sys.executable, "-m", "django", "migrate", "--run-syncdb", "--verbosity=0"],
+        env={**os.environ, **env},
+        cwd=ROOT,
+        check=True,
+    )
+
+
 @contextlib.contextmanager
 def serve(
-    kind: Literal["gunicorn", "uvicorn"] = "gunicorn",
+    kind: Kind = "gunicorn",
     *,
     database: dict[str, Any],
     threads: int = 8,

@@ -11,6 +11,8 @@ urlpatterns = [
     path("queries-async", views.queries_async),
     path("sleep", views.sleep),
     path("sleep-async", views.sleep_async),
+    path("token", views.token),
+    path("store", views.store),
     path("item-async", views.item_async),
     path("fail-after-query", views.fail_after_query),
     path("leave-atomic", views.leave_atomic),

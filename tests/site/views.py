@@ -35,6 +35,7 @@ def nothing(request: HttpRequest) -> HttpResponse:
     return HttpResponse("nothing")
 
 
+@transaction.non_atomic_requests
 def state(request: HttpRequest) -> JsonResponse:
     """Every pool's numbers; it needs no database itself."""
     return JsonResponse(
@@ -61,6 +62,28 @@ async def queries_async(request: HttpRequest) -> HttpResponse:
 def sleep(request: HttpRequest) -> HttpResponse:
     ask("SELECT SLEEP(%s)", float(request.GET.get("seconds", 0.05)))
     return HttpResponse("slept")
+
+
+def token(request: HttpRequest) -> HttpResponse:
+    """Let the database say the request's token, in some statements or in one."""
+    wanted = request.GET["token"]
+    answers = set()
+    for number in range(int(request.GET.get("n", 2))):
+        answer = ask(
+            "SELECT CONCAT(%s, LEFT(SLEEP(%s), 0))",
+            f"{wanted} {number}",
+            float(request.GET.get("seconds", 0.002)),
+        )
+        answers.add(str(answer).removesuffix(f" {number}"))
+    return HttpResponse(" and ".join(answers))
+
+
+def store(request: HttpRequest) -> HttpResponse:
+    """Store an item; its name is committed, or nothing is."""
+    with transaction.atomic():
+        Item.objects.create(name=request.GET["token"])
+        ask("SELECT SLEEP(%s)", float(request.GET.get("seconds", 0)))
+    return HttpResponse(request.GET["token"])
 
 
 async def sleep_async(request: HttpRequest) -> HttpResponse:
