@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Literal
 
 import pytest
 
@@ -12,9 +11,8 @@ from tests.harness.kinds import private_server
 from tests.harness.load import Plan, Request, start
 from tests.harness.private import PrivateServer
 from tests.harness.processes import poll
-from tests.sites import Site, serve
+from tests.sites import Kind, Site, serve
 
-Kind = Literal["gunicorn", "uvicorn"]
 both = pytest.mark.parametrize("kind", ["gunicorn", "uvicorn"])
 
 
@@ -106,13 +104,18 @@ def test_a_frozen_server_delays_nobody_who_waits_beyond_the_timeout(
 
 
 @both
-def test_connections_past_wait_timeout_are_replaced_unnoticed(kind: Kind) -> None:
-    with private_server(options=("--wait-timeout=1",)) as short:
-        database = short.database("short")
-        with serve(kind, database=database, pool={"pool_size": 2}) as site:
-            assert site.get("/queries").status == 200
-            assert poll(5, lambda: short.process_list() == [])
-            assert site.get("/queries").status == 200
+def test_connections_past_wait_timeout_are_replaced_unnoticed(
+    own_server: PrivateServer, kind: Kind
+) -> None:
+    database = own_server.database("short")
+    options = {
+        "pool": {"pool_size": 2},
+        "init_command": "SET SESSION wait_timeout = 1",
+    }
+    with serve(kind, database=database, options=options) as site:
+        assert site.get("/queries").status == 200
+        assert poll(5, lambda: own_server.process_list() == [])
+        assert site.get("/queries").status == 200
 
 
 def test_a_site_without_its_server_answers_503_at_once(
