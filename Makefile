@@ -3,7 +3,7 @@ export PYTHON
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-mysql demo siege site bench bench-overload bench-gate simulate build clean
+.PHONY: help setup check format test test-mysql soak recovery demo siege site bench bench-overload bench-gate simulate build clean
 
 help:     ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -26,6 +26,12 @@ test: setup  ## All tests, on a private MariaDB; make test ARGS="-k harness"
 test-mysql: setup  ## All tests, on a private MySQL with TLS
 	@mysqld=$$(.ci/mysql) && \
 	POOLED_DB_MYSQLD=$$mysqld POOLED_DB_TEST_SERVER=mysql $(BIN)/python -m pytest $(ARGS)
+
+soak: setup  ## Let everything fail by chance, and audit; 7 minutes
+	$(BIN)/python -m tests.soak $(ARGS)
+
+recovery: setup  ## Measure how soon a site serves again once its server is back
+	$(BIN)/python -m tests.soak.recovery
 
 demo: setup  ## Show the pool at work
 	$(BIN)/python -m demo $(ARGS)

@@ -1,0 +1,1 @@
+"""A bank under load while everything fails by chance, and an audit at the end."""
