@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness.mariadb import MariaDB
+from tests.harness.kinds import private_server
+from tests.harness.private import PrivateServer
 from tests.harness.processes import poll
 from tests.harness.proxy import Proxy
 from tests.sites import Kind, Site, make_tables, serve
@@ -23,7 +24,7 @@ class Distant:
 
     site: Site
     proxy: Proxy
-    server: MariaDB
+    server: PrivateServer
 
     def is_settled(self) -> bool:
         processes = self.server.process_list()
@@ -44,14 +45,14 @@ class Distant:
 
 
 @pytest.fixture(scope="package")
-def distant_server() -> Iterator[MariaDB]:
-    with MariaDB() as server:
+def distant_server() -> Iterator[PrivateServer]:
+    with private_server() as server:
         make_tables(server.database("distant"))
         yield server
 
 
 @pytest.fixture
-def distant(distant_server: MariaDB) -> Iterator[Callable[..., Distant]]:
+def distant(distant_server: PrivateServer) -> Iterator[Callable[..., Distant]]:
     """Serve the test site behind a proxy; all must be settled at the end."""
     database = distant_server.database("distant")
     with contextlib.ExitStack() as stack:
