@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from django.db.backends.signals import connection_created
 import pooled_db
 from pooled_db import pools
 from pooled_db.backends.mysql.base import DatabaseWrapper
+from pooled_db.scope import open_scope
 from tests.harness.kinds import private_server
 from tests.harness.server import Server
 from tests.server import SERVER
@@ -62,6 +64,18 @@ def test_close_gives_the_connection_back_and_the_next_query_takes_one() -> None:
     connection.close()
     assert in_use() == 0
     assert ask("SELECT CONNECTION_ID()") == first
+
+
+def test_a_thread_has_no_connection_once_its_request_has_ended_elsewhere() -> None:
+    scope = open_scope()
+    with ThreadPoolExecutor(1) as thread:
+        mine = thread.submit(copy_context().run, ask, "SELECT CONNECTION_ID()").result()
+        scope.close()
+        assert ask("SELECT CONNECTION_ID()") == mine
+        assert thread.submit(lambda: connection.connection).result() is None
+        assert thread.submit(ask, "SELECT CONNECTION_ID()").result() != mine
+        thread.submit(connections.close_all).result()
+    pools.dispose("default")  # other tests find one connection, not two
 
 
 def test_threads_share_the_pool(server: Server) -> None:

@@ -47,7 +47,7 @@ def test_a_forked_child_has_connections_of_its_own() -> None:
 
     def work() -> bool:
         assert pooled_db.stats() == {}
-        assert connection.connection is not None  # the parent's, until it is used
+        assert connection.connection is None  # what the parent has is not its own
         return ask("SELECT CONNECTION_ID()") != mine
 
     assert in_child(work) == 0

@@ -166,27 +166,20 @@ class PooledMixin(mysql.DatabaseWrapper):
         """Whether this wrapper has a connection that is still its own."""
         return self._lease is not None and self._lease.is_out
 
-    @async_unsafe
-    def ensure_connection(self) -> None:
-        if self.connection is not None:
-            if self.holds_connection:
-                return
-            self._drop_stale()
-        super().ensure_connection()
-
-    def close_if_unusable_or_obsolete(self) -> None:
-        # Django asks for the autocommit mode here, which would connect again.
-        self._drop_stale()
-        super().close_if_unusable_or_obsolete()
-
-    def _drop_stale(self) -> None:
-        """Detach if the request that lent the connection is over.
+    @property
+    def connection(self) -> Any:
+        """The driver's connection; ``None`` once the request that lent it is over.
 
         It may have ended in another thread: under ASGI in that of the event loop.
         """
         lease = self._lease
         if lease is not None and not lease.is_out and not self.in_atomic_block:
             self.detach()
+        return self._connection
+
+    @connection.setter
+    def connection(self, connection: Any) -> None:
+        self._connection = connection
 
     def detach(self) -> None:
         """Forget the connection, which is not this wrapper's any more."""
