@@ -66,6 +66,13 @@ def test_close_gives_the_connection_back_and_the_next_query_takes_one() -> None:
     assert ask("SELECT CONNECTION_ID()") == first
 
 
+def test_after_close_there_is_no_connection_that_could_be_used() -> None:
+    ask("SELECT 1")
+    assert connection.is_usable()
+    connection.close()
+    assert not connection.is_usable()
+
+
 def test_a_thread_has_no_connection_once_its_request_has_ended_elsewhere() -> None:
     scope = open_scope()
     with ThreadPoolExecutor(1) as thread:

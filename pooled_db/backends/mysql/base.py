@@ -161,6 +161,9 @@ class PooledMixin(mysql.DatabaseWrapper):
             connection.server_data = data
         return data
 
+    def is_usable(self) -> bool:
+        return self.connection is not None and bool(super().is_usable())
+
     @property
     def holds_connection(self) -> bool:
         """Whether this wrapper has a connection that is still its own."""
