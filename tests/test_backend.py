@@ -58,6 +58,12 @@ def in_use(alias: str = "default") -> int:
     return pooled_db.stats()[alias].in_use
 
 
+def isolation_level(wrapper: Any) -> str:
+    with wrapper.cursor() as cursor:
+        cursor.execute(f"SELECT {ISOLATION}")
+        return cursor.fetchone()[0]
+
+
 def test_close_gives_the_connection_back_and_the_next_query_takes_one() -> None:
     first = ask("SELECT CONNECTION_ID()")
     assert in_use() == 1
@@ -131,7 +137,27 @@ def test_what_was_learnt_of_the_server_stays_with_the_connection(
 def test_the_session_is_as_django_wants_it() -> None:
     assert ask("SELECT @@session.autocommit") == 1
     assert ask("SELECT @@session.sql_auto_is_null") == 0
-    assert ask(f"SELECT {ISOLATION}") == "READ-COMMITTED"
+    assert isolation_level(connection) == "READ-COMMITTED"
+
+
+def test_to_set_up_the_session_again_undoes_what_was_set() -> None:
+    ask("SELECT 1")
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+    connection.init_connection_state()
+    assert isolation_level(connection) == "READ-COMMITTED"
+
+
+def test_a_copy_with_an_isolation_level_of_its_own_leaves_it_to_nobody() -> None:
+    strict = connection.copy()
+    strict.settings_dict["OPTIONS"]["isolation_level"] = "serializable"
+    pools.dispose("default")
+    for _ in range(2):
+        assert isolation_level(strict) == "SERIALIZABLE"
+        strict.close()
+        assert isolation_level(connection) == "READ-COMMITTED"
+        connection.close()
+    assert pooled_db.stats()["default"].opened == 1
 
 
 def test_options_reach_the_driver(server: Server) -> None:
