@@ -3,7 +3,7 @@ export PYTHON
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-mysql soak recovery demo siege site bench bench-overload bench-gate simulate build clean
+.PHONY: help setup check format test test-mysql test-django soak recovery demo siege site bench bench-overload bench-gate simulate build clean
 
 help:     ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -26,6 +26,9 @@ test: setup  ## All tests, on a private MariaDB; make test ARGS="-k harness"
 test-mysql: setup  ## All tests, on a private MySQL with TLS
 	@mysqld=$$(.ci/mysql) && \
 	POOLED_DB_MYSQLD=$$mysqld POOLED_DB_TEST_SERVER=mysql $(BIN)/python -m pytest $(ARGS)
+
+test-django: setup  ## Django's own tests, on Django's backend and on ours; ARGS=--all
+	$(BIN)/python -m tests.django_suite $(ARGS)
 
 soak: setup  ## Let everything fail by chance, and audit; 7 minutes
 	$(BIN)/python -m tests.soak $(ARGS)
@@ -59,6 +62,6 @@ simulate: setup  ## Simulate overload past this machine, in some minutes
 build: setup  ## Build the wheel and the sdist into dist/
 	$(BIN)/python -m build $(ARGS)
 
-clean:    ## Remove .venv and all that was built
-	rm -rf .venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+clean:    ## Remove .venv and all that was built or downloaded
+	rm -rf .venv .django build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
