@@ -234,6 +234,19 @@ def test_a_changed_name_moves_the_pool_to_the_other_database(
     assert ask("SELECT DATABASE()") != moved
 
 
+@pytest.mark.parametrize(("age", "kept"), [(0, 0), (60, 1), (None, 1)])
+def test_the_end_of_a_request_keeps_what_conn_max_age_tells_it_to_keep(
+    monkeypatch: pytest.MonkeyPatch, age: int | None, kept: int
+) -> None:
+    ask("SELECT 1")
+    connection.close()
+    # Refused when a pool is made; tests change it when there is one.
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", age)
+    ask("SELECT 1")
+    connection.close_if_unusable_or_obsolete()
+    assert in_use() == kept
+
+
 def test_credentials_are_read_at_each_connect(monkeypatch: pytest.MonkeyPatch) -> None:
     ask("SELECT 1")
     connection.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from typing import Any
 
 from django.db.backends.base.base import NO_DB_ALIAS
@@ -100,7 +101,8 @@ class PooledMixin(mysql.DatabaseWrapper):
         self._forget_transaction()
         self.health_check_enabled = self.settings_dict["CONN_HEALTH_CHECKS"]
         self.health_check_done = True
-        self.close_at = 0.0  # CONN_MAX_AGE is 0
+        age = self.settings_dict["CONN_MAX_AGE"]
+        self.close_at = None if age is None else time.monotonic() + age
         self.errors_occurred = False
         self.isolation_level = level and level.lower()
         self.connection = connection
