@@ -7,6 +7,7 @@ import threading
 import time
 from typing import Any
 
+from django.db import ProgrammingError
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.mysql import base as mysql
 from django.db.backends.signals import connection_created
@@ -76,6 +77,9 @@ class PooledMixin(mysql.DatabaseWrapper):
         if pool is None:
             super().connect()
             return
+        if self.in_atomic_block and self.closed_in_transaction:
+            # Django says so itself since 5.1.
+            raise ProgrammingError("Cannot open a new connection in an atomic block.")
         try:
             connection = self._borrow(pool).connection
             level = self._wanted_isolation_level
