@@ -43,8 +43,12 @@ def ask_site(request: pytest.FixtureRequest) -> Ask:
         if request.param == "sync":
             client = Client(raise_request_exception=False)
             return getattr(client, method)(path, **kwargs)
-        asynchronous = AsyncClient(raise_request_exception=False)
-        return async_to_sync(getattr(asynchronous, method))(path, **kwargs)
+
+        async def send_async() -> Any:
+            client = AsyncClient(raise_request_exception=False)
+            return await getattr(client, method)(path, **kwargs)
+
+        return async_to_sync(send_async)()
 
     return send
 
