@@ -14,13 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tests.harness import servers
 from tests.harness.processes import poll
 from tests.harness.server import Server
-from tests.harness.servers import AppServer, gunicorn, uvicorn
+from tests.harness.servers import AppServer
 
 ROOT = Path(__file__).parent.parent
 
-Kind = Literal["gunicorn", "uvicorn"]
+Kind = Literal[
+    "gunicorn",
+    "uwsgi",
+    "granian wsgi",
+    "granian asgi",
+    "uvicorn",
+    "daphne",
+    "hypercorn",
+]
 
 
 @dataclass
@@ -110,15 +119,47 @@ def serve(
         # under WSGI, which it serves all the same.
         "PYTHONWARNINGS": "error,ignore:StreamingHttpResponse must consume",
     }
-    if kind == "gunicorn":
-        serving = gunicorn("tests.wsgi:application", threads=threads, env=env, cwd=ROOT)
-    else:
-        serving = uvicorn("tests.asgi:application", env=env, cwd=ROOT)
-    with serving as server:
+    with _start(kind, threads, env) as server:
         site = Site(server)
         yield site
         if server.running():
             site.assert_nothing_left()
+
+
+def _start(kind: Kind, threads: int, env: dict[str, str]) -> servers.Serving:
+    wsgi, asgi = "tests.wsgi:application", "tests.asgi:application"
+    match kind:
+        case "gunicorn":
+            return servers.gunicorn(wsgi, threads=threads, env=env, cwd=ROOT)
+        case "uwsgi":
+            return servers.uwsgi(wsgi, threads=threads, env=env, cwd=ROOT)
+        case "granian wsgi":
+            args = ("--blocking-threads", str(threads))
+            return servers.granian(wsgi, interface="wsgi", env=env, cwd=ROOT, args=args)
+        case "granian asgi":
+            # Django has no lifespan, hence asginl.
+            return servers.granian(asgi, interface="asginl", env=env, cwd=ROOT)
+        case "uvicorn":
+            return servers.uvicorn(asgi, env=env, cwd=ROOT)
+        case "daphne":
+            return servers.daphne(asgi, env=env, cwd=ROOT)
+        case "hypercorn":
+            return servers.hypercorn(asgi, env=env, cwd=ROOT)
+
+
+def connections_by_process(preloaded: Site) -> dict[str, set[str]]:
+    """Which connections the processes of tests/preloaded.py use, by process."""
+    seen: dict[str, set[str]] = {}
+
+    def ask() -> bool:
+        process, connection_id = preloaded.get("/").body.split()
+        seen.setdefault(process, set()).add(connection_id)
+        return len(seen) > 1
+
+    assert poll(30, ask), "only one process answers"
+    for _ in range(60):
+        ask()
+    return seen
 
 
 class ConnectionCounter:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from .processes import HOST, Keeper, free_port, poll, process_tree, tail
 
@@ -28,6 +29,9 @@ GUNICORN_CONFIG = f"""\
 def post_worker_init(worker):
     print({WORKER_READY!r}, flush=True)
 """
+
+
+Serving = contextlib.AbstractContextManager["AppServer"]
 
 
 class ServerFailed(Exception):
@@ -65,6 +69,11 @@ class AppServer:
         """Threads of the processes that serve: the workers, or the only one."""
         pids = list(process_tree(self.pid))
         return sum(_threads(pid) for pid in pids[1:] or pids)
+
+    @property
+    def exit_status(self) -> int | None:
+        """What it has ended with; ``None`` while it runs."""
+        return self._process.poll()
 
     def running(self) -> bool:
         return self._process.poll() is None
@@ -130,26 +139,119 @@ def gunicorn(
             yield server
 
 
-@contextlib.contextmanager
 def uvicorn(
     application: str,
     *,
     env: Mapping[str, str],
     cwd: Path | None = None,
     args: Sequence[str] = (),
-) -> Iterator[AppServer]:
+) -> Serving:
     """Serve an ASGI application; *env* adds to this process's environment."""
     port = free_port()
-    with contextlib.closing(Keeper("pooled_db-uvicorn")) as keeper:
-        command = [
-            *(sys.executable, "-m", "uvicorn", application),
-            *("--host", HOST),
-            *("--port", str(port)),
-            *("--backlog", BACKLOG),
-            *args,
-        ]
-        with _serving(command, port, keeper, env, cwd) as server:
-            yield server
+    command = [
+        *(sys.executable, "-m", "uvicorn", application),
+        *("--host", HOST),
+        *("--port", str(port)),
+        *("--backlog", BACKLOG),
+        *args,
+    ]
+    return _kept(command, port, env, cwd)
+
+
+def granian(
+    application: str,
+    *,
+    interface: Literal["wsgi", "asginl"],
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    args: Sequence[str] = (),
+) -> Serving:
+    """Serve an application; *env* adds to this process's environment."""
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "granian", application),
+        *("--interface", interface),
+        *("--host", HOST),
+        *("--port", str(port)),
+        *("--backlog", BACKLOG),
+        *args,
+    ]
+    return _kept(command, port, env, cwd)
+
+
+def hypercorn(
+    application: str,
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    args: Sequence[str] = (),
+) -> Serving:
+    """Serve an ASGI application; *env* adds to this process's environment."""
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "hypercorn", application),
+        *("--bind", f"{HOST}:{port}"),
+        *("--backlog", BACKLOG),
+        *args,
+    ]
+    return _kept(command, port, env, cwd)
+
+
+def daphne(
+    application: str,
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    args: Sequence[str] = (),
+) -> Serving:
+    """Serve an ASGI application; *env* adds to this process's environment."""
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "daphne", application),
+        *("--bind", HOST),
+        *("--port", str(port)),
+        *args,
+    ]
+    return _kept(command, port, env, cwd)
+
+
+def uwsgi(
+    application: str,
+    *,
+    threads: int = 1,
+    workers: int = 1,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    args: Sequence[str] = (),
+) -> Serving:
+    """Serve a WSGI application, imported before the fork unless *args* say otherwise.
+
+    With more than one thread Python's own threads are enabled.
+    """
+    port = free_port()
+    command = [
+        *(str(Path(sys.executable).with_name("uwsgi")), "--module", application),
+        *("--http-socket", f"{HOST}:{port}"),
+        *("--processes", str(workers)),
+        *("--threads", str(threads)),
+        *("--home", sys.prefix),
+        # SIGTERM alone reloads.
+        *("--master", "--die-on-term", "--need-app"),
+        *args,
+    ]
+    return _kept(command, port, env, cwd)
+
+
+@contextlib.contextmanager
+def _kept(
+    command: Sequence[str], port: int, env: Mapping[str, str], cwd: Path | None
+) -> Iterator[AppServer]:
+    name = Path(command[2] if command[1] == "-m" else command[0]).name
+    with (
+        contextlib.closing(Keeper(f"pooled_db-{name}")) as keeper,
+        _serving(command, port, keeper, env, cwd) as server,
+    ):
+        yield server
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ urlpatterns = [
     path("queries", views.queries),
     path("queries-async", views.queries_async),
     path("sleep", views.sleep),
+    path("take-turn", views.take_turn),
     path("sleep-async", views.sleep_async),
     path("token", views.token),
     path("store", views.store),

@@ -94,6 +94,13 @@ async def item_async(request: HttpRequest) -> HttpResponse:
     return HttpResponse(str(await Item.objects.acount()))
 
 
+def take_turn(request: HttpRequest) -> HttpResponse:
+    """Wait with a connection until a test lets go of the lock."""
+    ask("SELECT GET_LOCK('turn', 60)")
+    ask("DO RELEASE_LOCK('turn')")
+    return HttpResponse("had its turn")
+
+
 def fail_after_query(request: HttpRequest) -> HttpResponse:
     ask("SELECT 1")
     raise ValueError("the view's own mistake")
