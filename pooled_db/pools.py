@@ -28,6 +28,8 @@ _lock = threading.Lock()
 #: Pools of the parent process. They are kept: to take them apart is to use their locks,
 #: which another thread may have held at the fork.
 _inherited: list[Pool] = []
+_process = os.getpid()
+_fork_lock = threading.Lock()
 
 
 def _target(database: Mapping[str, Any]) -> Target:
@@ -40,6 +42,7 @@ def for_wrapper(wrapper: PooledMixin) -> Pool:
     A test database takes the place of the real one under the same alias: the old pool
     then makes room for a new one. Raises ImproperlyConfigured for wrong settings.
     """
+    notice_fork()
     target = _target(wrapper.settings_dict)
     entry = _pools.get(wrapper.alias)
     if entry is not None and entry[0] == target:
@@ -57,6 +60,7 @@ def for_wrapper(wrapper: PooledMixin) -> Pool:
 
 def for_alias(alias: str) -> Pool:
     """Return the pool of *alias*; otherwise as `for_wrapper`, but cheaper."""
+    notice_fork()
     entry = _pools.get(alias)
     if entry is not None and entry[0] == _target(connections.settings[alias]):
         return entry[1]
@@ -97,13 +101,24 @@ def stats() -> dict[str, PoolStats]:
     return {alias: pool.stats() for alias, (_, pool) in list(_pools.items())}
 
 
+def notice_fork() -> None:
+    """Forget the parent if this process was forked behind Python's back.
+
+    uWSGI forks its workers so, unless `py-call-uwsgi-fork-hooks` is set.
+    """
+    if os.getpid() != _process:
+        with _fork_lock:
+            if os.getpid() != _process:
+                _forget_parent()
+
+
 def _forget_parent() -> None:
     """Start without pools in a forked child, and never speak on the parent's sockets.
 
     Closing an inherited connection would end the parent's session with it. Its
     descriptor is pointed at /dev/null, where nothing that is said does harm.
     """
-    global _lock
+    global _lock, _process
     _lock = threading.Lock()
     process_pace.after_fork()
     refusal_log.after_fork()
@@ -115,6 +130,7 @@ def _forget_parent() -> None:
     for connection in list(open_connections):
         connection.abandon(null)
     os.close(null)
+    _process = os.getpid()
 
 
 def _settings_changed(*, setting: str, **kwargs: Any) -> None:

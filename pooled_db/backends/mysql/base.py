@@ -182,8 +182,10 @@ class PooledMixin(mysql.DatabaseWrapper):
         It may have ended in another thread: under ASGI in that of the event loop.
         """
         lease = self._lease
-        if lease is not None and not lease.is_out and not self.in_atomic_block:
-            self.detach()
+        if lease is not None:
+            pools.notice_fork()
+            if not lease.is_out and not self.in_atomic_block:
+                self.detach()
         return self._connection
 
     @connection.setter
@@ -223,6 +225,7 @@ class PooledMixin(mysql.DatabaseWrapper):
         scope = current_scope()
         if scope is not None:
             scope.forget(lease)
+        pools.notice_fork()
         with self.wrap_database_errors:
             lease.checkin()
 
