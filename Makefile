@@ -3,7 +3,7 @@ export PYTHON
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-mysql test-django soak recovery demo siege site bench bench-overload bench-gate simulate build clean
+.PHONY: help setup check format test test-mysql test-django soak recovery demo siege site bench bench-overload bench-gate simulate matrix build clean
 
 help:     ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -58,6 +58,9 @@ bench-gate: setup  ## Show that the length of the queue costs nothing
 
 simulate: setup  ## Simulate overload past this machine, in some minutes
 	$(BIN)/python -m benchmarks.simulation $(ARGS)
+
+matrix: setup  ## Test with other versions and servers; ARGS="-s servers" a part
+	$(BIN)/nox $(ARGS)
 
 build: setup  ## Build the wheel and the sdist into dist/
 	$(BIN)/python -m build $(ARGS)

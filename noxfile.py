@@ -1,0 +1,214 @@
+"""The compatibility matrix: `make matrix`, or `make matrix ARGS="-s servers"`.
+
+Sensible pairs rather than the product: the lowest of everything, each Django on its
+lowest and its highest Python, the newest of everything. What a session has seen it
+writes to build/matrix, and `-s table` makes docs/compatibility.md's tables of that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import nox
+
+RECORDS = Path("build/matrix").resolve()
+PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False
+nox.options.reuse_venv = "yes"
+
+# A shim in PATH runs only what pyenv has been told to.
+os.environ["PATH"] = os.pathsep.join(
+    [*map(str, PYENV.glob("versions/3.*/bin")), os.environ["PATH"]]
+)
+
+#: The tests that meet Django, SQLAlchemy and the driver most. The others are about the
+#: gate, the pace, the simulation and the harness.
+CORE = [
+    f"tests/test_{name}.py"
+    for name in (
+        "backend",
+        "checks",
+        "door",
+        "pool",
+        "processes",
+        "requests",
+        "responses",
+        "sessions",
+        "unavailable",
+    )
+]
+
+LOWEST = ("Django==4.2", "SQLAlchemy==2.0.55", "mysqlclient==2.2.0")
+NEWEST = ("Django", "SQLAlchemy", "mysqlclient")
+Pair = tuple[str, tuple[str, ...], list[str]]
+PAIRS: dict[str, Pair] = {
+    "lowest": ("3.10", LOWEST, []),
+    "django4.2": (
+        "3.12",
+        ("Django==4.2.*", "SQLAlchemy==2.0.*", "mysqlclient<2.3"),
+        CORE,
+    ),
+    "django5.2-low": (
+        "3.10",
+        ("Django==5.2.*", "SQLAlchemy==2.0.55", "mysqlclient"),
+        CORE,
+    ),
+    "django5.2": ("3.13", ("Django==5.2.*", "SQLAlchemy", "mysqlclient==2.2.0"), CORE),
+    "django6.0-low": (
+        "3.12",
+        ("Django==6.0", "SQLAlchemy==2.0.55", "mysqlclient<2.3"),
+        CORE,
+    ),
+    "django6.0": ("3.13", ("Django==6.0.*", "SQLAlchemy", "mysqlclient"), CORE),
+    "django6.1-low": (
+        "3.12",
+        ("Django==6.1", "SQLAlchemy==2.0.*", "mysqlclient==2.2.0"),
+        CORE,
+    ),
+    "newest": ("3.13", NEWEST, []),
+    "newest-on-3.14": ("3.14", NEWEST, []),
+}
+SHOWN = (
+    "Django",
+    "SQLAlchemy",
+    "mysqlclient",
+    "PyMySQL",
+    "gunicorn",
+    "uvicorn",
+    "daphne",
+    "granian",
+    "hypercorn",
+    "uWSGI",
+    "gevent",
+    "django-prometheus",
+)
+
+
+@nox.session
+@nox.parametrize(
+    "python,pins,tests", [nox.param(*pair, id=name) for name, pair in PAIRS.items()]
+)
+def tests(session: nox.Session, pins: tuple[str, ...], tests: list[str]) -> None:
+    """The tests, or their core, with one set of versions."""
+    session.install("-e", ".[test]", *pins)
+    run_tests(session, *tests)
+
+
+@nox.session(python=["3.10", "3.13"])
+def servers(session: nox.Session) -> None:
+    """Each application server that can be installed serves the site."""
+    session.install("-e", ".[test,servers]", *NEWEST)
+    run_tests(session, "tests/test_servers.py")
+
+
+@nox.session(python=False)
+def table(session: nox.Session) -> None:
+    """Print what the sessions have recorded, as tables in Markdown."""
+    records = {
+        record["session"]: record
+        for record in map(json.loads, map(Path.read_text, RECORDS.glob("*.json")))
+    }
+    print("| session | Python |", " | ".join(NEWEST), "| date | result |")
+    print("| --- |" + " --- |" * 6)
+    for name, (python, _, _) in PAIRS.items():
+        record = records.pop(f"tests({name})", None)
+        if record is not None:
+            print(row(name, record, NEWEST))
+        else:
+            here = shutil.which(f"python{python}") is not None
+            reason = "not run yet" if here else f"skipped: no Python {python} here"
+            print(f"| {name} | {python} | | | | | {reason} |")
+    print("\n| session | Python | with | date | result |")
+    print("| --- |" + " --- |" * 4)
+    for name, record in sorted(records.items()):
+        print(row(name, record))
+
+
+def row(name: str, record: dict[str, Any], columns: Sequence[str] = ()) -> str:
+    versions = record["versions"]
+    shown = [versions.get(column, "") for column in columns] or [
+        ", ".join(f"{k} {v}" for k, v in versions.items() if k != "Python")
+    ]
+    cells = [name, versions["Python"], *shown, record["date"], record["result"]]
+    return f"| {' | '.join(cells)} |"
+
+
+def run_tests(session: nox.Session, *tests: str) -> None:
+    """Run pytest, and record its numbers."""
+    with tempfile.NamedTemporaryFile(suffix=".xml") as junit:
+        status = 0
+        try:
+            session.run(
+                *("python", "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+                f"--junitxml={junit.name}",
+                *(session.posargs or tests),
+            )
+        except nox.command.CommandFailed:
+            status = 1
+        result = summary(Path(junit.name).read_text())
+    if not session.posargs:
+        record(session, result)
+    if status:
+        session.error(result)
+
+
+def summary(junit: str) -> str:
+    """Say what pytest found, with the reason of each skip."""
+    if not junit:
+        return "pytest did not start"
+    suite = ElementTree.fromstring(junit)[0]
+    total, failed, skipped = (
+        int(suite.get("tests", 0)),
+        int(suite.get("failures", 0)) + int(suite.get("errors", 0)),
+        int(suite.get("skipped", 0)),
+    )
+    parts = [f"{total - failed - skipped} passed"]
+    if failed:
+        parts.append(f"**{failed} failed**")
+    if skipped:
+        reasons = {element.get("message", "") for element in suite.iter("skipped")}
+        parts.append(f"{skipped} skipped ({'; '.join(sorted(reasons))})")
+    return ", ".join(parts)
+
+
+def record(session: nox.Session, result: str) -> None:
+    """Write *result* where the table finds it, with the versions of the session."""
+    asked = session.run("python", "-c", ASK_VERSIONS, *SHOWN, silent=True, log=False)
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    name = session.name
+    (RECORDS / f"{re.sub('[^a-z0-9.]+', '-', name)}.json").write_text(
+        json.dumps(
+            {
+                "session": name,
+                "date": datetime.now(timezone.utc).date().isoformat(),
+                "versions": json.loads(asked),
+                "result": result,
+            }
+        )
+    )
+
+
+ASK_VERSIONS = """
+import json, platform, sys
+from importlib.metadata import PackageNotFoundError, version
+found = {"Python": platform.python_version()}
+for name in sys.argv[1:]:
+    try:
+        found[name] = version(name)
+    except PackageNotFoundError:
+        pass
+print(json.dumps(found))
+"""
