@@ -59,7 +59,8 @@ bench-gate: setup  ## Show that the length of the queue costs nothing
 simulate: setup  ## Simulate overload past this machine, in some minutes
 	$(BIN)/python -m benchmarks.simulation $(ARGS)
 
-matrix: setup  ## Test with other versions and servers; ARGS="-s servers" a part
+matrix:   ## Test with other versions and servers; ARGS="-s servers" a part
+	@.ci/setup gis
 	$(BIN)/nox $(ARGS)
 
 build: setup  ## Build the wheel and the sdist into dist/

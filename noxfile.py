@@ -114,6 +114,14 @@ def servers(session: nox.Session) -> None:
     run_tests(session, "tests/test_servers.py")
 
 
+@nox.session(python=["3.10", "3.13"])
+def backends(session: nox.Session) -> None:
+    """GeoDjango's backend and django-prometheus', pooled."""
+    oldest = LOWEST if session.python == "3.10" else NEWEST
+    session.install("-e", ".[test]", "django-prometheus", *oldest)
+    run_tests(session, "tests/test_derived_backends.py")
+
+
 @nox.session(python=False)
 def table(session: nox.Session) -> None:
     """Print what the sessions have recorded, as tables in Markdown."""

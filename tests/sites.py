@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from tests.harness.server import Server
 from tests.harness.servers import AppServer
 
 ROOT = Path(__file__).parent.parent
+SETUP = "import django; django.setup()\n"
 
 Kind = Literal[
     "gunicorn",
@@ -100,6 +102,33 @@ def make_tables(database: dict[str, Any], **settings: Any) -> None:
         cwd=ROOT,
         check=True,
     )
+
+
+def run_python(program: str, database: dict[str, Any], **settings: Any) -> str:
+    """Run *program* with Django set up and every warning an error; its output."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-X",
+            "dev",
+            "-W",
+            "error",
+            "-c",
+            "import django; django.setup()\n" + textwrap.dedent(program),
+        ],
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "TEST_SETTINGS": json.dumps(site_settings(database, **settings)),
+        },
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
 
 
 @contextlib.contextmanager

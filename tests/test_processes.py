@@ -6,9 +6,6 @@ import ctypes
 import json
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +18,7 @@ from pooled_db import pools
 from tests.harness.processes import poll
 from tests.harness.server import Server
 from tests.harness.servers import gunicorn
-from tests.sites import ROOT, Site, connections_by_process, site_settings
+from tests.sites import ROOT, Site, connections_by_process, run_python, site_settings
 
 from .site.models import Item
 from .site.views import ask
@@ -139,23 +136,9 @@ def test_the_interpreter_ends_quietly_with_connections_out(
     site_database: dict[str, Any],
 ) -> None:
     program = """
-        import django; django.setup()
         from django.db import connection, transaction
         from pooled_db import pools
         connection.ensure_connection()
         lease = pools.for_alias("default").checkout()
     """
-    done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(program)],
-        env={
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "tests.settings",
-            "TEST_SETTINGS": json.dumps(site_settings(site_database)),
-        },
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert run_python(program, site_database) == ""
