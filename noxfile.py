@@ -35,20 +35,14 @@ os.environ["PATH"] = os.pathsep.join(
 )
 
 #: The tests that meet Django, SQLAlchemy and the driver most. The others are about the
-#: gate, the pace, the simulation and the harness.
+#: gate, the pace, the simulation, the settings, the servers and the harness.
 CORE = [
-    f"tests/test_{name}.py"
-    for name in (
-        "backend",
-        "checks",
-        "door",
-        "pool",
-        "processes",
-        "requests",
-        "responses",
-        "sessions",
-        "unavailable",
-    )
+    "tests/test_adoption.py",
+    "tests/test_backend.py",
+    "tests/test_pool.py",
+    "tests/test_processes.py",
+    "tests/test_sessions.py",
+    "tests/test_unavailable.py",
 ]
 
 LOWEST = ("Django==4.2", "SQLAlchemy==2.0.55", "mysqlclient==2.2.0")
