@@ -69,7 +69,7 @@ PAIRS: dict[str, Pair] = {
     "django6.0": ("3.13", ("Django==6.0.*", "SQLAlchemy", "mysqlclient"), CORE),
     "django6.1-low": (
         "3.12",
-        ("Django==6.1", "SQLAlchemy==2.0.*", "mysqlclient==2.2.0"),
+        ("Django==6.1", "SQLAlchemy==2.0.*", "mysqlclient==2.2.1"),
         CORE,
     ),
     "newest": ("3.13", NEWEST, []),
@@ -104,8 +104,16 @@ def tests(session: nox.Session, pins: tuple[str, ...], tests: list[str]) -> None
 @nox.session(python=["3.10", "3.13"])
 def servers(session: nox.Session) -> None:
     """Each application server that can be installed serves the site."""
-    session.install("-e", ".[test,servers]", *NEWEST)
+    session.install("-e", ".[test,servers]", "PyMySQL", "gevent", *NEWEST)
     run_tests(session, "tests/test_servers.py")
+
+
+@nox.session(python=["3.10", "3.13"])
+def pymysql(session: nox.Session) -> None:
+    """PyMySQL in mysqlclient's place; under gevent the servers' session has it."""
+    oldest = LOWEST if session.python == "3.10" else NEWEST
+    session.install("-e", ".[test]", "PyMySQL", *oldest)
+    run_tests(session, "tests/test_pymysql.py")
 
 
 @nox.session(python=["3.10", "3.13"])

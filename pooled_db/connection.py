@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import MySQLdb
-from MySQLdb.connections import Connection as DriverConnection
 
+from .driver import DriverConnection
 from .exceptions import CONNECTION_LOST, TLS_ERROR, error_code
 from .statements import may_change_session, outlasts_reset
 
@@ -35,7 +35,7 @@ connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 
 class Connection(DriverConnection):
-    """mysqlclient's connection, bound to the thread that has borrowed it.
+    """The driver's connection, bound to the thread that has borrowed it.
 
     A cursor can outlive the loan of its connection, in a thread that goes on after
     its request or in a variable that is kept. It then gets an ``InterfaceError``,
@@ -96,7 +96,7 @@ class Connection(DriverConnection):
         # The driver's own names the host.
         return f"<Connection {self._id}: {'open' if self.open else 'closed'}>"
 
-    def query(self, query: bytes | bytearray | str) -> None:
+    def query(self, query: bytes | bytearray | str, **options: Any) -> Any:
         self._check_thread()
         self._busy = threading.get_ident()
         try:
@@ -104,7 +104,7 @@ class Connection(DriverConnection):
             # whether anybody is, so one of the two sees the other.
             self._check_thread()
             self._look_at(query.encode() if isinstance(query, str) else bytes(query))
-            super().query(query)
+            return super().query(query, **options)
         except BaseException as error:
             self._judge(error)
             self._rest()

@@ -25,6 +25,7 @@ SETUP = "import django; django.setup()\n"
 
 Kind = Literal[
     "gunicorn",
+    "gunicorn gevent",
     "uwsgi",
     "granian wsgi",
     "granian asgi",
@@ -160,6 +161,11 @@ def _start(kind: Kind, threads: int, env: dict[str, str]) -> servers.Serving:
     match kind:
         case "gunicorn":
             return servers.gunicorn(wsgi, threads=threads, env=env, cwd=ROOT)
+        case "gunicorn gevent":
+            args = ("--worker-class", "gevent")
+            # mysqlclient's waits are not gevent's.
+            env = env | {"TEST_DRIVER": "pymysql"}
+            return servers.gunicorn(wsgi, env=env, cwd=ROOT, args=args)
         case "uwsgi":
             return servers.uwsgi(wsgi, threads=threads, env=env, cwd=ROOT)
         case "granian wsgi":

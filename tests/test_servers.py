@@ -24,10 +24,11 @@ Serve = Callable[..., Site]
 
 
 def is_installed(kind: str) -> bool:
-    program = kind.partition(" ")[0]
-    if program == "uwsgi":
+    if kind == "uwsgi":
         return shutil.which("uwsgi", path=str(Path(sys.executable).parent)) is not None
-    return importlib.util.find_spec(program) is not None
+    modules = {"gunicorn gevent": ("gunicorn", "gevent", "pymysql")}
+    wanted = modules.get(kind, (kind.partition(" ")[0],))
+    return all(importlib.util.find_spec(module) is not None for module in wanted)
 
 
 def needs(kind: str) -> pytest.MarkDecorator:

@@ -1,0 +1,121 @@
+"""PyMySQL in mysqlclient's place."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import pytest
+
+from tests.sites import run_python
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("pymysql") is None,
+    reason="PyMySQL is not installed: make matrix",
+)
+
+#: Runs ... in one loan of the connection, and prints which connections were lent.
+LOANS = """
+import MySQLdb
+from django.db import connection
+assert MySQLdb.__name__ == "pymysql"
+def loan(use):
+    connection.ensure_connection()
+    number = connection.connection.thread_id()
+    use(connection)
+    connection.close()
+    return number
+def query(connection):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 UNION SELECT 2")
+        assert cursor.fetchall() == ((1,), (2,))
+"""
+
+
+@pytest.fixture
+def run(site_database: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("TEST_DRIVER", "pymysql")
+    return lambda program: run_python(LOANS + program, site_database)
+
+
+def test_an_unchanged_session_is_lent_again(run: Any) -> None:
+    assert run("print(loan(query) == loan(query) == loan(query))") == "True\n"
+
+
+def test_a_changed_session_is_not_lent_again(run: Any) -> None:
+    program = """
+def change(connection):
+    with connection.cursor() as cursor:
+        cursor.execute("SET @a = 1")
+print(loan(query) == loan(change) != loan(query))
+"""
+    assert run(program) == "True\n"
+
+
+def test_an_open_transaction_is_rolled_back(run: Any) -> None:
+    program = """
+from tests.site.models import Item
+def leave_open(connection):
+    connection.set_autocommit(False)
+    Item.objects.create(name="never committed")
+loan(leave_open)
+print(Item.objects.filter(name="never committed").exists())
+connection.close()
+"""
+    assert run(program) == "False\n"
+
+
+def test_rows_that_were_not_read_close_the_connection(run: Any) -> None:
+    program = """
+from pymysql.cursors import SSCursor
+def leave_rows(connection):
+    global cursor
+    cursor = connection.connection.cursor(SSCursor)
+    cursor.execute("SELECT 1 UNION SELECT 2")
+    assert cursor.fetchone() == (1,)
+print(loan(leave_rows) != loan(query))
+"""
+    assert run(program) == "True\n"
+
+
+def test_a_cursor_that_outlives_its_loan_is_refused(run: Any) -> None:
+    program = """
+def keep(connection):
+    global kept
+    kept = connection.connection.cursor()
+loan(keep)
+try:
+    kept.execute("SELECT 1")
+except MySQLdb.InterfaceError as error:
+    print(error.args[1])
+"""
+    assert run(program) == "This connection has been given back to its pool.\n"
+
+
+def test_a_killed_connection_is_replaced_unnoticed(run: Any) -> None:
+    program = """
+import threading
+from tests.harness.processes import poll
+def kill(number):
+    connection.cursor().execute("KILL %s", [number])
+    connection.close()
+def be_killed(connection):
+    mine = connection.connection
+    killer = threading.Thread(target=kill, args=[mine.thread_id()])
+    killer.start()
+    killer.join()
+    assert poll(5, lambda: not mine.is_alive())
+killed = loan(be_killed)
+print(killed in [loan(query), loan(query)])
+"""
+    assert run(program) == "False\n"
+
+
+def test_it_is_seen_to_answer(run: Any) -> None:
+    program = """
+def ask(connection):
+    print(connection.connection.answers(10))
+    query(connection)
+loan(ask)
+"""
+    assert run(program) == "True\n"
