@@ -124,6 +124,32 @@ def backends(session: nox.Session) -> None:
     run_tests(session, "tests/test_derived_backends.py")
 
 
+@nox.session(python=["3.10", "3.13"])
+@nox.parametrize("suffix", [nox.param("whl", id="wheel"), nox.param("gz", id="sdist")])
+def package(session: nox.Session, suffix: str) -> None:
+    """What PyPI would get, installed into a clean environment, serves a new project."""
+    dist = session.create_tmp()
+    session.install("build", "twine")
+    session.run("python", "-m", "build", "--outdir", dist, silent=True)
+    archives = sorted(map(str, Path(dist).glob("*.[wg]*")))
+    session.run("twine", "check", "--strict", *archives)
+    session.install(*(archive for archive in archives if archive.endswith(suffix)))
+    session.install("gunicorn", "hypothesis", "pytest", "pytest-django", "uvicorn")
+    run_tests(session, "tests/test_adoption.py")
+
+
+@nox.session(python="3.12")
+def types(session: nox.Session) -> None:
+    """How much of the public interface pyright sees the types of."""
+    stubs = ("django-stubs", "types-mysqlclient", "types-PyMySQL")
+    session.install(".", "pyright[nodejs]", *stubs)
+    with session.chdir(session.create_tmp()):
+        session.run(
+            *("pyright", "--verifytypes", "pooled_db", "--ignoreexternal"),
+            success_codes=[0, 1],
+        )
+
+
 @nox.session(python=False)
 def table(session: nox.Session) -> None:
     """Print what the sessions have recorded, as tables in Markdown."""
