@@ -32,10 +32,10 @@ class Admission:
     """
 
     def __init__(self) -> None:
-        self.settings = conf.middleware_settings()
-        self.eager = self._eager_aliases()
+        self.settings: conf.MiddlewareSettings = conf.middleware_settings()
+        self.eager: Sequence[str] = self._eager_aliases()
         #: Which header tells when the request reached the first proxy.
-        self.age_header = self.settings.request_start_header
+        self.age_header: str | None = self.settings.request_start_header
 
     def pools_for(self, path: str) -> Sequence[Pool]:
         """Whose connections the request for *path* takes at its start.

@@ -39,7 +39,7 @@ class Door:
 
     def __init__(self, application: Application) -> None:
         self.application = application
-        self.admission = Admission()
+        self.admission: Admission = Admission()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         pools = (
@@ -99,7 +99,7 @@ class Client:
     """
 
     def __init__(self, receive: Receive) -> None:
-        self.has_gone = False
+        self.has_gone: bool = False
         self._receive = receive
         self._kept: list[Message] = []
         self._listener: asyncio.Task[None] | None = None

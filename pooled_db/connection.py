@@ -62,9 +62,9 @@ class Connection(DriverConnection):
         self._busy: int | None = None
         self.after_query: Callable[[], None] | None = None
         #: Whether the session may differ from what it was at connect.
-        self.is_dirty = False
+        self.is_dirty: bool = False
         #: Whether nobody can say in what state it is.
-        self.is_doubtful = False
+        self.is_doubtful: bool = False
         try:
             super().__init__(*args, **kwargs)
         except BaseException:
@@ -80,13 +80,13 @@ class Connection(DriverConnection):
         #: The isolation level for which Django has set up the session.
         self.isolation_level: object = NOT_SET_UP
         #: Whether anybody has had it yet.
-        self.fresh = True
+        self.fresh: bool = True
         #: When the connection is to be replaced, on the monotonic clock.
-        self.expires = float("inf")
+        self.expires: float = float("inf")
         #: Whether anybody could have used it since its checkout.
-        self.was_lent = False
+        self.was_lent: bool = False
         #: Since when nobody has had it, on the same clock.
-        self.idle_since = 0.0
+        self.idle_since: float = 0.0
         self._descriptor = self.fileno()
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLIN)

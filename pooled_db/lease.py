@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .permit import Permit
     from .pool import Pool
 
-logger = logging.getLogger("pooled_db")
+logger: logging.Logger = logging.getLogger("pooled_db")
 
 
 class Lease:
@@ -24,8 +24,8 @@ class Lease:
     __slots__ = ("__weakref__", "_permit", "connection", "origin", "pool")
 
     def __init__(self, pool: Pool, permit: Permit, connection: Connection) -> None:
-        self.pool = pool
-        self.connection = connection
+        self.pool: Pool = pool
+        self.connection: Connection = connection
         #: Where it was taken, if that was not at the start of a request.
         self.origin: Origin | None = None
         self._permit = permit

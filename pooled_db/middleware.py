@@ -37,8 +37,8 @@ class PooledConnectionMiddleware:
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
-        self.admission = Admission()
-        self.is_async = iscoroutinefunction(get_response)
+        self.admission: Admission = Admission()
+        self.is_async: bool = iscoroutinefunction(get_response)
         if self.is_async:
             markcoroutinefunction(self)
             # Django would call the synchronous one in the request's thread: two

@@ -107,4 +107,4 @@ class Pace:
 
 
 #: The CPU is the whole process's, so all its pools share one pace.
-process_pace = Pace()
+process_pace: Pace = Pace()

@@ -29,10 +29,10 @@ class Permit:
     __slots__ = ("_wake", "arrived", "deadline", "reason", "state", "waited")
 
     def __init__(self) -> None:
-        self.state = State.NEW
-        self.arrived = 0.0
-        self.deadline = 0.0
-        self.waited = 0.0
+        self.state: State = State.NEW
+        self.arrived: float = 0.0
+        self.deadline: float = 0.0
+        self.waited: float = 0.0
         self.reason: Reason | None = None
         self._wake: Callable[[], None] | None = None
 

@@ -101,7 +101,7 @@ class Pool:
         self.recycle = recycle
         self.ping_after = ping_after
         self.autocommit = autocommit
-        self.gate = Gate(
+        self.gate: Gate = Gate(
             pool_size + max_overflow,
             max_waiting=max_waiting,
             queue_target=queue_target,
@@ -127,7 +127,7 @@ class Pool:
         self.out: dict[Permit, PoolProxiedConnection] = {}
         #: What of it threads have taken for themselves, not requests at their start.
         self.alone: set[Permit] = set()
-        self.is_disposed = False
+        self.is_disposed: bool = False
         self._opened = 0
         self._checkouts = 0
         self._refused = 0

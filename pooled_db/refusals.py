@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-logger = logging.getLogger("pooled_db")
+logger: logging.Logger = logging.getLogger("pooled_db")
 
 #: The shortest time between two lines for one alias, in seconds.
 INTERVAL = 1.0
@@ -45,4 +45,4 @@ class RefusalLog:
         self._lock = threading.Lock()
 
 
-refusal_log = RefusalLog()
+refusal_log: RefusalLog = RefusalLog()

@@ -17,7 +17,7 @@ from django.utils.translation import get_language
 
 from .exceptions import Reason
 
-logger = logging.getLogger("pooled_db")
+logger: logging.Logger = logging.getLogger("pooled_db")
 
 #: Methods that promise to change nothing, so that trying again does no harm.
 #: https://www.rfc-editor.org/rfc/rfc9110#section-9.2.1

@@ -50,9 +50,9 @@ class Scope:
     )
 
     def __init__(self) -> None:
-        self.is_open = True
+        self.is_open: bool = True
         #: Whether the request may have done something already.
-        self.begun = False
+        self.begun: bool = False
         #: Whether the middleware has returned and only the body is left.
         self.streaming = False
         #: Whether it was opened before Django, and no middleware has taken it over yet.

@@ -32,7 +32,7 @@ class Door:
 
     def __init__(self, application: Application) -> None:
         self.application = application
-        self.admission = Admission()
+        self.admission: Admission = Admission()
 
     def __call__(
         self, environ: Environ, start_response: Callable[..., Any]
