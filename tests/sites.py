@@ -21,7 +21,6 @@ from tests.harness.server import Server
 from tests.harness.servers import AppServer
 
 ROOT = Path(__file__).parent.parent
-SETUP = "import django; django.setup()\n"
 
 Kind = Literal[
     "gunicorn",
