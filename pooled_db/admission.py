@@ -42,7 +42,7 @@ class Admission:
 
         Always in one order, so that two requests cannot hold what the other waits for.
         """
-        if not self.eager or self.settings.is_exempt(path):
+        if not self.eager or (self.settings.exempt and self.settings.is_exempt(path)):
             return ()
         return [pools.for_alias(alias) for alias in self.eager]
 

@@ -156,8 +156,6 @@ class MiddlewareSettings:
 
     def is_exempt(self, path: str) -> bool:
         """Whether the request for *path* is never queued."""
-        if not self.exempt:
-            return False
         path = path.lstrip("/")
         return any(search(path) for search in _searches(self.exempt))
 

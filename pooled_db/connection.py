@@ -245,7 +245,7 @@ class Connection(DriverConnection):
         *after_query* when it comes out.
         """
         self.thread = NO_THREAD
-        if self.in_query:
+        if self._busy is not None and self.in_query:
             self.after_query = after_query
             return not self.in_query
         return True

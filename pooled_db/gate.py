@@ -188,7 +188,7 @@ class Gate:
                     self._judge_wait(0.0, now)
             else:
                 self._queue_up(permit, now, wake)
-        if self._is_unsettled:
+        if self._returned or self._queue:
             self._settle()
         if permit.state is State.HELD:
             return True
@@ -235,7 +235,7 @@ class Gate:
         """Take back what has been returned, here or in whoever holds the lock."""
         # Whoever has held the lock looks again after letting go of it, and a permit is
         # in the deque before its thread tries the lock: one of the two sees it.
-        while self._is_unsettled:
+        while True:
             wakes: list[tuple[Permit, Callable[[], None]]] = []
             # An interrupt may come after any call, so also after one that takes the
             # lock and before `try`, but not between a `for` and its body.
@@ -254,6 +254,8 @@ class Gate:
                     self._lock.release()
             if wakes:
                 self._ring(wakes)
+            if not self._is_unsettled:
+                return
 
     # Under the lock.
 

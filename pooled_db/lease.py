@@ -59,7 +59,7 @@ class Lease:
         If another thread is still inside a statement, the connection is closed, and
         its permit given back, when that thread comes out.
         """
-        if self.is_out and self.connection.revoke(self._close):
+        if self._permit in self.pool.out and self.connection.revoke(self._close):
             self._give_back(may_keep=True)
 
     def discard(self) -> None:

@@ -66,8 +66,8 @@ class Pool:
     The gate decides who is next and QueuePool keeps the connections. There are as many
     permits as QueuePool may open connections, so QueuePool itself never waits.
 
-    *connect* opens a connection; *autocommit* is the mode in which connections are
-    lent. Times are in seconds.
+    *connect* opens a connection to *database*, whatever stands for that; *autocommit*
+    is the mode in which connections are lent. Times are in seconds.
 
     *reset* says what happens to a session before its next user gets it: ``"dirty"``
     makes it new if a statement may have changed it, ``"always"`` in any case, and
@@ -94,8 +94,10 @@ class Pool:
         queue_interval: float = 1.0,
         reset: str = "dirty",
         autocommit: bool = True,
+        database: object = None,
     ) -> None:
         self.alias = alias
+        self.database = database
         self.reset = reset
         self.timeout = timeout
         self.recycle = recycle

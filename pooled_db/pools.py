@@ -81,6 +81,7 @@ def _build(wrapper: PooledMixin) -> Pool:
         wrapper.alias,
         template.open_connection,
         autocommit=wrapper.settings_dict["AUTOCOMMIT"],
+        database=wrapper.settings_dict,
         **dataclasses.asdict(settings),
     )
 

@@ -59,7 +59,7 @@ class Scope:
         self.at_door = False
         self._lock = threading.Lock()
         self._admitted: dict[Pool, Permit] = {}
-        self._ready: dict[Pool, Lease] = {}
+        self._ready: dict[str, Lease] = {}
         self._lent: dict[Lease, tuple[Borrower, int]] = {}
 
     def __repr__(self) -> str:
@@ -157,26 +157,42 @@ class Scope:
         with self._lock:
             kept = self.is_open
             if kept:
-                self._ready[lease.pool] = lease
+                self._ready[lease.pool.alias] = lease
         if not kept:
             lease.checkin()
 
     # During the request.
 
+    def lend_ready(
+        self, database: object, alias: str, borrower: Borrower
+    ) -> Lease | None:
+        """Return the connection to *database* that is ready, if there is one.
+
+        Here *database* is the very object that the pool was made for.
+        """
+        lease = self._ready.get(alias)
+        if lease is None or lease.pool.database is not database:
+            return None
+        lease = self._ready.pop(alias, None)  # unless another thread was faster
+        if lease is not None:
+            self._lend(lease, borrower)
+        return lease
+
     def lease(self, pool: Pool, borrower: Borrower) -> Lease:
-        """Return the connection that is ready, or wait for another in this thread.
+        """Wait for a connection in this thread, if it is not admitted yet.
 
         Raises what Pool.checkout raises.
         """
-        lease = self._ready.pop(pool, None)
-        if lease is None:
-            permit = self._admitted.pop(pool, None)
-            lease = pool.checkout() if permit is None else self._take(pool, permit)
+        permit = self._admitted.pop(pool, None)
+        lease = pool.checkout() if permit is None else self._take(pool, permit)
+        self._lend(lease, borrower)
+        return lease
+
+    def _lend(self, lease: Lease, borrower: Borrower) -> None:
         with self._lock:
             if self.is_open:
                 self._lent[lease] = borrower, threading.get_ident()
         self.begun = True
-        return lease
 
     def forget(self, lease: Lease) -> None:
         """Drop *lease*, which its borrower has given back."""
@@ -275,7 +291,13 @@ def current_scope() -> Scope | None:
 
 def open_scope() -> Scope:
     """Make a new scope the current one, until it is closed."""
-    return _open_after(current_scope())
+    previous = current_scope()
+    if previous is not None and previous.streaming:
+        # Its body was never closed, and its thread has gone on to this request.
+        previous.close()
+    scope = Scope()
+    _current.set(scope)
+    return scope
 
 
 def begin_request() -> Scope | None:
@@ -284,19 +306,10 @@ def begin_request() -> Scope | None:
     Returns ``None`` within another request of the same thread or task, whose scope
     serves this one too.
     """
-    scope = current_scope()
-    if scope is None or scope.streaming:
-        return _open_after(scope)
+    scope = _current.get()
+    if scope is None or not scope.is_open or scope.streaming:
+        return open_scope()
     if scope.at_door:
         scope.at_door = False
         return scope
     return None
-
-
-def _open_after(previous: Scope | None) -> Scope:
-    if previous is not None and previous.streaming:
-        # Its body was never closed, and its thread has gone on to this request.
-        previous.close()
-    scope = Scope()
-    _current.set(scope)
-    return scope

@@ -69,7 +69,8 @@ def test_what_an_object_says_of_itself_tells_no_secret() -> None:
     pool = pools.for_alias("default")
     connections.close_all()
     scope.check_out(pool)
-    lease = scope.lease(pool, connection)  # type: ignore[arg-type]
+    lease = scope.lend_ready(pool.database, pool.alias, connection)  # type: ignore[arg-type]
+    assert lease is not None
     try:
         said = [
             repr(one)

@@ -122,7 +122,9 @@ def _scope_cycle(pool: Pool, borrower: Borrower) -> None:
     scope = open_scope()
     scope.admit(pool)
     scope.check_out(pool)
-    scope.lease(pool, borrower).connection.lend(ANY_THREAD)
+    lease = scope.lend_ready(pool.database, pool.alias, borrower)
+    assert lease is not None
+    lease.connection.lend(ANY_THREAD)
     scope.close()
 
 

@@ -18,7 +18,7 @@ from ... import conf, pools
 from ...connection import ANY_THREAD, Connection
 from ...lease import Lease
 from ...pool import Pool
-from ...scope import current_scope
+from ...scope import Scope, current_scope
 from .validation import DatabaseValidation
 
 #: Of Django's MySQL backend, where OPTIONS names none.
@@ -37,8 +37,9 @@ class PooledMixin(mysql.DatabaseWrapper):
     validation_class = DatabaseValidation
 
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
-        super().__init__(settings_dict, alias)
+        self._connection: Any = None
         self._lease: Lease | None = None
+        super().__init__(settings_dict, alias)
 
     @property
     def is_pooled(self) -> bool:
@@ -71,19 +72,14 @@ class PooledMixin(mysql.DatabaseWrapper):
         )
         return Connection(**params)
 
-    @async_unsafe
     def connect(self) -> None:
-        pool = self.pool
-        if pool is None:
-            super().connect()
-            return
-        if self.in_atomic_block and self.closed_in_transaction:
+        if self.in_atomic_block and self.closed_in_transaction and self.is_pooled:
             # Django says so itself since 5.1.
             raise ProgrammingError("Cannot open a new connection in an atomic block.")
         try:
-            connection = self._borrow(pool).connection
+            connection = self._borrow()
             level = self._wanted_isolation_level
-            if connection.isolation_level == level:
+            if connection is not None and connection.isolation_level == level:
                 self._connect_warm(connection, level)
             else:
                 super().connect()
@@ -109,14 +105,15 @@ class PooledMixin(mysql.DatabaseWrapper):
         self.close_at = None if age is None else time.monotonic() + age
         self.errors_occurred = False
         self.isolation_level = level and level.lower()
-        self.connection = connection
+        self._connection = connection
         autocommit = self.settings_dict["AUTOCOMMIT"]
         if connection.get_autocommit() == autocommit:
             self.autocommit = autocommit
             self.run_commit_hooks_on_set_autocommit_on = False
         else:
             self.set_autocommit(autocommit)
-        connection_created.send(sender=self.__class__, connection=self)
+        if connection_created.receivers:
+            connection_created.send(sender=self.__class__, connection=self)
 
     @property
     def _wanted_isolation_level(self) -> str | None:
@@ -127,20 +124,38 @@ class PooledMixin(mysql.DatabaseWrapper):
 
     @async_unsafe
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        pool = self.pool
-        if pool is None:
+        connection = self._borrow()
+        if connection is None:
             return super().get_new_connection(conn_params)
-        return self._borrow(pool).connection
+        return connection
 
-    def _borrow(self, pool: Pool) -> Lease:
+    def _borrow(self) -> Connection | None:
+        """Return the connection of the request, or one from the pool, if there is one.
+
+        Only what may have to wait is forbidden in asynchronous code.
+        """
         lease = self._lease
         if lease is None or not lease.is_out:
             scope = current_scope()
-            lease = pool.checkout() if scope is None else scope.lease(pool, self)
+            lease = None
+            if scope is not None:
+                lease = scope.lend_ready(self.settings_dict, self.alias, self)
+            if lease is None:
+                lease = self._wait_for_lease(scope)
+            if lease is None:
+                return None
             self._lease = lease
-            shared = self.allow_thread_sharing
+            # allow_thread_sharing, without its lock, which a look does not need.
+            shared = self._thread_sharing_count > 0  # type: ignore[attr-defined]
             lease.connection.lend(ANY_THREAD if shared else threading.get_ident())
-        return lease
+        return lease.connection
+
+    @async_unsafe
+    def _wait_for_lease(self, scope: Scope | None) -> Lease | None:
+        pool = self.pool
+        if pool is None:
+            return None
+        return pool.checkout() if scope is None else scope.lease(pool, self)
 
     def init_connection_state(self) -> None:
         if self._lease is None:
@@ -195,7 +210,7 @@ class PooledMixin(mysql.DatabaseWrapper):
     def detach(self) -> None:
         """Forget the connection, which is not this wrapper's any more."""
         self._lease = None
-        self.connection = None
+        self._connection = None
         if self.in_atomic_block:
             # It was left open, and is rolled back with the connection. Were it still
             # open here, the next one would take itself for nested in it.
