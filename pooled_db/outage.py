@@ -72,5 +72,7 @@ class Outage:
             pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)
             self._next = self._clock() + pause * (1.0 + JITTER * random.random())
             self._failures = min(self._failures + 1, 30)
-            self._error = error
+            # A copy: the traceback would keep a request's variables until the server is
+            # back.
+            self._error = type(error)(*error.args)
             self._probing = False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
+import weakref
 from collections.abc import Callable
 
 import MySQLdb
@@ -136,3 +138,23 @@ def test_without_an_outage_all_may_connect_at_once() -> None:
     for thread in threads:
         thread.join()
     assert not barrier.broken
+
+
+def test_the_variables_of_a_failed_attempt_are_not_kept() -> None:
+    class Request:
+        """What the frames of an attempt lead to."""
+
+    server = Server(DOWN)
+
+    def attempt() -> weakref.ref[Request]:
+        request = Request()
+        kept = weakref.ref(request)
+
+        def open_for_request() -> None:
+            raise MySQLdb.OperationalError(2003, f"Can't connect for {request}")
+
+        with contextlib.suppress(MySQLdb.OperationalError):
+            server.outage.connect(open_for_request)
+        return kept
+
+    assert attempt()() is None
