@@ -50,25 +50,28 @@ def nothing_is_left_behind() -> Iterator[None]:
         assert SERVER.open_transactions() == 0
 
 
+def connector(server: Server, name: str, **options: Any) -> Callable[[], Connection]:
+    """Return what opens a connection of the pool's kind to database *name*."""
+    database = server.database(name)
+    return lambda: Connection(
+        host=database["HOST"],
+        port=database["PORT"],
+        user=database["USER"],
+        password=database["PASSWORD"],
+        database=database["NAME"],
+        autocommit=True,
+        **server.client_options,
+        **options,
+    )
+
+
 @pytest.fixture
 def make_pool(server: Server) -> Iterator[Callable[..., Pool]]:
     """Make a pool without Django on a database of its own."""
-    database = server.database("pooled_bare")
-
-    def connect() -> Connection:
-        return Connection(
-            host=database["HOST"],
-            port=database["PORT"],
-            user=database["USER"],
-            password=database["PASSWORD"],
-            database=database["NAME"],
-            autocommit=True,
-            **server.client_options,
-        )
-
+    to_server = connector(server, "pooled_bare")
     made: list[Pool] = []
 
-    def make(connect: Callable[[], Connection] = connect, **options: Any) -> Pool:
+    def make(connect: Callable[[], Connection] = to_server, **options: Any) -> Pool:
         pool = Pool("bare", connect, **options)
         made.append(pool)
         return pool

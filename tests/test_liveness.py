@@ -14,6 +14,7 @@ from pooled_db.backends.mysql.base import DatabaseWrapper
 from pooled_db.connection import Connection
 from pooled_db.permit import Permit
 from pooled_db.pool import NoIdleConnection, Pool
+from tests.conftest import connector
 from tests.harness.kinds import private_server
 from tests.harness.private import PrivateServer
 from tests.harness.processes import HOST
@@ -64,21 +65,7 @@ def test_an_event_loop_never_asks(make_pool: MakePool) -> None:
 @pytest.fixture
 def frozen() -> Iterator[tuple[PrivateServer, Callable[[], Connection]]]:
     with private_server() as server:
-        database = server.database("frozen")
-
-        def connect() -> Connection:
-            return Connection(
-                host=database["HOST"],
-                port=database["PORT"],
-                user=database["USER"],
-                password=database["PASSWORD"],
-                database=database["NAME"],
-                autocommit=True,
-                connect_timeout=1,
-                **server.client_options,
-            )
-
-        yield server, connect
+        yield server, connector(server, "frozen", connect_timeout=1)
 
 
 def test_a_frozen_server_is_found_out_and_the_permit_comes_back(
