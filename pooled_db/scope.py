@@ -54,9 +54,9 @@ class Scope:
         #: Whether the request may have done something already.
         self.begun: bool = False
         #: Whether the middleware has returned and only the body is left.
-        self.streaming = False
+        self.streaming: bool = False
         #: Whether it was opened before Django, and no middleware has taken it over yet.
-        self.at_door = False
+        self.at_door: bool = False
         self._lock = threading.Lock()
         self._admitted: dict[Pool, Permit] = {}
         self._ready: dict[str, Lease] = {}

@@ -10,7 +10,7 @@ import weakref
 from .lease import Lease
 from .origin import describe
 
-logger = logging.getLogger("pooled_db")
+logger: logging.Logger = logging.getLogger("pooled_db")
 
 
 class _ThreadEnd:

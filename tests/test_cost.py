@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("rich", reason="the benchmarks' packages are not installed")
+
 from rich.progress import Progress
 
 from benchmarks.contenders import COSTING

@@ -99,7 +99,7 @@ class PooledMixin(mysql.DatabaseWrapper):
         """
         self.check_settings()
         self._forget_transaction()
-        self.health_check_enabled = self.settings_dict["CONN_HEALTH_CHECKS"]
+        self.health_check_enabled: bool = self.settings_dict["CONN_HEALTH_CHECKS"]
         self.health_check_done = True
         age = self.settings_dict["CONN_MAX_AGE"]
         self.close_at = None if age is None else time.monotonic() + age
