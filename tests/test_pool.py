@@ -14,6 +14,7 @@ from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.connection import Connection
 from pooled_db.permit import Permit
 from pooled_db.pool import NoIdleConnection, Pool
+from tests.conftest import connector
 from tests.harness.processes import poll
 from tests.harness.server import Server
 
@@ -244,13 +245,7 @@ def test_a_connection_that_cannot_be_set_up_is_not_left_open(server: Server) -> 
 
     # The traceback, which `failure` keeps, has the connection in it.
     with pytest.raises(MySQLdb.OperationalError, match="sql_mode") as failure:
-        Connection(
-            host=server.host,
-            port=server.port,
-            user=server.user,
-            password=server.password,
-            sql_mode="NONSENSE",
-        )
+        connector(server, "pooled_bare", sql_mode="NONSENSE")()
 
     assert failure.tb
     assert poll(5, lambda: {p["id"] for p in server.process_list()} <= before)
