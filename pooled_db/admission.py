@@ -44,7 +44,7 @@ class Admission:
         """
         if not self.eager or (self.settings.exempt and self.settings.is_exempt(path)):
             return ()
-        return [pools.for_alias(alias) for alias in self.eager]
+        return list(map(pools.for_alias, self.eager))
 
     def age(self, header: str | None) -> float:
         """For how many seconds the request has been on its way."""

@@ -266,8 +266,10 @@ class Connection(DriverConnection):
         """
         # A driver that has lost its server closes the socket by itself, and somebody
         # else's may have got the same number since.
-        return bool(
-            self.open and self.fileno() == self._descriptor and not self._poll.poll(0)
+        return (
+            self.open != 0
+            and self.fileno() == self._descriptor
+            and not self._poll.poll(0)
         )
 
     def answers(self, within: float) -> bool:

@@ -293,8 +293,7 @@ class Gate:
                 self._judge_wait(permit.waited, now)
                 self._keep_pace(now)
             del self._queue[permit]
-            if permit._wake is not None:
-                wakes.append((permit, permit._wake))
+            wakes.append((permit, permit._wake))
 
     def _judge_wait(self, waited: float, now: float) -> None:
         if self.queue_target is not None and waited > self.queue_target:

@@ -35,7 +35,7 @@ class Lease:
         return f"<Lease of {self.pool.alias!r}: {state}>"
 
     def __del__(self) -> None:
-        if self.is_out and not sys.is_finalizing():
+        if self._permit in self.pool.out and not sys.is_finalizing():
             logger.warning(
                 "A connection to %r was never given back; it is closed now. It was "
                 "taken %s. Call connection.close() where such work ends.",

@@ -6,7 +6,6 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, cast
 
-import MySQLdb
 from asgiref.sync import (
     iscoroutinefunction,
     markcoroutinefunction,
@@ -41,9 +40,6 @@ class PooledConnectionMiddleware:
         self.is_async: bool = iscoroutinefunction(get_response)
         if self.is_async:
             markcoroutinefunction(self)
-            # Django would call the synchronous one in the request's thread: two
-            # switches between threads for each request.
-            self.process_view = self.aprocess_view  # type: ignore[assignment, method-assign]
 
     def __call__(self, request: HttpRequest) -> Any:
         if self.is_async:
@@ -78,8 +74,7 @@ class PooledConnectionMiddleware:
             self._check_out(scope, request)
         except (PoolTimeout, ServerUnavailable) as refusal:
             return self._refuse(request, scope, refusal)
-        response = self.get_response(request)
-        return self._hand_over(scope, self._judge(request, scope, response))
+        return self._judge(request, scope, self.get_response(request))
 
     async def _serve_async(
         self, scope: Scope, request: HttpRequest
@@ -88,16 +83,7 @@ class PooledConnectionMiddleware:
             await self._check_out_async(scope, request)
         except (PoolTimeout, ServerUnavailable) as refusal:
             return self._refuse(request, scope, refusal)
-        response = await self.get_response(request)
-        return self._hand_over(scope, self._judge(request, scope, response))
-
-    def process_view(self, request: HttpRequest, *args: Any) -> None:
-        scope = current_scope()
-        if scope is not None:
-            scope.begun = True
-
-    async def aprocess_view(self, request: HttpRequest, *args: Any) -> None:
-        PooledConnectionMiddleware.process_view(self, request, *args)
+        return self._judge(request, scope, await self.get_response(request))
 
     def process_exception(
         self, request: HttpRequest, exception: Exception
@@ -120,7 +106,7 @@ class PooledConnectionMiddleware:
             # What is open already is not this request's: it belongs to a test.
             if pool.alone and connections[pool.alias].holds_connection:  # type: ignore[attr-defined]
                 continue
-            _attempt(scope.check_out, pool, age)
+            scope.check_out(pool, age)
 
     async def _check_out_async(self, scope: Scope, request: HttpRequest) -> None:
         if hasattr(request, "_dont_enforce_csrf_checks"):
@@ -145,30 +131,32 @@ class PooledConnectionMiddleware:
     ) -> HttpResponseBase:
         """Replace the 500 that Django has made of having no connection."""
         error = getattr(request, _ERROR, None)
-        if error is None or response.status_code != 500:
-            return response
-        return self._refuse(request, scope, error)
-
-    def _hand_over(self, scope: Scope, response: HttpResponseBase) -> HttpResponseBase:
-        """Let a body that is made while it is sent keep what the request uses."""
+        if error is not None and response.status_code == 500:
+            return self._refuse(request, scope, error)
         if isinstance(response, StreamingHttpResponse) and not isinstance(
             response, FileResponse
         ):
-            scope.return_unused()
-            scope.streaming = True
-            content = response.streaming_content
-            response.streaming_content = (
-                _closing_async(scope, content)
-                if isinstance(content, AsyncIterator)
-                else _closing(scope, content)
-            )
-            # A body that is never begun closes nothing of its own.
-            response._resource_closers.append(scope.close)  # type: ignore[attr-defined]
+            self._hand_over(scope, response)
         return response
+
+    def _hand_over(self, scope: Scope, response: StreamingHttpResponse) -> None:
+        """Let a body that is made while it is sent keep what the request uses."""
+        scope.return_unused()
+        scope.streaming = True
+        content = response.streaming_content
+        response.streaming_content = (
+            _closing_async(scope, content)
+            if isinstance(content, AsyncIterator)
+            else _closing(scope, content)
+        )
+        # A body that is never begun closes nothing of its own.
+        response._resource_closers.append(scope.close)  # type: ignore[attr-defined]
 
     def _refuse(
         self, request: HttpRequest, scope: Scope, error: BaseException
     ) -> HttpResponseBase:
+        if request.resolver_match is not None:
+            scope.begun = True  # the view has been found, and called
         refusal = self.admission.refuse(
             scope,
             error,
@@ -198,20 +186,6 @@ def _remember_error(*, request: HttpRequest | None, **kwargs: Any) -> None:
 got_request_exception.connect(_remember_error, dispatch_uid="pooled_db")
 
 
-def _attempt(check_out: Callable[..., None], *args: Any) -> None:
-    """Let the scope have a connection, if the server can be had.
-
-    What no waiting cures, such as a wrong password, is left to the first query. Then it
-    is an error as without a pool, and a page that asks nothing still works.
-    """
-    try:
-        check_out(*args)
-    except ServerUnavailable:
-        raise
-    except MySQLdb.Error:
-        pass
-
-
 def _closing(scope: Scope, content: Iterator[bytes]) -> Iterator[bytes]:
     try:
         yield from content
@@ -232,4 +206,4 @@ async def _closing_async(
 async def _connect_in_thread(scope: Scope, pool: Pool) -> None:
     # The scope holds the permit until the thread takes it: nothing is lost if this task
     # is cancelled before, and after that the thread goes on alone.
-    await in_request_thread(lambda: _attempt(scope.check_out_admitted, pool))
+    await in_request_thread(lambda: scope.check_out(pool, only_admitted=True))

@@ -28,13 +28,15 @@ class Permit:
 
     __slots__ = ("_wake", "arrived", "deadline", "reason", "state", "waited")
 
+    # Set with the first state for which each means something.
+    arrived: float
+    deadline: float
+    waited: float
+    _wake: Callable[[], None]
+
     def __init__(self) -> None:
-        self.state: State = State.NEW
-        self.arrived: float = 0.0
-        self.deadline: float = 0.0
-        self.waited: float = 0.0
+        self.state = State.NEW
         self.reason: Reason | None = None
-        self._wake: Callable[[], None] | None = None
 
 
 class Refused(Exception):

@@ -253,7 +253,11 @@ class Pool:
 
     def clean(self, connection: Connection) -> bool:
         """Make *connection* fit for its next user; ``False`` if that cannot be done."""
-        if self.is_disposed or connection.is_doubtful or not connection.is_drained():
+        if self.is_disposed or connection.is_doubtful:
+            return False
+        if not connection.was_lent:
+            return True
+        if not connection.is_drained():
             return False
         if not self.needs_cleaning(connection):
             return True

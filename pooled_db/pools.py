@@ -60,7 +60,8 @@ def for_wrapper(wrapper: PooledMixin) -> Pool:
 
 def for_alias(alias: str) -> Pool:
     """Return the pool of *alias*; otherwise as `for_wrapper`, but cheaper."""
-    notice_fork()
+    if os.getpid() != _process:
+        notice_fork()
     entry = _pools.get(alias)
     if entry is not None and entry[0] == _target(connections.settings[alias]):
         return entry[1]

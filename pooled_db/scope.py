@@ -8,8 +8,10 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Protocol, TypeVar
 
+import MySQLdb
 from asgiref.sync import sync_to_async
 
+from .exceptions import ServerUnavailable
 from .lease import Lease
 from .permit import Permit, State
 from .pool import NoIdleConnection, Pool
@@ -106,19 +108,28 @@ class Scope:
         """Whether *pool* has let the request in, and no more than that."""
         return pool in self._admitted
 
-    def check_out(self, pool: Pool, age: float = 0.0) -> None:
+    def check_out(
+        self, pool: Pool, age: float = 0.0, *, only_admitted: bool = False
+    ) -> None:
         """Take a connection, and keep it ready; be admitted first if need be.
 
-        Raises PoolTimeout, ServerUnavailable or the driver's error.
+        With *only_admitted* nothing is done if the admission has gone: the request may
+        be over. What no waiting cures, such as a wrong password, is left to the first
+        query. Then it is an error as without a pool, and a page that asks nothing still
+        works. Raises PoolTimeout or ServerUnavailable.
         """
         permit = self._admitted.pop(pool, None)
-        self._keep(self._take(pool, Permit() if permit is None else permit, age))
-
-    def check_out_admitted(self, pool: Pool) -> None:
-        """Do the same, unless the admission has gone: the request may be over."""
-        permit = self._admitted.pop(pool, None)
-        if permit is not None:
-            self._keep(self._take(pool, permit))
+        if permit is None:
+            if only_admitted:
+                return
+            permit = Permit()
+        try:
+            lease = self._take(pool, permit, age)
+        except ServerUnavailable:
+            raise
+        except MySQLdb.Error:
+            return
+        self._keep(lease)
 
     def check_out_idle(self, pool: Pool) -> bool:
         """Do the same, admitted, without I/O: ``False`` if it would take some."""
@@ -170,12 +181,13 @@ class Scope:
 
         Here *database* is the very object that the pool was made for.
         """
-        lease = self._ready.get(alias)
-        if lease is None or lease.pool.database is not database:
+        lease = self._ready.pop(alias, None)
+        if lease is None:
             return None
-        lease = self._ready.pop(alias, None)  # unless another thread was faster
-        if lease is not None:
-            self._lend(lease, borrower)
+        if lease.pool.database is not database:
+            self._keep(lease)
+            return None
+        self._lend(lease, borrower)
         return lease
 
     def lease(self, pool: Pool, borrower: Borrower) -> Lease:
@@ -291,13 +303,11 @@ def current_scope() -> Scope | None:
 
 def open_scope() -> Scope:
     """Make a new scope the current one, until it is closed."""
-    previous = current_scope()
-    if previous is not None and previous.streaming:
+    scope = current_scope()
+    if scope is not None and scope.streaming:
         # Its body was never closed, and its thread has gone on to this request.
-        previous.close()
-    scope = Scope()
-    _current.set(scope)
-    return scope
+        scope.close()
+    return _new_scope()
 
 
 def begin_request() -> Scope | None:
@@ -307,9 +317,15 @@ def begin_request() -> Scope | None:
     serves this one too.
     """
     scope = _current.get()
-    if scope is None or not scope.is_open or scope.streaming:
-        return open_scope()
+    if scope is None or not scope.is_open:
+        return _new_scope()
     if scope.at_door:
         scope.at_door = False
         return scope
-    return None
+    return open_scope() if scope.streaming else None
+
+
+def _new_scope() -> Scope:
+    scope = Scope()
+    _current.set(scope)
+    return scope

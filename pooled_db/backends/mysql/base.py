@@ -97,16 +97,17 @@ class PooledMixin(mysql.DatabaseWrapper):
         It means the same at a third of the cost: 2.4 us instead of 7.6. What is left
         out builds parameters that nobody uses, and sets what is set already.
         """
+        settings = self.settings_dict
         self.check_settings()
         self._forget_transaction()
-        self.health_check_enabled: bool = self.settings_dict["CONN_HEALTH_CHECKS"]
+        self.health_check_enabled: bool = settings["CONN_HEALTH_CHECKS"]
         self.health_check_done = True
-        age = self.settings_dict["CONN_MAX_AGE"]
+        age = settings["CONN_MAX_AGE"]
         self.close_at = None if age is None else time.monotonic() + age
         self.errors_occurred = False
         self.isolation_level = level and level.lower()
         self._connection = connection
-        autocommit = self.settings_dict["AUTOCOMMIT"]
+        autocommit = settings["AUTOCOMMIT"]
         if connection.get_autocommit() == autocommit:
             self.autocommit = autocommit
             self.run_commit_hooks_on_set_autocommit_on = False
