@@ -60,6 +60,7 @@ class Connection(DriverConnection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.thread: int | None = ANY_THREAD
         self._busy: int | None = None
+        self._unbuffered = False
         self.after_query: Callable[[], None] | None = None
         #: Whether the session may differ from what it was at connect.
         self.is_dirty: bool = False
@@ -121,6 +122,7 @@ class Connection(DriverConnection):
             self._rest()
 
     def use_result(self) -> Any:
+        self._unbuffered = True
         try:
             return super().use_result()  # type: ignore[no-untyped-call]
         finally:
@@ -252,11 +254,17 @@ class Connection(DriverConnection):
 
     def is_drained(self) -> bool:
         """Whether no result is left to be read."""
+        if not self.is_dirty and not self._unbuffered and self._busy is None:
+            # Each statement was a single one, and its rows have been stored. Asking the
+            # driver would let go of the interpreter, which others may want.
+            return True
         try:
             # Without pending results this asks nothing of the server.
-            return self.next_result() == -1
+            drained = self.next_result() == -1
         except MySQLdb.Error:
             return False
+        self._unbuffered = False
+        return drained
 
     def is_alive(self) -> bool:
         """Whether the server still holds its end of the idle connection.

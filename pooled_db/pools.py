@@ -82,7 +82,7 @@ def _build(wrapper: PooledMixin) -> Pool:
         wrapper.alias,
         template.open_connection,
         autocommit=wrapper.settings_dict["AUTOCOMMIT"],
-        database=wrapper.settings_dict,
+        database=connections.settings.get(wrapper.alias),
         **dataclasses.asdict(settings),
     )
 

@@ -177,9 +177,10 @@ class Scope:
     def lend_ready(
         self, database: object, alias: str, borrower: Borrower
     ) -> Lease | None:
-        """Return the connection to *database* that is ready, if there is one.
+        """Return the connection that is ready, if it leads to *database*.
 
-        Here *database* is the very object that the pool was made for.
+        That is the very object that the pool was made for: so the pool need not be
+        looked up.
         """
         lease = self._ready.pop(alias, None)
         if lease is None:
@@ -187,24 +188,28 @@ class Scope:
         if lease.pool.database is not database:
             self._keep(lease)
             return None
-        self._lend(lease, borrower)
-        return lease
+        return self._lend(lease, borrower)
 
     def lease(self, pool: Pool, borrower: Borrower) -> Lease:
-        """Wait for a connection in this thread, if it is not admitted yet.
+        """Return the connection that is ready, or wait for another in this thread.
 
         Raises what Pool.checkout raises.
         """
+        lease = self._ready.pop(pool.alias, None)
+        if lease is not None and lease.pool is pool:
+            return self._lend(lease, borrower)
+        if lease is not None:
+            self._keep(lease)
         permit = self._admitted.pop(pool, None)
         lease = pool.checkout() if permit is None else self._take(pool, permit)
-        self._lend(lease, borrower)
-        return lease
+        return self._lend(lease, borrower)
 
-    def _lend(self, lease: Lease, borrower: Borrower) -> None:
+    def _lend(self, lease: Lease, borrower: Borrower) -> Lease:
         with self._lock:
             if self.is_open:
                 self._lent[lease] = borrower, threading.get_ident()
         self.begun = True
+        return lease
 
     def forget(self, lease: Lease) -> None:
         """Drop *lease*, which its borrower has given back."""

@@ -132,3 +132,24 @@ def test_a_request_without_queries_costs_the_server_nothing_however_it_resets(
         assert server.status("Questions") == statements
     finally:
         pools.dispose("default")
+
+
+@pytest.mark.parametrize("built_by", ["copy", "another"])
+def test_a_request_needs_one_connection_whoever_used_the_pool_first(
+    rf: RequestFactory, built_by: str
+) -> None:
+    """A copy of a wrapper has settings of its own, which lead to the same database."""
+    connections.close_all()
+    pools.dispose("default")
+    wrapper = connections["default"]
+    copy = wrapper.copy()
+    copy.ensure_connection()
+    copy.close()
+    used = copy if built_by == "another" else wrapper
+
+    def view(request: HttpRequest) -> HttpResponse:
+        used.ensure_connection()
+        return HttpResponse(str(pools.for_alias("default").stats().in_use))
+
+    assert PooledConnectionMiddleware(view)(rf.get("/")).content == b"1"
+    used.close()
