@@ -42,20 +42,15 @@ NOTE = (
 @functools.cache
 def cycle() -> Callable[[], object]:
     """One request of this process's contender."""
-    hooks: list[Callable[..., object]] = []
     response = HttpResponse()
 
     def view(request: HttpRequest) -> HttpResponse:
-        for hook in hooks:
-            hook(request, view, (), {})
         connection.ensure_connection()
         return response
 
     handler: Callable[[HttpRequest], object] = view
     for name in reversed(settings.MIDDLEWARE):
         handler = import_string(name)(handler)
-        if hasattr(handler, "process_view"):
-            hooks.append(handler.process_view)
     request = HttpRequest()
     request.path = request.path_info = "/"
     request.method = "GET"
