@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 import MySQLdb
 
 from .driver import DriverConnection
-from .exceptions import CONNECTION_LOST, TLS_ERROR, error_code
+from .exceptions import (
+    CONNECTION_LOST,
+    TLS_ERROR,
+    broke_within_handshake,
+    error_code,
+)
 from .statements import may_change_session, outlasts_reset
 
 #: Marks a connection that any thread may use, as Django's thread sharing allows.
@@ -68,10 +73,13 @@ class Connection(DriverConnection):
         self.is_doubtful: bool = False
         try:
             super().__init__(*args, **kwargs)
-        except BaseException:
+        except BaseException as error:
             # The driver connects first and sets the session up then. If that fails, the
             # connection would stay open for as long as somebody keeps the traceback.
             self.close()
+            if broke_within_handshake(error, kwargs):
+                text = "Lost connection to server during the TLS handshake"
+                raise MySQLdb.OperationalError(2013, text) from error
             raise
         self._id = self.thread_id()
         self._options = kwargs

@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import MySQLdb
 from django.db.utils import OperationalError
@@ -130,6 +131,35 @@ _TLS_BROKE = re.compile(
     r"unexpected eof|shutdown while in init"
     rf"|\((?:{'|'.join(map(str, _NETWORK_ERRORS))})\)$"
 ).search
+
+
+#: What OpenSSL says of a certificate if nobody has told it whom to trust.
+_NOT_TRUSTED = re.compile(
+    r"self[- ]signed certificate|certificate has expired|certificate is not yet valid"
+    r"|unable to (?:get local issuer|verify the first) certificate"
+).search
+
+
+def broke_within_handshake(error: BaseException, options: Mapping[str, Any]) -> bool:
+    """Whether *error* blames a certificate that these *options* do not have verified.
+
+    MariaDB Connector/C 3.3 gives the certificate as the reason for every handshake that
+    fails once it has come, of a cut line too. See ``ma_tls_connect()`` in
+    https://github.com/mariadb-corporation/mariadb-connector-c/blob/3.3/libmariadb/secure/openssl.c
+    """
+    if not isinstance(error, MySQLdb.OperationalError) or (
+        error_code(error) != TLS_ERROR or not _NOT_TRUSTED(str(error.args[-1]))
+    ):
+        return False
+    ssl = options.get("ssl") or {}
+    return not (
+        ssl.get("ca")
+        or ssl.get("capath")
+        or str(options.get("ssl_mode")).startswith("VERIFY")
+        # The file may ask for it.
+        or options.get("read_default_file")
+        or options.get("read_default_group")
+    )
 
 
 def error_code(error: BaseException) -> int | None:

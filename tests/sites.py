@@ -151,8 +151,15 @@ def serve(
     with _start(kind, threads, env) as server:
         site = Site(server)
         yield site
+        # pytest shows it if the test has failed.
+        print(_first_failure(server.log()))
         if server.running():
             site.assert_nothing_left()
+
+
+def _first_failure(log: str) -> str:
+    start = log.find("Internal Server Error")
+    return "" if start < 0 else "\n".join(log[start:].splitlines()[:120])
 
 
 def _start(kind: Kind, threads: int, env: dict[str, str]) -> servers.Serving:

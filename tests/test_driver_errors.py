@@ -17,10 +17,14 @@ from pooled_db.pool import Pool
 from tests.harness.kinds import private_server
 from tests.harness.private import PrivateServer
 from tests.harness.processes import poll
+from tests.harness.proxy import Proxy
 from tests.server import SERVER
 
 TOO_MANY_CONNECTIONS = 1040
 READ_ONLY = 1290
+#: The server sends more than this, its certificate included, until a connection is open
+#: over TLS: about 3100.
+BYTES_OF_CONNECT = 3000
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +162,17 @@ def test_a_certificate_that_is_not_trusted_is_no_outage(
 
     assert not isinstance(error, ServerUnavailable)
     assert diagnose(error) is None
+
+
+@over_tls
+def test_a_line_that_is_cut_while_connecting_is_an_outage_wherever_it_is_cut(
+    own_server: PrivateServer,
+) -> None:
+    with Proxy(own_server.port) as proxy:
+        options = address(own_server, host=proxy.host, port=proxy.port)
+        for sent in range(0, BYTES_OF_CONNECT, 50):
+            proxy.cut_after(sent)
+            pool = Pool("shop", lambda: Connection(**options), pool_size=1)
+            error = refusal(pool.checkout)
+            proxy.forward()
+            assert isinstance(error, ServerUnavailable), (sent, error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import django.db
 import MySQLdb
@@ -16,6 +17,7 @@ from pooled_db.exceptions import (
     CANNOT_CONNECT,
     CONNECTION_LOST,
     Reason,
+    broke_within_handshake,
     diagnose,
     error_code,
 )
@@ -228,6 +230,51 @@ def test_a_connection_that_breaks_is_lost_over_tls_too(text: str) -> None:
 )
 def test_tls_that_cannot_work_is_no_outage(text: str) -> None:
     assert diagnose(MySQLdb.OperationalError(TLS_ERROR, text)) is None
+
+
+NOT_TRUSTED = "TLS/SSL error: self-signed certificate in certificate chain"
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"ssl_mode": "REQUIRED"}, {"ssl": None}, {"ssl": {"cipher": "a"}}]
+)
+def test_a_certificate_that_nobody_verifies_is_not_why_a_handshake_broke(
+    options: dict[str, Any],
+) -> None:
+    error = MySQLdb.OperationalError(TLS_ERROR, NOT_TRUSTED)
+
+    assert broke_within_handshake(error, options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ssl_mode": "VERIFY_CA"},
+        {"ssl_mode": "VERIFY_IDENTITY"},
+        {"ssl": {"ca": "/etc/ca.pem"}},
+        {"ssl": {"capath": "/etc/ca"}},
+        {"read_default_file": "/etc/my.cnf"},
+        {"read_default_group": "client"},
+    ],
+)
+def test_a_certificate_that_is_to_be_verified_is_why(options: dict[str, Any]) -> None:
+    error = MySQLdb.OperationalError(TLS_ERROR, NOT_TRUSTED)
+
+    assert not broke_within_handshake(error, options)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MySQLdb.OperationalError(TLS_ERROR, "TLS/SSL error: No such file (2)"),
+        MySQLdb.OperationalError(ACCESS_DENIED, NOT_TRUSTED),
+        ValueError(TLS_ERROR, NOT_TRUSTED),
+        KeyboardInterrupt(),
+    ],
+    ids=repr,
+)
+def test_no_other_error_is_taken_for_a_broken_handshake(error: BaseException) -> None:
+    assert not broke_within_handshake(error, {})
 
 
 @pytest.mark.parametrize("code", [1040, 1053, 1130])
