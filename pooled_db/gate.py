@@ -188,7 +188,8 @@ class Gate:
                     self._judge_wait(0.0, now)
             else:
                 self._queue_up(permit, now, wake)
-        if self._returned or self._queue:
+        # Usually nobody waits, and then that need not be asked.
+        if (self._returned or self._queue) and self._is_unsettled:
             self._settle()
         if permit.state is State.HELD:
             return True

@@ -21,6 +21,7 @@ from benchmarks.report import Table
 from benchmarks.serving import SCHEMA, site_environment
 from pooled_db import pools
 from pooled_db.permit import Permit, State
+from pooled_db.scope import open_scope
 from tests.harness.load import allow_many_sockets
 
 CONTENDERS = ("pooled", "dj-pool")
@@ -28,6 +29,12 @@ CYCLES = 2_000
 
 #: Those who wait stand in line for as long as the run takes, and nobody is refused.
 PATIENT = {"queue_target": LONG, "timeout": LONG, "max_waiting": None}
+#: Who has many connections open. In turn they come from ever colder memory.
+OPEN = {
+    COSTING["pooled"].title: ("pooled", {}),
+    f"{COSTING['pooled'].title}, use_lifo": ("pooled", {"use_lifo": True}),
+    COSTING["dj-pool"].title: ("dj-pool", {}),
+}
 
 NOTE = "Microseconds of CPU, the median of the rounds. "
 
@@ -45,9 +52,9 @@ def with_open_connections(number: int, rounds: int, seconds: float) -> float:
 
 
 def with_waiting(number: int, rounds: int, seconds: float) -> float:
-    """CPU per step: one joins the line, the next has its turn, *number* wait meanwhile.
+    """CPU per request: one joins the line, the next is served, *number* wait meanwhile.
 
-    Having its turn is to take the only connection and to give it back.
+    The next one's cycle is that of a request, from its permit on.
     """
     pool = pools.for_alias("default")
     line: deque[Permit] = deque()
@@ -57,15 +64,19 @@ def with_waiting(number: int, rounds: int, seconds: float) -> float:
         pool.gate.enter(permit, LONG, ignore)
         line.append(permit)
 
-    def hand_over() -> None:
+    def serve_next() -> None:
         join()
         permit = line.popleft()
         assert permit.state is State.HELD
-        pool.take(permit).checkin()
+        scope = open_scope()
+        scope._keep_permit(pool, permit)
+        scope.check_out(pool)
+        connection.ensure_connection()
+        scope.close()
 
     for _ in range(number):
         join()
-    figure = statistics.median(timed(hand_over, seconds).cpu for _ in range(rounds))
+    figure = statistics.median(timed(serve_next, seconds).cpu for _ in range(rounds))
     assert len(line) == number
     for permit in line:
         pool.give_back(permit)
@@ -101,31 +112,36 @@ def measure(bench: Bench) -> Findings:
     database = bench.database.database(SCHEMA)
 
     def asked(
-        name: str, pool_size: int, function: Callable[..., float], *args: Any
+        name: str,
+        pool_size: int,
+        function: Callable[..., float],
+        *args: Any,
+        **options: bool,
     ) -> float:
         site = site_environment(
-            COSTING[name], database, pool_size, SQLALCHEMY_QUEUEPOOL=PATIENT
+            COSTING[name], database, pool_size, SQLALCHEMY_QUEUEPOOL=PATIENT | options
         )
         with django_process(site) as process:
             return process.call(function, *args)
 
     rounds = effort.growth_rounds
+    seconds = effort.cycle_seconds
     sizes = {
-        name: [
-            asked(name, size, with_open_connections, size, rounds, effort.cycle_seconds)
-            for size in bench.steps(f"growth, {name}, connections", effort.pool_sizes)
+        title: [
+            asked(name, size, with_open_connections, size, rounds, seconds, **options)
+            for size in bench.steps(f"growth, {title}, connections", effort.pool_sizes)
         ]
-        for name in CONTENDERS
+        for title, (name, options) in OPEN.items()
     }
     threads = {
-        name: [
+        COSTING[name].title: [
             asked(name, cycle.POOL_SIZE, with_threads, number, rounds)
             for number in bench.steps(f"growth, {name}, threads", effort.threads)
         ]
         for name in CONTENDERS
     }
     waiting = [
-        asked("pooled", 1, with_waiting, number, rounds, effort.cycle_seconds)
+        asked("pooled", 1, with_waiting, number, rounds, seconds)
         for number in bench.steps("growth, waiting", effort.waiting)
     ]
     return Findings(
@@ -135,8 +151,8 @@ def measure(bench: Bench) -> Findings:
             table(
                 "waiting",
                 effort.waiting,
-                {"pooled": waiting},
-                "the pool alone: the only connection goes to the next in line",
+                {COSTING["pooled"].title: waiting},
+                "the only connection goes to the next in line, without the middleware",
             ),
         ],
         {
@@ -153,9 +169,6 @@ def table(
     return Table(
         f"The cycle with more {what}",
         ("contender", *(f"{count:,}" for count in counts)),
-        [
-            (COSTING[name].title, *(f"{one:.1f}" for one in some))
-            for name, some in figures.items()
-        ],
+        [(title, *(f"{one:.1f}" for one in some)) for title, some in figures.items()],
         f"{NOTE}{how[0].upper()}{how[1:]}. {command('growth')}",
     )
