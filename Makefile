@@ -46,7 +46,7 @@ siege:    ## Put the demo site under siege
 site: setup  ## Serve the demo site
 	$(BIN)/python -m demo site $(ARGS)
 
-bench:    ## Measure what a request pays for its connection, beside the peers; 10 minutes
+bench:    ## Measure what a request pays for its connection, beside the peers; 15 minutes
 	@.ci/setup openssl
 	$(BIN)/python -m benchmarks.cost $(ARGS)
 

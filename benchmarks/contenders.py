@@ -98,3 +98,29 @@ COSTING: Mapping[str, Contender] = {
     "rollback": replace(POOLED, title="pooled_db, reset rollback", reset="rollback"),
     "door": DOOR,
 }
+
+#: What `startproject` writes, with what these need.
+ORDINARY_MIDDLEWARE = (
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+)
+ORDINARY_APPS = (
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+)
+
+
+def ordinary(contender: Contender) -> Contender:
+    """The same on a site as `startproject` makes it, after its own middleware."""
+    return replace(
+        contender,
+        middleware=(*contender.middleware, *ORDINARY_MIDDLEWARE),
+        apps=(*contender.apps, *ORDINARY_APPS),
+    )

@@ -1,6 +1,6 @@
 """What a request pays for its connection, beside the peers.
 
-    python -m benchmarks.cost                      all of it, in about 10 minutes
+    python -m benchmarks.cost                      all of it, in about 15 minutes
     python -m benchmarks.cost --quick              all of it, briefly and roughly
     python -m benchmarks.cost --only cycle parts   some of it
 

@@ -23,8 +23,8 @@ class Effort:
     counted_requests: int = 200
     cycle_rounds: int = 25
     cycle_seconds: float = 0.04
-    cpu_rounds: int = 5
-    cpu_requests: int = 400
+    cpu_rounds: int = 12
+    cpu_requests: int = 160
     memory_connections: int = 200
     memory_waiters: int = 200
     thread_clients: int = 100

@@ -21,11 +21,12 @@ from django.utils.module_loading import import_string
 
 from benchmarks.contenders import COSTING
 from benchmarks.cost.bench import Bench, Findings, command
+from benchmarks.cost.links import CYCLE_LINKS, LINKS
 from benchmarks.cost.process import DjangoProcess, django_process
 from benchmarks.cost.spread import Spread, in_turn
 from benchmarks.cost.timing import Timing, timed
 from benchmarks.report import NOTHING, Table
-from benchmarks.serving import SCHEMA, site_environment
+from benchmarks.serving import site_environment
 
 #: Served in the same way as another, or compared with: in-process there is no door.
 CONTENDERS = {name: one for name, one in COSTING.items() if not one.door}
@@ -79,52 +80,73 @@ def with_signals(seconds: float) -> Timing:
     return timed(request, seconds)
 
 
-MEASURED = {"cycle": one_cycle, "with signals": with_signals}
+#: What is measured, and by which link to the database server.
+MEASURED = {
+    "local": (one_cycle, "local"),
+    "with signals": (with_signals, "local"),
+    "1 ms": (one_cycle, "1 ms"),
+}
+
+Key = tuple[str, str]
+Timings = dict[Key, list[Timing]]
 
 
 def measure(bench: Bench) -> Findings:
     effort = bench.effort
-    database = bench.database.database(SCHEMA)
     keys = [(name, what) for name in CONTENDERS for what in MEASURED]
-    timings: dict[tuple[str, str], list[Timing]] = {key: [] for key in keys}
+    timings: Timings = {key: [] for key in keys}
     with contextlib.ExitStack() as stack:
-        processes: dict[str, DjangoProcess] = {}
-        for name in bench.steps("cycle: starting", list(CONTENDERS)):
-            site = site_environment(CONTENDERS[name], database, POOL_SIZE)
-            processes[name] = stack.enter_context(django_process(site))
-            for function in MEASURED.values():
-                processes[name].call(function, effort.cycle_seconds)
+        databases = {
+            link: stack.enter_context(LINKS[link].opened(bench)) for link in CYCLE_LINKS
+        }
+        processes: dict[Key, DjangoProcess] = {}
+        for name, link in bench.steps(
+            "cycle: starting", [(n, k) for n in CONTENDERS for k in CYCLE_LINKS], str
+        ):
+            site = site_environment(CONTENDERS[name], databases[link], POOL_SIZE)
+            processes[name, link] = stack.enter_context(django_process(site))
+        for name, what in keys:
+            function, link = MEASURED[what]
+            processes[name, link].call(function, effort.cycle_seconds)
         for name, what in bench.steps(
             "cycle", list(in_turn(keys, effort.cycle_rounds)), " ".join
         ):
+            function, link = MEASURED[what]
             timings[name, what].append(
-                processes[name].call(MEASURED[what], effort.cycle_seconds)
+                processes[name, link].call(function, effort.cycle_seconds)
             )
     return findings(timings)
 
 
-def findings(timings: dict[tuple[str, str], list[Timing]]) -> Findings:
+def findings(timings: Timings) -> Findings:
     wall = {key: Spread(tuple(t.wall for t in some)) for key, some in timings.items()}
     cpu = {key: Spread(tuple(t.cpu for t in some)) for key, some in timings.items()}
-    rows = []
-    for name, contender in CONTENDERS.items():
-        spread = wall[name, "cycle"]
-        times = (spread / wall[BASE, "cycle"]).median
-        rows.append(
-            (
-                contender.title,
-                spread.text(),
-                f"{cpu[name, 'cycle'].median:.1f}",
-                NOTHING if name == "persistent" else f"{times:.1f}",
-                wall[name, "with signals"].text(),
-            )
+
+    def times(name: str, what: str) -> str:
+        if name == "persistent":
+            return NOTHING
+        return f"{(wall[name, what] / wall[BASE, what]).median:.1f}"
+
+    rows = [
+        (
+            contender.title,
+            wall[name, "local"].text(),
+            f"{cpu[name, 'local'].median:.1f}",
+            times(name, "local"),
+            wall[name, "with signals"].text(),
+            wall[name, "1 ms"].text(),
+            times(name, "1 ms"),
         )
+        for name, contender in CONTENDERS.items()
+    ]
     headings = (
         "contender",
         "cycle",
         "CPU of it",
         "times pooled_db's",
         "with Django's signals",
+        "cycle, 1 ms away",
+        "times pooled_db's",
     )
     return Findings(
         [

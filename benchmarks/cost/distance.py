@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict
 
 from benchmarks.contenders import COSTING, ServerName
 from benchmarks.cost.bench import Bench, Findings, command
+from benchmarks.cost.links import LINKS
 from benchmarks.cost.requests import Cost, cost_of, sites, spread, warm_up
 from benchmarks.cost.spread import in_turn
 from benchmarks.report import Table
-from benchmarks.serving import SCHEMA
-from tests.harness.proxy import Proxy
 
-#: Each way, so that an answer takes a millisecond longer.
-DELAY = 0.0005
-CONTENDERS = ("django", "persistent", "dj-pool", "pooled")
+CONTENDERS = {
+    name: COSTING[name] for name in ("django", "persistent", "dj-pool", "pooled")
+}
 REFERENCE = "persistent"
 
 NOTE = (
@@ -26,42 +23,7 @@ NOTE = (
     f" per request. Ratios to {COSTING[REFERENCE].title}. {command('distance')}"
 )
 
-Settings = dict[str, Any]
 Key = tuple[str, str]
-
-
-@contextlib.contextmanager
-def direct(bench: Bench) -> Iterator[Settings]:
-    yield bench.database.database(SCHEMA)
-
-
-@contextlib.contextmanager
-def one_millisecond(bench: Bench) -> Iterator[Settings]:
-    with Proxy(bench.database.port) as proxy:
-        proxy.delay(to_server=DELAY, to_client=DELAY)
-        yield proxy.through(bench.database.database(SCHEMA))
-
-
-@contextlib.contextmanager
-def encrypted(bench: Bench) -> Iterator[Settings]:
-    options = bench.certificate.client_options
-    before = bench.database.status("Ssl_accepts")
-    yield {**bench.database.database(SCHEMA), "OPTIONS": options}
-    if bench.database.status("Ssl_accepts") == before:
-        raise RuntimeError("no connection was encrypted: the server has no TLS")
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    title: str
-    opened: Callable[[Bench], contextlib.AbstractContextManager[Settings]]
-
-
-LINKS = {
-    "local": Link("same machine", direct),
-    "1 ms": Link("1 ms away", one_millisecond),
-    "TLS": Link("same machine, TLS", encrypted),
-}
 
 
 def measure(bench: Bench) -> Findings:
@@ -92,7 +54,7 @@ def costs_under(bench: Bench, server: ServerName) -> dict[Key, list[Cost]]:
                 warm_up(running[name])
             for name in bench.steps(
                 f"distance, {server}, {link}",
-                list(in_turn(CONTENDERS, effort.distant_rounds)),
+                list(in_turn(list(CONTENDERS), effort.distant_rounds)),
             ):
                 costs[link, name].append(
                     cost_of(running[name], "/items/1", 1, effort.distant_requests, pid)

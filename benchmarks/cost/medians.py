@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.contenders import COSTING
 from benchmarks.cost.bench import Findings
-from benchmarks.cost.distance import LINKS
+from benchmarks.cost.links import CYCLE_LINKS, LINKS
 
 Found = Mapping[str, Findings]
 Figures = Mapping[str, Any]
@@ -32,21 +32,24 @@ def _counted(figures: Figures, what: str) -> Groups:
 
 
 def cycle(figures: Figures) -> Groups:
+    """By the link to the database, and by contender."""
     # CONN_MAX_AGE=None has no cycle: it keeps what it has.
     return {
-        "": {
-            name: median(timing["wall"] for timing in measured["cycle"])
+        link: {
+            name: median(timing["wall"] for timing in measured[link])
             for name, measured in figures.items()
             if name != "persistent"
         }
+        for link in CYCLE_LINKS
     }
 
 
-def cpu(figures: Figures) -> Groups:
+def cpu(figures: Figures, site: str = "bare") -> Groups:
     return {
         server: {
-            name: median(one["cpu"] for one in costs[f"{name} 1"]) * 1e6
+            name: median(one["cpu"] for one in costs[site][f"{name} 1"]) * 1e6
             for name in COSTING
+            if f"{name} 1" in costs[site]
         }
         for server, costs in figures.items()
     }

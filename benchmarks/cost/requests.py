@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.contenders import COSTING, ServerName
+from benchmarks.contenders import Contender, ServerName
 from benchmarks.cost.spread import Spread
 from benchmarks.serving import GUNICORN_THREADS, serving, site_environment
 from tests.harness import load
@@ -40,15 +40,15 @@ def cpu_seconds(pid: int) -> float:
 
 @contextlib.contextmanager
 def sites(
-    server: ServerName, names: Sequence[str], database: Mapping[str, Any]
+    server: ServerName, contenders: Mapping[str, Contender], database: Mapping[str, Any]
 ) -> Iterator[dict[str, AppServer]]:
     """Serve these contenders side by side; who is not asked uses no CPU."""
     with contextlib.ExitStack() as stack:
         yield {
             name: stack.enter_context(
-                serving(server, site_environment(COSTING[name], database, POOL_SIZE))
+                serving(server, site_environment(contender, database, POOL_SIZE))
             )
-            for name in names
+            for name, contender in contenders.items()
         }
 
 
