@@ -194,7 +194,7 @@ def test_the_next_users_transaction_is_as_the_session_has_it(pool: Pool) -> None
 
 def fresh_character_set(make_pool: MakePool) -> str:
     lease, fresh = lend(make_pool(pool_size=1))
-    name: str = fresh.character_set_name()
+    name = fresh.character_set_name()
     lease.discard()
     return name
 
