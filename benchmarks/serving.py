@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.contenders import Contender, ServerName
 from tests.harness.mariadb import MariaDB
 from tests.harness.processes import poll
-from tests.harness.servers import AppServer, gunicorn, uvicorn
+from tests.harness.servers import AppServer, Serving, gunicorn, uvicorn
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = "benchmark"
@@ -56,6 +56,7 @@ def site_environment(
 @contextlib.contextmanager
 def serving(server: ServerName, site: Mapping[str, str]) -> Iterator[AppServer]:
     """Serve the site of that environment in one process."""
+    starting: Serving
     if server == "gunicorn":
         starting = gunicorn(
             "benchmarks.site.wsgi:application",
