@@ -59,11 +59,11 @@ class Site:
             client.close()
         return Answer(response.status, dict(response.getheaders()), body)
 
-    def state(self, alias: str = "default") -> dict[str, Any]:
+    def state(self, alias: str = "default") -> dict[str, int]:
         """The numbers of the pool in the serving process."""
         answer = self.get("/exempt/state")
         assert answer.status == 200, answer
-        states: dict[str, dict[str, Any]] = json.loads(answer.body)
+        states: dict[str, dict[str, int]] = json.loads(answer.body)
         return states.get(alias, {"in_use": 0, "free": 0, "limit": 0, "waiting": 0})
 
     def at_rest(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -61,7 +61,8 @@ def in_use(alias: str = "default") -> int:
 def isolation_level(wrapper: Any) -> str:
     with wrapper.cursor() as cursor:
         cursor.execute(f"SELECT {ISOLATION}")
-        return cursor.fetchone()[0]
+        level: str = cursor.fetchone()[0]
+        return level
 
 
 def test_close_gives_the_connection_back_and_the_next_query_takes_one() -> None:
@@ -118,7 +119,8 @@ def test_a_warm_wrapper_asks_the_server_nothing_of_its_own(server: Server) -> No
 def test_what_was_learnt_of_the_server_stays_with_the_connection(
     server: Server,
 ) -> None:
-    known = connection.mysql_version
+    wrapper = cast("DatabaseWrapper", connection)
+    known = wrapper.mysql_version
     connection.ensure_connection()
     connection.close()
     statements = settled(server)
@@ -126,7 +128,7 @@ def test_what_was_learnt_of_the_server_stays_with_the_connection(
     def version() -> Any:
         connection.ensure_connection()
         try:
-            return connection.mysql_version, connection.mysql_is_mariadb
+            return wrapper.mysql_version, wrapper.mysql_is_mariadb
         finally:
             connection.close()
 
@@ -359,7 +361,7 @@ def test_a_wrapper_with_another_isolation_level_gets_it_and_no_one_else_does() -
 
     usual = level(connection)
     connection.close()
-    other = connection.copy()
+    other = cast("DatabaseWrapper", connection.copy())
     other.settings_dict["OPTIONS"] = {
         **other.settings_dict["OPTIONS"],
         "isolation_level": "Repeatable Read",

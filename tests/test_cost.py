@@ -33,7 +33,9 @@ def bench() -> Iterator[Bench]:
         yield Bench(database, unused, Progress(disable=True), BRIEF)
 
 
-def test_each_contender_has_a_cycle_and_only_persistent_ones_have_none(bench):
+def test_each_contender_has_a_cycle_and_only_persistent_ones_have_none(
+    bench: Bench,
+) -> None:
     findings = cycle.measure(bench)
 
     titles = [row[0] for row in findings.tables[0].rows]
@@ -44,7 +46,7 @@ def test_each_contender_has_a_cycle_and_only_persistent_ones_have_none(bench):
         assert all(figure > 0 for figure in figures.values())
 
 
-def test_parts_add_up_to_the_whole(bench):
+def test_parts_add_up_to_the_whole(bench: Bench) -> None:
     findings = parts.measure(bench)
 
     rows = findings.tables[0].rows
@@ -60,16 +62,16 @@ def test_parts_add_up_to_the_whole(bench):
     )
 
 
-def test_request_with_one_query_costs_the_server_one_statement(bench):
+def test_request_with_one_query_costs_the_server_one_statement(bench: Bench) -> None:
     counted = per_request(bench.database, "gunicorn", COSTING["pooled"], requests=10)
 
     assert counted.cells() == ("1", "0", "0")
 
 
-def test_turns_begin_with_another_each_round():
+def test_turns_begin_with_another_each_round() -> None:
     assert list(in_turn("abc", rounds=2)) == list("abcbca")
 
 
-def test_ratio_is_taken_round_by_round():
+def test_ratio_is_taken_round_by_round() -> None:
     """A round in which all was ten times slower does not count for more."""
     assert (Spread((2.0, 20.0)) / Spread((1.0, 10.0))).values == (2.0, 2.0)

@@ -23,7 +23,12 @@ def outcomes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(tests: type[unittest.TestCase]) -> None:
     suite = unittest.defaultTestLoader.loadTestsFromTestCase(tests)
-    unittest.TextTestRunner(io.StringIO(), resultclass=RecordingResult).run(suite)
+    # A class derived from TextTestResult is bound to one kind of stream in the stubs.
+    runner = unittest.TextTestRunner(
+        io.StringIO(),
+        resultclass=RecordingResult,  # type: ignore[arg-type]
+    )
+    runner.run(suite)
     write(*END)
 
 

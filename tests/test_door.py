@@ -234,6 +234,11 @@ def test_exempt_paths_pass_through(full_pool: Pool) -> None:
     assert client.sent == [{"passed": True}]
 
 
+async def ask_asgi_door(client: Client, accept: str) -> None:
+    application = asgi.get_asgi_application()
+    await application(http_scope(accept=accept), client.receive, client.send)
+
+
 def ask_wsgi_door(accept: str) -> tuple[str, list[tuple[str, str]], bytes]:
     started: list[Any] = []
     environ = {
@@ -254,11 +259,7 @@ def test_the_door_answers_as_the_middleware_does(
     monkeypatch.setattr("random.randint", lambda least, most: least)
     for accept in ("text/html", "application/json"):
         client = Client(REQUEST)
-        asyncio.run(
-            asgi.get_asgi_application()(
-                http_scope(accept=accept), client.receive, client.send
-            )
-        )
+        asyncio.run(ask_asgi_door(client, accept))
         status, wsgi_headers, body = ask_wsgi_door(accept)
         middleware = TestClient().get("/queries", headers={"accept": accept})
 

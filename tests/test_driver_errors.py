@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import MySQLdb
 import pytest
+from MySQLdb.connections import Connection as DriverConnection
 
 from pooled_db import ServerUnavailable
 from pooled_db.connection import Connection
@@ -63,7 +64,7 @@ def lend(pool: Pool) -> tuple[Lease, Connection]:
     return lease, lease.connection
 
 
-def ask(connection: Connection, sql: str) -> object:
+def ask(connection: DriverConnection, sql: str) -> object:
     with connection.cursor() as cursor:
         cursor.execute(sql)
         row = cursor.fetchone() if cursor.description else None

@@ -308,9 +308,9 @@ def test_a_standing_queue_is_shed_down_to_one_waiter_for_each_permit(
     waiters = [queue(gate) for _ in range(3)]
     clock.now += TARGET + INTERVAL - 0.25
     assert review(gate, waiters) == [None] * 3
-    assert not gate.overloaded
+    before = gate.overloaded
     clock.now += 0.25
-    assert gate.overloaded
+    assert (before, gate.overloaded) == (False, True)
     assert review(gate, waiters) == [Reason.OVERLOADED, Reason.OVERLOADED, None]
     clock.now += 100 * INTERVAL
     assert review(gate, waiters)[2] is None

@@ -10,8 +10,9 @@ import sys
 import textwrap
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlencode
 
 import MySQLdb
@@ -23,7 +24,7 @@ from tests.harness.mariadb import MariaDB
 from tests.harness.private import PrivateServer, ServerError
 from tests.harness.processes import MARK, poll
 from tests.harness.server import from_url
-from tests.harness.servers import ServerFailed, gunicorn, uvicorn
+from tests.harness.servers import ServerFailed, Serving, gunicorn, uvicorn
 
 ROOT = Path(__file__).parent.parent
 TOO_MANY_CONNECTIONS = 1040
@@ -62,13 +63,20 @@ def application(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def query(server: PrivateServer, sql: str, **options: object) -> object:
+def query(
+    server: PrivateServer, sql: str, **options: object
+) -> tuple[tuple[object, ...], ...]:
     with contextlib.closing(server.connect(**options)) as connection:
         with connection.cursor() as cursor:
             cursor.execute(sql)
-            rows = cursor.fetchall()
+            rows: tuple[tuple[object, ...], ...] = cursor.fetchall()
         connection.commit()
         return rows
+
+
+def directory_of(server: PrivateServer) -> Path:
+    assert server.socket is not None
+    return Path(server.socket).parent
 
 
 def marked_processes(directory: str) -> list[str]:
@@ -82,7 +90,9 @@ def marked_processes(directory: str) -> list[str]:
 
 
 @pytest.mark.parametrize("via", ["tcp", "socket"])
-def test_application_reaches_its_database(server, via):
+def test_application_reaches_its_database(
+    server: PrivateServer, via: Literal["tcp", "socket"]
+) -> None:
     """What database() returns opens a connection, by TCP and by the socket."""
     part = server.database("shop", via=via)
     address = (
@@ -102,7 +112,9 @@ def test_application_reaches_its_database(server, via):
         assert cursor.fetchone() == ("shop",)
 
 
-def test_application_gets_max_connections_and_not_one_more(server):
+def test_application_gets_max_connections_and_not_one_more(
+    server: PrivateServer,
+) -> None:
     """The harness takes none of them away; an administrator comes in all the same."""
     with contextlib.ExitStack() as held:
         for _ in range(server.max_connections):
@@ -119,12 +131,12 @@ def test_application_gets_max_connections_and_not_one_more(server):
         held.enter_context(contextlib.closing(server.admin()))
 
 
-def test_max_connections_that_mariadb_would_change_is_refused():
+def test_max_connections_that_mariadb_would_change_is_refused() -> None:
     with pytest.raises(ValueError, match="no less than 10"):
         MariaDB(max_connections=9)
 
 
-def test_status_leaves_the_harness_out(server):
+def test_status_leaves_the_harness_out(server: PrivateServer) -> None:
     """Between two readings only the application's statements are counted."""
     with contextlib.closing(server.connect(autocommit=True)) as connection:
         before = server.status("Questions")
@@ -134,14 +146,14 @@ def test_status_leaves_the_harness_out(server):
         assert server.status("Questions") - before == 2
 
 
-def test_flush_status_resets_the_high_water_mark(server):
+def test_flush_status_resets_the_high_water_mark(server: PrivateServer) -> None:
     server.flush_status()
     with contextlib.closing(server.connect()):
         pass
     assert server.status("Max_used_connections") == 1
 
 
-def test_process_list_tells_what_a_connection_does(server):
+def test_process_list_tells_what_a_connection_does(server: PrivateServer) -> None:
     server.database("shop")
     with contextlib.closing(server.connect(database="shop")) as connection:
         assert poll(5, lambda: server.process_list()[0]["command"] == "Sleep")
@@ -152,7 +164,7 @@ def test_process_list_tells_what_a_connection_does(server):
     assert {"state", "time"} < row.keys()
 
 
-def test_open_transactions_sees_an_idle_one(server):
+def test_open_transactions_sees_an_idle_one(server: PrivateServer) -> None:
     """Readings in a row are each up to date."""
     with contextlib.closing(server.connect()) as connection:
         connection.query("START TRANSACTION WITH CONSISTENT SNAPSHOT")
@@ -161,7 +173,7 @@ def test_open_transactions_sees_an_idle_one(server):
         assert server.open_transactions() == 0
 
 
-def test_restart_keeps_data_and_port():
+def test_restart_keeps_data_and_port() -> None:
     with private_server() as server:
         port = server.port
         server.database("shop")
@@ -182,7 +194,7 @@ def test_restart_keeps_data_and_port():
         assert query(server, "SELECT 1") == ((1,),)
 
 
-def test_paused_server_answers_nothing_until_resumed():
+def test_paused_server_answers_nothing_until_resumed() -> None:
     with private_server() as server:
         server.pause()
         with pytest.raises(MySQLdb.OperationalError):
@@ -193,19 +205,19 @@ def test_paused_server_answers_nothing_until_resumed():
         server.stop()
 
 
-def test_two_servers_know_nothing_of_each_other(server):
+def test_two_servers_know_nothing_of_each_other(server: PrivateServer) -> None:
     server.database("here")
     with private_server() as other:
         assert other.port != server.port
         assert ("here",) not in query(other, "SHOW DATABASES")
 
 
-def test_failed_start_shows_the_log():
+def test_failed_start_shows_the_log() -> None:
     with pytest.raises(ServerError, match="unknown option '--no-such-option'"):
         private_server(options=["--no-such-option"]).__enter__()
 
 
-def test_from_url_reads_the_same(server):
+def test_from_url_reads_the_same(server: PrivateServer) -> None:
     options = urlencode(server.client_options)
     account = f"{server.user}:{server.password}"
     url = f"mysql://{account}@{server.host}:{server.port}/?{options}"
@@ -219,23 +231,23 @@ def test_from_url_reads_the_same(server):
 
 
 @pytest.mark.parametrize("url", ["postgres://localhost/", "mysql:///", "localhost"])
-def test_from_url_refuses_what_it_cannot_use(url):
+def test_from_url_refuses_what_it_cannot_use(url: str) -> None:
     with pytest.raises(ValueError, match="not a URL like mysql://"):
         from_url(url)
 
 
-def test_nothing_is_left_at_the_end():
+def test_nothing_is_left_at_the_end() -> None:
     with private_server() as server:
-        directory = Path(server.socket).parent
+        directory = directory_of(server)
         assert marked_processes(str(directory)) == [str(server.pid)]
     assert not directory.exists()
     assert not marked_processes(str(directory))
 
 
-def test_a_forked_child_does_not_hold_up_the_end():
+def test_a_forked_child_does_not_hold_up_the_end() -> None:
     """Though it inherits the pipe on which the keeper waits."""
     with private_server() as server:
-        directory = Path(server.socket).parent
+        directory = directory_of(server)
         child = os.fork()
         if child == 0:
             signal.pause()
@@ -245,7 +257,9 @@ def test_a_forked_child_does_not_hold_up_the_end():
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
-def test_nothing_is_left_when_the_parent_is_killed(signal_number, application):
+def test_nothing_is_left_when_the_parent_is_killed(
+    signal_number: signal.Signals, application: Path
+) -> None:
     """Neither processes nor files, of the database and the application server."""
     script = """
 import sys, time
@@ -263,6 +277,7 @@ with private_server() as server:
         text=True,
         cwd=ROOT,
     ) as parent:
+        assert parent.stdout is not None
         directories = parent.stdout.readline().split()
         assert len(directories) == 2
         assert all(marked_processes(directory) for directory in directories)
@@ -276,7 +291,9 @@ with private_server() as server:
 @pytest.mark.parametrize(
     ("serve", "name"), [(gunicorn, "application:wsgi"), (uvicorn, "application:asgi")]
 )
-def test_application_server_serves_and_ends(serve, name, application):
+def test_application_server_serves_and_ends(
+    serve: Callable[..., Serving], name: str, application: Path
+) -> None:
     with serve(name, env={}, cwd=application) as server:
         with urllib.request.urlopen(server.url) as response:
             assert response.read() == b"hello"
@@ -291,7 +308,7 @@ def test_application_server_serves_and_ends(serve, name, application):
         urllib.request.urlopen(server.url)
 
 
-def test_gunicorn_counts_the_threads_of_its_workers(application):
+def test_gunicorn_counts_the_threads_of_its_workers(application: Path) -> None:
     """The arbiter serves nobody and is not counted."""
     args = ("--worker-class", "gthread")
     with gunicorn(
@@ -304,6 +321,6 @@ def test_gunicorn_counts_the_threads_of_its_workers(application):
 
 
 @pytest.mark.parametrize("serve", [gunicorn, uvicorn])
-def test_early_end_shows_the_log(serve):
+def test_early_end_shows_the_log(serve: Callable[..., Serving]) -> None:
     with pytest.raises(ServerFailed, match="no_such_module"):
         serve("no_such_module:application", env={}).__enter__()

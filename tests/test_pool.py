@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 
 from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.connection import Connection
+from pooled_db.lease import Lease
 from pooled_db.permit import Permit
 from pooled_db.pool import NoIdleConnection, Pool
 from tests.conftest import connector
@@ -28,7 +29,7 @@ def ask(connection: Connection, sql: str) -> object:
     return row[0] if row else None
 
 
-def lend(pool: Pool) -> tuple[object, Connection]:
+def lend(pool: Pool) -> tuple[Lease, Connection]:
     lease = pool.checkout()
     lease.connection.lend(threading.get_ident())
     return lease, lease.connection
@@ -247,7 +248,7 @@ def test_a_connection_that_cannot_be_set_up_is_not_left_open(server: Server) -> 
     with pytest.raises(MySQLdb.OperationalError, match="sql_mode") as failure:
         connector(server, "pooled_bare", sql_mode="NONSENSE")()
 
-    assert failure.tb
+    assert failure.tb is not None
     assert poll(5, lambda: {p["id"] for p in server.process_list()} <= before)
 
 
@@ -306,12 +307,10 @@ def test_a_connection_in_the_middle_of_a_statement_is_closed_when_it_comes_out(
         while not connection.in_query:
             pass
         lease.checkin()
-        assert lease.is_out
-        assert pool.gate.free == 0
+        assert (lease.is_out, pool.gate.free) == (True, 0)
         statement.result()
 
-    assert not lease.is_out
-    assert pool.gate.free == 1
+    assert (lease.is_out, pool.gate.free) == (False, 1)
     again = pool.checkout()
     assert again.connection.thread_id() != thread_id
     again.checkin()
@@ -365,13 +364,11 @@ def test_a_connection_in_the_middle_of_a_commit_is_closed_when_it_comes_out(
         while not connection.in_query:
             pass
         lease.checkin()
-        assert lease.is_out
-        assert pool.gate.free == 0
+        assert (lease.is_out, pool.gate.free) == (True, 0)
         admin.query("UNLOCK TABLES")
         commit.result()
 
-    assert not lease.is_out
-    assert pool.gate.free == 1
+    assert (lease.is_out, pool.gate.free) == (False, 1)
     assert pool.stats().idle == 0
 
 

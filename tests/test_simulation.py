@@ -33,7 +33,7 @@ def p99(values: list[float]) -> float:
     return percentile(values, 0.99) or 0.0
 
 
-def test_same_seed_gives_the_same_figures():
+def test_same_seed_gives_the_same_figures() -> None:
     """So that a change of them is a change of the gate."""
     first, second = play(overload(2)), play(overload(2))
 
@@ -41,7 +41,7 @@ def test_same_seed_gives_the_same_figures():
     assert first.refusals == second.refusals
 
 
-def test_gate_without_shedding_is_first_come_first_served():
+def test_gate_without_shedding_is_first_come_first_served() -> None:
     """The model and the gate agree on every single wait and refusal."""
     unshed = Policy("unshed", partial(Gate, queue_target=None), timeout=1)
 
@@ -54,7 +54,7 @@ def test_gate_without_shedding_is_first_come_first_served():
 
 
 @pytest.mark.parametrize("load", [0.5, 0.7])
-def test_nobody_is_refused_below_capacity(load):
+def test_nobody_is_refused_below_capacity(load: float) -> None:
     outcome = play(overload(load))
 
     assert not outcome.refusals
@@ -64,7 +64,9 @@ def test_nobody_is_refused_below_capacity(load):
 @pytest.mark.parametrize(
     ("load", "least"), [(0.9, 0.87), (1.1, 0.96), (1.5, 0.97), (2, 0.97), (5, 0.97)]
 )
-def test_steady_load_is_served_as_far_as_the_database_can(load, least):
+def test_steady_load_is_served_as_far_as_the_database_can(
+    load: float, least: float
+) -> None:
     """Whoever is served waits briefly, and whoever is not hears so soon."""
     scenario = overload(load)
 
@@ -77,7 +79,7 @@ def test_steady_load_is_served_as_far_as_the_database_can(load, least):
     assert p99(outcome.refusals) < 1.1
 
 
-def test_first_come_first_served_alone_serves_those_who_have_left():
+def test_first_come_first_served_alone_serves_those_who_have_left() -> None:
     """What shedding is for."""
     scenario = replace(overload(3), duration=25, episode=(15, 25), processes=2)
 
@@ -87,7 +89,7 @@ def test_first_come_first_served_alone_serves_those_who_have_left():
     assert goodput(scenario, play(scenario)) > 0.97
 
 
-def test_heavy_tailed_queries_cost_little():
+def test_heavy_tailed_queries_cost_little() -> None:
     scenario = replace(overload(2), law="heavy-tailed")
 
     outcome = play(scenario)
@@ -96,7 +98,7 @@ def test_heavy_tailed_queries_cost_little():
     assert (percentile(outcome.waits, 0.5) or 0) < 0.11
 
 
-def test_burst_is_absorbed():
+def test_burst_is_absorbed() -> None:
     """Twice the capacity for a third of a second: all but the unluckiest just wait.
 
     Arrivals and queries are random: in one of the processes the queue happens to stand
@@ -110,7 +112,7 @@ def test_burst_is_absorbed():
 
 
 @pytest.mark.parametrize("trouble", [STOP, SLOW, FLASH], ids=lambda one: one.name)
-def test_trouble_is_over_when_it_is_over(trouble):
+def test_trouble_is_over_when_it_is_over(trouble: Scenario) -> None:
     begin = 4.0
     end = 8.0
     scenario = replace(
@@ -130,14 +132,14 @@ def test_trouble_is_over_when_it_is_over(trouble):
 
 
 @pytest.mark.parametrize(("capacity", "least"), [(1, 0.75), (2, 0.88), (4, 0.93)])
-def test_small_pool_of_slow_queries_stays_busy(capacity, least):
+def test_small_pool_of_slow_queries_stays_busy(capacity: int, least: float) -> None:
     """Shedding leaves somebody to hand the next connection to."""
     scenario = small_pool(capacity, 2)
 
     assert goodput(scenario, play(scenario)) > least
 
 
-def test_storm_of_retries_leaves_the_database_busy():
+def test_storm_of_retries_leaves_the_database_busy() -> None:
     scenario = replace(overload(2), retry=(2, 4), duration=12, episode=(4, 12))
 
     outcome = play(scenario)
@@ -145,7 +147,7 @@ def test_storm_of_retries_leaves_the_database_busy():
     assert goodput(scenario, outcome) > 0.95
 
 
-def test_threads_that_wait_leave_one_to_refuse():
+def test_threads_that_wait_leave_one_to_refuse() -> None:
     """A newcomer who would wait for too long must not keep a thread meanwhile."""
     scenario = replace(
         overload(3), threads=40, duration=20, episode=(14, 20), processes=2
@@ -157,7 +159,7 @@ def test_threads_that_wait_leave_one_to_refuse():
     assert p99(outcome.waits) < 1.0
 
 
-def test_threads_must_suffice_to_refuse():
+def test_threads_must_suffice_to_refuse() -> None:
     """With few threads without a connection the line stands before the process.
 
     Only max_waiting helps there: it refuses while a thread is left to do it.
@@ -172,7 +174,7 @@ def test_threads_must_suffice_to_refuse():
 
 
 @pytest.mark.parametrize("law", ["constant", "exponential", "heavy-tailed"])
-def test_service_times_have_the_mean_they_promise(law):
+def test_service_times_have_the_mean_they_promise(law: str) -> None:
     simulation = Simulation(overload(1), FIFO)
     draw = service_times(law, 0.05, simulation._rng)
 
@@ -194,7 +196,9 @@ def test_service_times_have_the_mean_they_promise(law):
         (4, 13.0, 15.5),
     ],
 )
-def test_trouble_holds_queries_up(slowdown, started, finished):
+def test_trouble_holds_queries_up(
+    slowdown: float, started: float, finished: float
+) -> None:
     """A query of 1 s, while the database is in trouble from 10 to 15."""
     scenario = replace(STOP, trouble=(10, 15, slowdown))
     simulation = Simulation(scenario, FIFO)

@@ -121,9 +121,9 @@ def test_nothing_in_front_hides_a_statement(front: str) -> None:
 def test_a_value_in_quotes_never_counts(value: str) -> None:
     doubled = value.replace("'", "''")
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    for quoted, escapes in ((doubled, False), (escaped, True)):
+    for quoted, escapes in ((doubled, lambda: False), (escaped, lambda: True)):
         statement = f"SELECT '{quoted}'".encode(errors="replace")
-        assert not may_change_session(statement, lambda escapes=escapes: escapes)
+        assert not may_change_session(statement, escapes)
 
 
 def test_without_backslash_escapes_a_literal_ends_where_the_server_ends_it() -> None:

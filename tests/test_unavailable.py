@@ -20,11 +20,12 @@ from pooled_db.refusals import refusal_log
 
 MIDDLEWARE = "pooled_db.middleware.PooledConnectionMiddleware"
 Ask = Callable[..., Any]
+View = Callable[[HttpRequest], HttpResponse]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def asks_before_the_view(get_response: Callable[..., Any]) -> Callable[..., Any]:
+def asks_before_the_view(get_response: View) -> View:
     """Middleware below pooled_db's own that needs the database."""
     from .site.views import ask
 

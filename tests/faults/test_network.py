@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -170,7 +171,10 @@ def ask_in_turn(site: Site, tokens: list[str]) -> list[Told]:
 
     def arrived() -> int:
         state = site.state()
-        return int(state["checkouts"] + state["waiting"])
+        return state["checkouts"] + state["waiting"]
+
+    def have_arrived(least: int) -> bool:
+        return arrived() >= least
 
     before = arrived()
     for number, token in enumerate(tokens, start=1):
@@ -179,7 +183,7 @@ def ask_in_turn(site: Site, tokens: list[str]) -> list[Told]:
         )
         thread.start()
         threads.append(thread)
-        assert poll(10, lambda number=number: arrived() >= before + number)
+        assert poll(10, partial(have_arrived, before + number))
     for thread in threads:
         thread.join()
     return told

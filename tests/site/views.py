@@ -24,7 +24,7 @@ from pooled_db import pools
 from .models import Item
 
 
-def ask(sql: str, *parameters: object, using: str = "default") -> object:
+def ask(sql: str, *parameters: str | float, using: str = "default") -> object:
     with connections[using].cursor() as cursor:
         cursor.execute(sql, parameters or None)
         row = cursor.fetchone() if cursor.description else None

@@ -54,4 +54,5 @@ def transfer(request: HttpRequest) -> str:
     row = Transfer.objects.create(
         token=token, source_id=source, target_id=target, amount=amount
     )
-    return Transfer.objects.values_list("token", flat=True).get(pk=row.pk)
+    stored: str = Transfer.objects.values_list("token", flat=True).get(pk=row.pk)
+    return stored

@@ -1,9 +1,11 @@
 """django-prometheus' backend with a pool, as docs/settings.md has it."""
 
-from django_prometheus.db.backends.mysql import base as prometheus
+from django_prometheus.db.backends.mysql import (  # type: ignore[import-untyped]
+    base as prometheus,
+)
 
 from pooled_db.backends.mysql.base import PooledMixin
 
 
-class DatabaseWrapper(prometheus.DatabaseWrapper, PooledMixin):
+class DatabaseWrapper(prometheus.DatabaseWrapper, PooledMixin):  # type: ignore[misc]
     pass
