@@ -230,6 +230,7 @@ def summary(junit: str) -> str:
 def record(session: nox.Session, result: str) -> None:
     """Write *result* where the table finds it, with the versions of the session."""
     asked = session.run("python", "-c", ASK_VERSIONS, *SHOWN, silent=True, log=False)
+    assert asked is not None, "a silent command's output is returned"
     RECORDS.mkdir(parents=True, exist_ok=True)
     name = session.name
     (RECORDS / f"{re.sub('[^a-z0-9.]+', '-', name)}.json").write_text(
