@@ -229,6 +229,18 @@ def test_a_cut_after_some_bytes_lets_those_through(
         assert exchange(newcomer, b"12345678") == b"12345678"
 
 
+def test_a_reset_after_some_bytes_lets_those_through(
+    proxy: Proxy, echo: Echo, client: socket.socket
+) -> None:
+    proxy.cut_after(7, reset=True)
+    assert exchange(client, b"1234") == b"1234"
+    client.sendall(b"5678")
+    assert client.recv(3, socket.MSG_WAITALL) == b"567"
+    with pytest.raises(ConnectionResetError):
+        client.recv(1)
+    assert poll(5, lambda: echo.ended == 1)
+
+
 def test_answers_are_swallowed_after_what_was_named_and_so_often(
     proxy: Proxy, echo: Echo, client: socket.socket
 ) -> None:

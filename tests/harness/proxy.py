@@ -94,9 +94,12 @@ class Proxy:
         """Reset all connections that there are, once."""
         self._tell("cut")
 
-    def cut_after(self, sent: int) -> None:
-        """End each connection when its client has got so many bytes more."""
-        self._tell("cut_after", sent=sent)
+    def cut_after(self, sent: int, *, reset: bool = False) -> None:
+        """End each connection, or reset it, when its client has got so many bytes more.
+
+        A reset does not wait for what a delay holds back.
+        """
+        self._tell("cut_after", sent=sent, reset=reset)
 
     def swallow(self, after: bytes = b"", *, times: int | None = None) -> None:
         """Keep from clients whatever the server answers, from the next *after* on.

@@ -21,6 +21,8 @@ class Faults:
     to_server: float = 0.0
     to_client: float = 0.0
     budget: int | None = None
+    #: Whether who has spent it is reset, and not only ended.
+    budget_resets: bool = False
     swallow_after: bytes | None = None
     swallow_times: int | None = None
     #: How many connections have been befallen by it.
@@ -196,7 +198,10 @@ class Link:
             self.budget -= len(data)
         self.client.deliver(data, self.faults.to_client)
         if self.budget == 0 and data is not None:
-            self.client.deliver(None, self.faults.to_client)
+            if self.faults.budget_resets:
+                self.reset()
+            else:
+                self.client.deliver(None, self.faults.to_client)
 
     def halt(self) -> None:
         self.client.pause()

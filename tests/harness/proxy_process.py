@@ -107,8 +107,9 @@ class Commands:
         for link in list(self.links):
             link.reset()
 
-    async def cut_after(self, sent: int) -> None:
+    async def cut_after(self, sent: int, reset: bool) -> None:
         self.faults.budget = sent
+        self.faults.budget_resets = reset
         for link in self.links:
             link.budget = sent
 
