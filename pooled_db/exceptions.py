@@ -89,6 +89,7 @@ class ServerUnavailable(MySQLdb.OperationalError):
 CANNOT_CONNECT = {
     1040: "the server has too many connections",
     1053: "the server is shutting down",
+    1159: "the server has waited for too long to be logged in to",
     1203: "the user has too many connections",
     1226: "the user has reached a limit of the account",
     2002: "the server does not answer",
@@ -96,11 +97,13 @@ CANNOT_CONNECT = {
     2005: "the name of the server is unknown",
     2006: "the server went away while connecting",
     2013: "the connection broke while connecting",
+    5014: "the connection broke while connecting",
 }
 
 #: The connection was open and is gone.
 CONNECTION_LOST = {
     1053: "the server is shutting down",
+    1159: "the server has waited for too long for the rest of a statement",
     1927: "the connection was killed",
     2006: "the server has gone away",
     2013: "the connection broke during a query",
@@ -127,11 +130,17 @@ _NETWORK_ERRORS = (
 )
 #: How OpenSSL and the driver, which ends with the errno, say that the peer is gone.
 #: What they say of certificates, keys and versions must not match: it does not pass.
+#: The "wrong version number" is none. The server offers TLS before anybody asks for it,
+#: and has then waited for too long, and says so (error 1159) without TLS.
 _TLS_BROKE = re.compile(
-    r"unexpected eof|shutdown while in init"
+    r"unexpected eof|shutdown while in init|wrong version number"
     rf"|\((?:{'|'.join(map(str, _NETWORK_ERRORS))})\)$"
 ).search
 
+#: What MariaDB Connector/C makes of every error while it asks for the key with which it
+#: encrypts a password without TLS. MySQL makes that key itself when it starts.
+AUTHENTICATION_ERROR = 2061
+_NO_KEY = "Couldn't read RSA public key from server"
 
 #: What OpenSSL says of a certificate if nobody has told it whom to trust.
 _NOT_TRUSTED = re.compile(
@@ -173,6 +182,8 @@ def error_code(error: BaseException) -> int | None:
     text = str(error.args[-1])
     if code == 2002 and (said := _BEFORE_TLS(text)):
         return int(said[1])
+    if code == AUTHENTICATION_ERROR and text == _NO_KEY:
+        return 2013
     return 2013 if code == TLS_ERROR and _TLS_BROKE(text) else code
 
 

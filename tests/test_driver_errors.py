@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable, Iterator
 
@@ -26,11 +27,19 @@ READ_ONLY = 1290
 #: The server sends more than this, its certificate included, until a connection is open
 #: over TLS: about 3100.
 BYTES_OF_CONNECT = 3000
+#: Without TLS a fresh MySQL sends about 560, its key included.
+BYTES_OF_FULL_LOGIN = 550
+#: The shortest time after which a server gives up a login, in seconds.
+SHORTEST_LOGIN = 2
+
+reset = pytest.mark.parametrize("reset", [False, True], ids=["end", "reset"])
 
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[PrivateServer]:
-    with private_server(max_connections=10) as server:
+    # MySQL also has to take who comes without TLS.
+    options = [] if SERVER.is_mariadb else ["--require-secure-transport=OFF"]
+    with private_server(max_connections=10, options=options) as server:
         server.database("shop")
         yield server
 
@@ -56,6 +65,20 @@ def address(server: PrivateServer, **options: object) -> dict[str, object]:
         **server.client_options,
         **options,
     }
+
+
+@pytest.fixture
+def proxy(own_server: PrivateServer) -> Iterator[Proxy]:
+    with Proxy(own_server.port) as proxy:
+        yield proxy
+
+
+def behind(proxy: Proxy, server: PrivateServer, **options: object) -> Pool:
+    """A pool of one connection to *server*, which leads through *proxy*."""
+    given = address(
+        server, host=proxy.host, port=proxy.port, autocommit=True, **options
+    )
+    return Pool("shop", lambda: Connection(**given), pool_size=1)
 
 
 def lend(pool: Pool) -> tuple[Lease, Connection]:
@@ -166,14 +189,92 @@ def test_a_certificate_that_is_not_trusted_is_no_outage(
 
 
 @over_tls
+@reset
 def test_a_line_that_is_cut_while_connecting_is_an_outage_wherever_it_is_cut(
-    own_server: PrivateServer,
+    own_server: PrivateServer, proxy: Proxy, reset: bool
 ) -> None:
-    with Proxy(own_server.port) as proxy:
-        options = address(own_server, host=proxy.host, port=proxy.port)
-        for sent in range(0, BYTES_OF_CONNECT, 50):
-            proxy.cut_after(sent)
-            pool = Pool("shop", lambda: Connection(**options), pool_size=1)
-            error = refusal(pool.checkout)
+    for sent in range(0, BYTES_OF_CONNECT, 50):
+        proxy.cut_after(sent, reset=reset)
+        error = refusal(behind(proxy, own_server).checkout)
+        proxy.forward()
+        assert isinstance(error, ServerUnavailable), (sent, error)
+
+
+@pytest.mark.skipif(SERVER.is_mariadb, reason="MariaDB lacks caching_sha2_password")
+@reset
+def test_a_line_that_is_cut_before_the_password_is_known_is_an_outage_without_tls_too(
+    own_server: PrivateServer, proxy: Proxy, reset: bool
+) -> None:
+    with contextlib.closing(own_server.admin()) as admin:
+        for sent in range(0, BYTES_OF_FULL_LOGIN, 15):
+            ask(admin, "FLUSH PRIVILEGES")  # it forgets all passwords
+            proxy.cut_after(sent, reset=reset)
+            error = refusal(
+                behind(proxy, own_server, ssl_mode="DISABLED").checkout,
+            )
             proxy.forward()
             assert isinstance(error, ServerUnavailable), (sent, error)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"ssl_mode": "DISABLED"}], ids=["as usual", "without TLS"]
+)
+def test_a_login_that_takes_the_server_too_long_is_an_outage(
+    own_server: PrivateServer, proxy: Proxy, options: dict[str, object]
+) -> None:
+    with contextlib.closing(own_server.admin()) as admin:
+        before = ask(admin, "SELECT @@GLOBAL.connect_timeout")
+        ask(admin, f"SET GLOBAL connect_timeout = {SHORTEST_LOGIN}")
+        proxy.delay(to_server=SHORTEST_LOGIN + 1)
+        error = refusal(behind(proxy, own_server, **options).checkout)
+        ask(admin, f"SET GLOBAL connect_timeout = {before}")
+
+    assert isinstance(error, ServerUnavailable)
+
+
+@reset
+@pytest.mark.parametrize(
+    ("use", "places"),
+    [
+        (lambda connection: ask(connection, "SELECT REPEAT('x', 3000)"), (0, 3000, 99)),
+        (Connection.commit, (0, 11)),
+        (Connection.ping, (0, 7)),
+    ],
+    ids=["rows", "commit", "ping"],
+)
+def test_a_line_that_is_cut_within_an_answer_is_lost_wherever_it_is_cut(
+    own_server: PrivateServer,
+    proxy: Proxy,
+    use: Callable[[Connection], object],
+    places: tuple[int, ...],
+    reset: bool,
+) -> None:
+    pool = behind(proxy, own_server)
+    for number, sent in enumerate(range(*places), start=1):
+        lease, connection = lend(pool)
+        proxy.cut_after(sent, reset=reset)
+        error = refusal(functools.partial(use, connection))
+        proxy.forward()
+        lease.checkin()
+        assert diagnose(error) == (Reason.CONNECTION_LOST, error), (sent, error)
+        assert pool.stats().opened == number
+    assert pool.checkedout() == 0
+    pool.dispose()
+
+
+@reset
+def test_a_line_that_is_cut_while_a_session_is_made_new_is_not_lent_again(
+    own_server: PrivateServer, proxy: Proxy, reset: bool
+) -> None:
+    pool = behind(proxy, own_server)
+    for number, sent in enumerate(range(0, 11, 2), start=1):
+        lease, connection = lend(pool)
+        assert pool.stats().opened == number
+        ask(connection, "SET @a = 1")
+        proxy.cut_after(sent, reset=reset)
+        lease.checkin()
+        proxy.forward()
+    assert pool.checkedout() == 0
+    pool.dispose()
+    # MariaDB keeps for a second whoever has failed to log in again.
+    assert poll(5, lambda: own_server.process_list() == [])

@@ -14,6 +14,7 @@ import sqlalchemy.exc
 
 from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.exceptions import (
+    AUTHENTICATION_ERROR,
     CANNOT_CONNECT,
     CONNECTION_LOST,
     Reason,
@@ -206,6 +207,7 @@ def test_what_is_not_about_having_a_connection_is_not_diagnosed(
     [
         "TLS/SSL error: unexpected eof while reading",
         "TLS/SSL error: shutdown while in init",
+        "TLS/SSL error: wrong version number",
         "TLS/SSL error: Connection reset by peer (104)",
         "TLS/SSL error: Connection timed out (110)",
         "SSL connection error: error:0A000126:SSL routines::unexpected eof",
@@ -284,6 +286,21 @@ def test_what_the_server_says_in_place_of_a_tls_handshake_is_read(code: int) -> 
         "Received error packet before completion of TLS handshake. The authenticity "
         f"of the following error cannot be verified: {code} - Host 'a' said: 7 - 8",
     )
+
+    assert error_code(error) == code
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("Couldn't read RSA public key from server", LOST),
+        ("RSA Encryption not supported", AUTHENTICATION_ERROR),
+    ],
+)
+def test_a_line_that_breaks_before_the_key_has_come_is_lost(
+    text: str, code: int
+) -> None:
+    error = MySQLdb.OperationalError(AUTHENTICATION_ERROR, text)
 
     assert error_code(error) == code
 
