@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import threading
@@ -190,11 +189,12 @@ def test_what_a_delay_holds_is_not_overtaken_after_it(
 def test_half_a_millisecond_each_way_is_a_millisecond(
     proxy: Proxy, client: socket.socket
 ) -> None:
-    without = statistics.median(round_trips(client))
     proxy.delay(to_server=0.0005, to_client=0.0005)
-    took = statistics.median(round_trips(client)) - without
-    print(f"round trip: {without * 1e3:.3f} ms without, {took * 1e3:.3f} ms more with")
-    assert 0.0009 <= took <= 0.0017
+    took = min(round_trips(client))
+    print(f"round trip: {took * 1e3:.3f} ms")
+    # None is sooner. A busy machine makes some later; if waits were rounded up to the
+    # millisecond, all would take two.
+    assert 0.001 <= took <= 0.0017
 
 
 def round_trips(client: socket.socket) -> list[float]:
