@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import socket
 import statistics
 import threading
@@ -23,7 +24,8 @@ PATIENCE = 30.0
 def main() -> None:
     kinds: tuple[Kind, ...] = ("gunicorn", "uvicorn")
     for kind in kinds:
-        took = recoveries(kind)
+        with contextlib.redirect_stdout(io.StringIO()):  # what the site has logged
+            took = recoveries(kind)
         print(
             f"{kind}: from the server's first accepted connection to the first good "
             f"answer {statistics.median(took):.2f} s, at most {max(took):.2f} s "
