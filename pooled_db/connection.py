@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
-import select
 import threading
 import weakref
 from collections.abc import Callable
@@ -20,6 +18,7 @@ from .exceptions import (
     broke_within_handshake,
     error_code,
 )
+from .readable import Readable
 from .statements import may_change_session, outlasts_reset
 
 #: Marks a connection that any thread may use, as Django's thread sharing allows.
@@ -98,8 +97,7 @@ class Connection(DriverConnection):
         #: Since when nobody has had it, on the same clock.
         self.idle_since: float = 0.0
         self._descriptor = self.fileno()
-        self._poll = select.poll()
-        self._poll.register(self._descriptor, select.POLLIN)
+        self._readable = Readable(self._descriptor)
         connections.add(self)
 
     def __repr__(self) -> str:
@@ -286,7 +284,7 @@ class Connection(DriverConnection):
         return (
             self.open != 0
             and self.fileno() == self._descriptor
-            and not self._poll.poll(0)
+            and not self._readable.now()
         )
 
     def answers(self, within: float) -> bool:
@@ -296,7 +294,7 @@ class Connection(DriverConnection):
         """
         try:
             super().send_query(b"DO 0")  # type: ignore[no-untyped-call]
-            if not self._poll.poll(math.ceil(within * 1000)):
+            if not self._readable.within(within):
                 return False
             self.read_query_result()
         except MySQLdb.Error:

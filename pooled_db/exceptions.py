@@ -122,10 +122,12 @@ _NETWORK_ERRORS = (
     errno.EAGAIN,
     errno.ENETDOWN,
     errno.ENETUNREACH,
+    errno.ENETRESET,
     errno.ECONNABORTED,
     errno.ECONNRESET,
     errno.ENOTCONN,
     errno.ETIMEDOUT,
+    errno.EHOSTDOWN,
     errno.EHOSTUNREACH,
 )
 #: How OpenSSL and the driver, which ends with the errno, say that the peer is gone.

@@ -1,0 +1,68 @@
+"""What can be read is seen, with the C library's poll and with Python's."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pooled_db import readable
+from pooled_db.readable import Readable
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture(params=["C library's", "Python's"])
+def make(request: pytest.FixtureRequest) -> Iterator[Callable[[int], Readable]]:
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "Python's":
+            patch.setattr(readable, "_poll", None)
+        else:
+            assert readable._poll is not None
+        yield Readable
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as here,
+        contextlib.closing(listener.accept()[0]) as there,
+    ):
+        yield here, there
+
+
+def test_nothing_is_there_until_something_comes(
+    make: Callable[[int], Readable], pair: Pair
+) -> None:
+    here, there = pair
+    look = make(here.fileno())
+    assert not look.now()
+    assert not look.within(0)
+    there.send(b"12")
+    assert look.within(5)
+    assert look.now()
+    here.recv(1)
+    assert look.now()
+    here.recv(1)
+    assert not look.now()
+
+
+def test_the_end_is_something_too(make: Callable[[int], Readable], pair: Pair) -> None:
+    here, there = pair
+    look = make(here.fileno())
+    there.close()
+    assert look.within(5)
+    assert look.now()
+
+
+def test_so_is_a_reset(make: Callable[[int], Readable], pair: Pair) -> None:
+    here, there = pair
+    look = make(here.fileno())
+    there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    there.close()
+    assert look.within(5)
+    assert look.now()
