@@ -13,7 +13,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 
 from .exceptions import Reason
-from .permit import Permit, Refused, State
+from .permit import HELD, REFUSED, RETURNED, WAITING, Permit, Refused
 
 #: The weight of the latest of the times from which the pace is averaged.
 PACE_WEIGHT = 1 / 16
@@ -115,7 +115,7 @@ class Gate:
             ring = threading.Lock()
             ring.acquire()
             bell = ring
-            while permit.state is State.WAITING:
+            while permit.state is WAITING:
                 pause = self.next_review(permit) - self.clock()
                 if pause <= 0 or not ring.acquire(timeout=pause):
                     self.review(permit)
@@ -156,13 +156,13 @@ class Gate:
         def review() -> None:
             nonlocal timer
             self.review(permit)
-            if permit.state is State.WAITING:
+            if permit.state is WAITING:
                 timer = loop.call_later(self._until_review(permit), review)
             elif not answered.done():
                 answered.set_result(None)
 
         try:
-            if permit.state is State.WAITING:
+            if permit.state is WAITING:
                 timer = loop.call_later(self._until_review(permit), review)
                 await answered
         finally:
@@ -183,15 +183,14 @@ class Gate:
             permit.deadline = now + timeout
             if len(self._held) < self.capacity and not self._queue:
                 self._held.add(permit)
-                permit.state = State.HELD
+                permit.state = HELD
                 if self._slow_since is not None:
                     self._judge_wait(0.0, now)
             else:
                 self._queue_up(permit, now, wake)
-        # Usually nobody waits, and then that need not be asked.
-        if (self._returned or self._queue) and self._is_unsettled:
+        if self._returned or self._queue:
             self._settle()
-        if permit.state is State.HELD:
+        if permit.state is HELD:
             return True
         self._raise_if_refused(permit)
         return False
@@ -209,7 +208,7 @@ class Gate:
     def review(self, permit: Permit) -> None:
         """Refuse *permit* if it has waited for too long."""
         with self._lock:
-            if permit.state is State.WAITING:
+            if permit.state is WAITING:
                 now = self.clock()
                 reason = self._too_old(permit, now)
                 if reason is not None:
@@ -226,18 +225,14 @@ class Gate:
         self._returned.append(permit)
         self._settle()
 
-    @property
-    def _is_unsettled(self) -> bool:
-        # Somebody waits beside a free permit where a release was interrupted between
-        # taking the permit back and handing it on.
-        return bool(self._returned or (self._queue and len(self._held) < self.capacity))
-
     def _settle(self) -> None:
         """Take back what has been returned, here or in whoever holds the lock."""
         # Whoever has held the lock looks again after letting go of it, and a permit is
-        # in the deque before its thread tries the lock: one of the two sees it.
-        while True:
-            wakes: list[tuple[Permit, Callable[[], None]]] = []
+        # in the deque before its thread tries the lock: one of the two sees it. And
+        # somebody waits beside a free permit where a release was interrupted between
+        # taking the permit back and handing it on.
+        while self._returned or (self._queue and len(self._held) < self.capacity):
+            answered: list[Permit] = []
             # An interrupt may come after any call, so also after one that takes the
             # lock and before `try`, but not between a `for` and its body.
             for locked in map(self._lock.acquire, (False,)):
@@ -248,22 +243,26 @@ class Gate:
                         self._take_back(self._returned[0])
                         self._returned.popleft()
                     if self._queue:
-                        self._serve(wakes)
-                    if not self._queue:
-                        self._last_served = None
+                        self._serve(answered)
                 finally:
                     self._lock.release()
-            if wakes:
-                self._ring(wakes)
-            if not self._is_unsettled:
-                return
+            for permit in answered:
+                try:
+                    permit._wake()
+                except RuntimeError:
+                    # Its event loop has been closed: nobody is there to take the
+                    # permit, which goes to the next.
+                    self._returned.append(permit)
 
     # Under the lock.
 
     def _queue_up(self, permit: Permit, now: float, wake: Callable[[], None]) -> None:
         waiting = len(self._queue)
         if not waiting:
-            self._judge_wait(0.0, now)  # nobody was waiting, so the queue did not stand
+            # Nobody was waiting, so the queue did not stand, nor did a permit come back
+            # to anybody.
+            self._judge_wait(0.0, now)
+            self._last_served = None
         if self.max_waiting is not None and waiting >= self.max_waiting:
             self._refuse(permit, Reason.QUEUE_FULL, now)
         elif now >= permit.deadline:
@@ -273,14 +272,14 @@ class Gate:
         else:
             permit._wake = wake
             self._queue[permit] = None
-            permit.state = State.WAITING
+            permit.state = WAITING
 
     def _take_back(self, permit: Permit) -> None:
         self._queue.pop(permit, None)
         self._held.discard(permit)
-        permit.state = State.RETURNED
+        permit.state = RETURNED
 
-    def _serve(self, wakes: list[tuple[Permit, Callable[[], None]]]) -> None:
+    def _serve(self, answered: list[Permit]) -> None:
         now = self.clock()
         while self._queue and len(self._held) < self.capacity:
             permit = next(iter(self._queue))
@@ -289,12 +288,12 @@ class Gate:
                 self._refuse(permit, reason, now)
             else:
                 self._held.add(permit)
-                permit.state = State.HELD
+                permit.state = HELD
                 permit.waited = now - permit.arrived
                 self._judge_wait(permit.waited, now)
                 self._keep_pace(now)
             del self._queue[permit]
-            wakes.append((permit, permit._wake))
+            answered.append(permit)
 
     def _judge_wait(self, waited: float, now: float) -> None:
         if self.queue_target is not None and waited > self.queue_target:
@@ -345,27 +344,18 @@ class Gate:
         return None
 
     def _refuse(self, permit: Permit, reason: Reason, now: float) -> None:
-        permit.state = State.REFUSED
+        permit.state = REFUSED
         permit.reason = reason
         permit.waited = now - permit.arrived
 
     # Outside the lock.
-
-    def _ring(self, wakes: list[tuple[Permit, Callable[[], None]]]) -> None:
-        for permit, wake in wakes:
-            try:
-                wake()
-            except RuntimeError:
-                # Its event loop has been closed: nobody is there to take the permit,
-                # which goes to the next in the caller's loop.
-                self._returned.append(permit)
 
     def _until_review(self, permit: Permit) -> float:
         return max(0.0, self.next_review(permit) - self.clock())
 
     @staticmethod
     def _raise_if_refused(permit: Permit) -> None:
-        if permit.state is State.REFUSED:
+        if permit.state is REFUSED:
             assert permit.reason is not None
             raise Refused(permit.reason, permit.waited)
 

@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 
 from .exceptions import ServerUnavailable
 from .lease import Lease
-from .permit import Permit, State
+from .permit import NEW, Permit
 from .pool import NoIdleConnection, Pool
 
 Key = TypeVar("Key")
@@ -149,7 +149,7 @@ class Scope:
 
     def _take(self, pool: Pool, permit: Permit, age: float = 0.0) -> Lease:
         try:
-            if permit.state is State.NEW:
+            if permit.state is NEW:
                 pool.admit(permit, age)
             return pool.take(permit)
         except BaseException:
