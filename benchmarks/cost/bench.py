@@ -29,7 +29,7 @@ class Effort:
     memory_waiters: int = 200
     thread_clients: int = 100
     thread_seconds: float = 3.0
-    growth_rounds: int = 9
+    growth_rounds: int = 21
     pool_sizes: Sequence[int] = (1, 10, 100, 1_000)
     waiting: Sequence[int] = (0, 10, 1_000, 10_000)
     threads: Sequence[int] = (1, 8, 64)

@@ -131,6 +131,7 @@ def findings(timings: Timings) -> Findings:
         (
             contender.title,
             wall[name, "local"].text(),
+            f"{wall[name, 'local'].best:.1f}",
             f"{cpu[name, 'local'].median:.1f}",
             times(name, "local"),
             wall[name, "with signals"].text(),
@@ -142,6 +143,7 @@ def findings(timings: Timings) -> Findings:
     headings = (
         "contender",
         "cycle",
+        "best round",
         "CPU of it",
         "times pooled_db's",
         "with Django's signals",

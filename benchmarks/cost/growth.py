@@ -1,20 +1,26 @@
-"""Whether the cycle gets dearer with the pool, the threads, and those who wait."""
+"""Whether the cycle gets dearer with the pool, the threads, and those who wait.
+
+Each number has a process of its own, and they take turns, so that what disturbs the
+machine for a while meets them all.
+"""
 
 from __future__ import annotations
 
-import statistics
+import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
 
 from django.db import connection
 
 from benchmarks.contenders import COSTING
 from benchmarks.cost import cycle
 from benchmarks.cost.bench import Bench, Findings, command
-from benchmarks.cost.process import django_process
+from benchmarks.cost.process import DjangoProcess, django_process
+from benchmarks.cost.spread import Spread, in_turn
 from benchmarks.cost.timing import MICRO, timed
 from benchmarks.gate import LONG, ignore
 from benchmarks.report import Table
@@ -24,40 +30,38 @@ from pooled_db.permit import Permit, State
 from pooled_db.scope import open_scope
 from tests.harness.load import allow_many_sockets
 
-CONTENDERS = ("pooled", "dj-pool")
 CYCLES = 2_000
 
 #: Those who wait stand in line for as long as the run takes, and nobody is refused.
 PATIENT = {"queue_target": LONG, "timeout": LONG, "max_waiting": None}
-#: Who has many connections open. In turn they come from ever colder memory.
-OPEN = {
-    COSTING["pooled"].title: ("pooled", {}),
-    f"{COSTING['pooled'].title}, use_lifo": ("pooled", {"use_lifo": True}),
-    COSTING["dj-pool"].title: ("dj-pool", {}),
-}
 
-NOTE = "Microseconds of CPU, the median of the rounds. "
+NOTE = (
+    "Microseconds of CPU, median and quartiles of the rounds; below, the ratios to the"
+    " smallest number, taken within a round. "
+)
 
 
-def with_open_connections(number: int, rounds: int, seconds: float) -> float:
-    """CPU per cycle when that many connections are open, all but one idle."""
+@cache
+def with_open_connections(number: int) -> Callable[[], object]:
+    """The cycle when that many connections are open, all but one idle."""
     allow_many_sockets()
     wrappers = [connection.copy() for _ in range(number)]
     for wrapper in wrappers:
         wrapper.ensure_connection()
     for wrapper in wrappers:
         wrapper.close()
-    call = cycle.cycle()
-    return statistics.median(timed(call, seconds).cpu for _ in range(rounds))
+    return cycle.cycle()
 
 
-def with_waiting(number: int, rounds: int, seconds: float) -> float:
-    """CPU per request: one joins the line, the next is served, *number* wait meanwhile.
+@cache
+def with_waiting(number: int) -> Callable[[], object]:
+    """A step: one joins the line, the next is served, *number* wait meanwhile.
 
-    The next one's cycle is that of a request, from its permit on.
+    To be served is a whole cycle, for which the permit comes from the door.
     """
     pool = pools.for_alias("default")
     line: deque[Permit] = deque()
+    request = cycle.cycle()
 
     def join() -> None:
         permit = Permit()
@@ -68,37 +72,35 @@ def with_waiting(number: int, rounds: int, seconds: float) -> float:
         join()
         permit = line.popleft()
         assert permit.state is State.HELD
+        assert len(line) == number
         scope = open_scope()
+        scope.at_door = True
         scope._keep_permit(pool, permit)
-        scope.check_out(pool)
-        connection.ensure_connection()
-        scope.close()
+        request()
 
     for _ in range(number):
         join()
-    figure = statistics.median(timed(serve_next, seconds).cpu for _ in range(rounds))
-    assert len(line) == number
-    for permit in line:
-        pool.give_back(permit)
-    return figure
+    return serve_next
 
 
-def with_threads(number: int, rounds: int) -> float:
+def one_round(
+    prepare: Callable[[int], Callable[[], object]], seconds: float, number: int
+) -> float:
+    return timed(prepare(number), seconds).cpu
+
+
+def with_threads(number: int) -> float:
     """CPU per cycle when that many threads run one after the other."""
-    figures = []
-    for _ in range(rounds):
-        threads = [
-            threading.Thread(target=_cycles, args=(CYCLES // number,))
-            for _ in range(number)
-        ]
-        begin = time.process_time()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        cycles = CYCLES // number * number
-        figures.append((time.process_time() - begin) / cycles * MICRO)
-    return statistics.median(figures)
+    threads = [
+        threading.Thread(target=_cycles, args=(CYCLES // number,))
+        for _ in range(number)
+    ]
+    begin = time.process_time()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return (time.process_time() - begin) / (CYCLES // number * number) * MICRO
 
 
 def _cycles(number: int) -> None:
@@ -107,68 +109,103 @@ def _cycles(number: int) -> None:
         call()
 
 
-def measure(bench: Bench) -> Findings:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Who is measured, with what numbers."""
+
+    name: str
+    numbers: Sequence[int]
+    measured: Callable[[int], float]
+    #: No pool_size: as many connections as the number says.
+    pool_size: int | None = cycle.POOL_SIZE
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+def rows_of(bench: Bench) -> dict[str, dict[str, Row]]:
     effort = bench.effort
-    database = bench.database.database(SCHEMA)
+    pooled, lifo = COSTING["pooled"].title, f"{COSTING['pooled'].title}, use_lifo"
+    peer = COSTING["dj-pool"].title
 
-    def asked(
-        name: str,
-        pool_size: int,
-        function: Callable[..., float],
-        *args: Any,
-        **options: bool,
-    ) -> float:
-        site = site_environment(
-            COSTING[name], database, pool_size, SQLALCHEMY_QUEUEPOOL=PATIENT | options
-        )
-        with django_process(site) as process:
-            return process.call(function, *args)
+    def opened(name: str, **options: object) -> Row:
+        call = partial(one_round, with_open_connections, effort.cycle_seconds)
+        return Row(name, effort.pool_sizes, call, None, options)
 
-    rounds = effort.growth_rounds
-    seconds = effort.cycle_seconds
-    sizes = {
-        title: [
-            asked(name, size, with_open_connections, size, rounds, seconds, **options)
-            for size in bench.steps(f"growth, {title}, connections", effort.pool_sizes)
-        ]
-        for title, (name, options) in OPEN.items()
+    def threaded(name: str) -> Row:
+        return Row(name, effort.threads, with_threads)
+
+    waiting = partial(one_round, with_waiting, effort.cycle_seconds)
+
+    return {
+        # In turn they come from ever colder memory; with use_lifo it is always one.
+        "open connections": {
+            pooled: opened("pooled"),
+            lifo: opened("pooled", use_lifo=True),
+            peer: opened("dj-pool"),
+        },
+        "threads": {pooled: threaded("pooled"), peer: threaded("dj-pool")},
+        "waiting": {pooled: Row("pooled", effort.waiting, waiting, 1)},
     }
-    threads = {
-        COSTING[name].title: [
-            asked(name, cycle.POOL_SIZE, with_threads, number, rounds)
-            for number in bench.steps(f"growth, {name}, threads", effort.threads)
-        ]
-        for name in CONTENDERS
+
+
+HOW = {
+    "open connections": "All of them open.",
+    "threads": "A pool of 10.",
+    "waiting": "The only connection goes to the next in line.",
+}
+
+
+def measure(bench: Bench) -> Findings:
+    figures = {
+        what: {
+            title: spreads(bench, f"growth, {what}, {title}", row)
+            for title, row in rows.items()
+        }
+        for what, rows in rows_of(bench).items()
     }
-    waiting = [
-        asked("pooled", 1, with_waiting, number, rounds, seconds)
-        for number in bench.steps("growth, waiting", effort.waiting)
-    ]
     return Findings(
-        [
-            table("open connections", effort.pool_sizes, sizes, "all of them open"),
-            table("threads", effort.threads, threads, "a pool of 10"),
-            table(
-                "waiting",
-                effort.waiting,
-                {COSTING["pooled"].title: waiting},
-                "the only connection goes to the next in line, without the middleware",
-            ),
-        ],
+        [table(what, some) for what, some in figures.items()],
         {
-            "connections": sizes,
-            "threads": threads,
-            "waiting": waiting,
+            what: {
+                title: {number: spread.values for number, spread in row.items()}
+                for title, row in some.items()
+            }
+            for what, some in figures.items()
         },
     )
 
 
-def table(
-    what: str, counts: Sequence[int], figures: dict[str, list[float]], how: str
-) -> Table:
+def spreads(bench: Bench, what: str, row: Row) -> dict[int, Spread]:
+    """Ask one process for each number, in turn."""
+    database = bench.database.database(SCHEMA)
+    with contextlib.ExitStack() as stack:
+        processes: dict[int, DjangoProcess] = {}
+        for number in row.numbers:
+            size = number if row.pool_size is None else row.pool_size
+            queue = {**PATIENT, **row.options}
+            site = site_environment(
+                COSTING[row.name], database, size, SQLALCHEMY_QUEUEPOOL=queue
+            )
+            processes[number] = stack.enter_context(django_process(site))
+        for number in row.numbers:
+            processes[number].call(row.measured, number)
+        rounds: dict[int, list[float]] = {number: [] for number in row.numbers}
+        turns = list(in_turn(row.numbers, bench.effort.growth_rounds))
+        for number in bench.steps(what, turns):
+            rounds[number].append(processes[number].call(row.measured, number))
+    return {number: Spread(tuple(some)) for number, some in rounds.items()}
+
+
+def table(what: str, figures: Mapping[str, Mapping[int, Spread]]) -> Table:
+    numbers = list(next(iter(figures.values())))
+    rows: list[Sequence[str]] = []
+    for title, row in figures.items():
+        rows += [
+            (title, *(spread.text() for spread in row.values())),
+            ("", *((spread / row[numbers[0]]).text(".2f") for spread in row.values())),
+        ]
     return Table(
         f"The cycle with more {what}",
-        ("contender", *(f"{count:,}" for count in counts)),
-        [(title, *(f"{one:.1f}" for one in some)) for title, some in figures.items()],
-        f"{NOTE}{how[0].upper()}{how[1:]}. {command('growth')}",
+        ("contender", *(f"{number:,}" for number in numbers)),
+        rows,
+        f"{NOTE}{HOW[what]} {command('growth')}",
     )
