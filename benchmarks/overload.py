@@ -11,7 +11,6 @@ nothing else should run on it. Results go to benchmarks/results/.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -31,6 +30,7 @@ from benchmarks.overload_tables import Measurements, overload_tables
 from tests.harness.load import allow_many_sockets
 from tests.harness.load_report import NONE
 from tests.harness.mariadb import MariaDB
+from tests.harness.program import run_to_the_end
 
 SECONDS = 6.0
 QUICK_SECONDS = 4.0
@@ -254,18 +254,10 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def end_in_good_order(signal_number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> int:
-    signal.signal(signal.SIGTERM, end_in_good_order)
     options = arguments()
-    try:
-        return acceptance(options) if options.acceptance else overload(options)
-    except KeyboardInterrupt:
-        console.print("Interrupted; everything started here has been removed.")
-        return 130
+    run = acceptance if options.acceptance else overload
+    return run_to_the_end(lambda: run(options))
 
 
 if __name__ == "__main__":

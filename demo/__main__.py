@@ -10,7 +10,6 @@ Each starts a private MariaDB, needs no root, and removes everything it started.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import threading
 from collections import Counter
@@ -32,9 +31,9 @@ from demo.serving import (
 )
 from tests.harness.load_report import NONE
 from tests.harness.mariadb import MariaDB
+from tests.harness.program import run_to_the_end
 
 PLOT = Path(__file__).parent / "results" / "comparison.png"
-INTERRUPTED = 130
 
 console = Console()
 
@@ -143,18 +142,9 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def end_in_good_order(signal_number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> int:
-    signal.signal(signal.SIGTERM, end_in_good_order)
     options = arguments()
-    try:
-        return int(options.run(options))
-    except KeyboardInterrupt:
-        console.print("Interrupted; everything started here has been removed.")
-        return INTERRUPTED
+    return run_to_the_end(lambda: int(options.run(options)))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
@@ -38,6 +37,7 @@ from benchmarks.serving import SCHEMA
 from benchmarks.site.table import make_items
 from tests.harness.load import allow_many_sockets
 from tests.harness.mariadb import MariaDB
+from tests.harness.program import run_to_the_end
 
 Measure = Callable[[Bench], Findings]
 PARTS: Mapping[str, Measure] = {
@@ -63,7 +63,7 @@ overflow.
 console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     allow_many_sockets()
     load_average = os.getloadavg()[0]
     found: dict[str, Findings] = {}
@@ -88,6 +88,7 @@ def run(options: argparse.Namespace) -> None:
     for table in in_short:
         console.print(table.rich())
     save(options, circumstances, load_average, in_short, found)
+    return 0
 
 
 def save(
@@ -144,18 +145,9 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
-def end_in_good_order(signal_number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> int:
-    signal.signal(signal.SIGTERM, end_in_good_order)
-    try:
-        run(arguments())
-    except KeyboardInterrupt:
-        console.print("Interrupted; everything started here has been removed.")
-        return 130
-    return 0
+    options = arguments()
+    return run_to_the_end(lambda: run(options))
 
 
 if __name__ == "__main__":
