@@ -53,11 +53,13 @@ def save_plot(found: Found, path: Path) -> Path | None:
     panels = list(figure.subplots(rows, 2, squeeze=False).flat)
     for panel, part in zip(panels, parts, strict=False):
         title, groups_of, logarithmic = PANELS[part]
-        draw(panel, groups_of(found[part].figures))
+        groups = groups_of(found[part].figures)
+        draw(panel, groups)
         panel.set_title(title, fontsize=10)
         if logarithmic:
             panel.set_yscale("log")
-            panel.set_ylim(bottom=1)
+            smallest = min(min(bars.values()) for bars in groups.values())
+            panel.set_ylim(bottom=min(1.0, smallest / 2))
             panel.yaxis.set_major_formatter(ScalarFormatter())
         panel.spines[["top", "right"]].set_visible(False)
     for panel in panels[len(parts) :]:
