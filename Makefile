@@ -11,9 +11,10 @@ help:     ## List the targets
 setup:    ## Install what is missing: system packages, then .venv
 	@.ci/setup
 
-check: setup  ## Format, lint and types, as CI runs them
+check: setup  ## Format, lint, layers and types, as CI runs them
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 format: setup  ## Format the code and fix what ruff can fix

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.outcome import Outcome
-from pooled_db.permit import Permit, Refused, State
+from pooled_db.pool.permit import Permit, Refused, State
 
 #: For how long a refusal takes a thread of a threaded server, in seconds.
 REFUSAL = 0.001

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from pooled_db.gate import Gate
-from pooled_db.permit import Permit
+from pooled_db.pool.gate import Gate
+from pooled_db.pool.permit import Permit
 
 WAITING = (10, 100, 1_000, 10_000)
 ROUNDS = 7

@@ -1,7 +1,7 @@
 """Ways to run the line before a database, to be compared with the gate's own.
 
-They are models for one thread: the steps of :class:`pooled_db.gate.Gate` without its
-lock.
+They are models for one thread: the steps of :class:`pooled_db.pool.gate.Gate` without
+its lock.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from pooled_db.exceptions import Reason
-from pooled_db.permit import Permit, Refused, State
+from pooled_db.pool.permit import Permit, Refused, State
 
 Clock = Callable[[], float]
 Wake = Callable[[], None]

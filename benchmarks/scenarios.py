@@ -9,7 +9,7 @@ from functools import partial
 from benchmarks.engine import Policy, Scenario
 from benchmarks.policies import AdaptiveLifo, CoDel, Fifo
 from pooled_db.conf import PoolSettings
-from pooled_db.gate import Gate
+from pooled_db.pool.gate import Gate
 
 DEFAULTS = PoolSettings()
 

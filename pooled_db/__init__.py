@@ -1,9 +1,9 @@
 """Request-scoped connection pooling for Django on MySQL and MariaDB."""
 
 from .exceptions import PoolTimeout, ServerUnavailable
-from .pool import PoolStats
+from .pool.pool import PoolStats
 from .pools import stats
-from .release import arelease, release
+from .request.release import arelease, release
 
 __version__ = "0.1.0"
 

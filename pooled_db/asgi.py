@@ -12,12 +12,12 @@ from typing import Any, cast
 
 from django.core.asgi import get_asgi_application as get_django_application
 
-from .admission import Admission
 from .exceptions import PoolTimeout
-from .pace import process_pace
-from .pool import Pool
-from .responses import Refusal
-from .scope import Scope, open_scope
+from .pool.pool import Pool
+from .request.admission import Admission
+from .request.pace import process_pace
+from .request.responses import Refusal
+from .request.scope import Scope, open_scope
 
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -15,12 +15,13 @@ from django.db import connections
 from django.http import FileResponse, HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from .admission import Admission
-from .exceptions import PoolTimeout, Reason, ServerUnavailable, diagnose
-from .pace import process_pace
-from .pool import Pool
-from .responses import to_django
-from .scope import Scope, begin_request, current_scope, in_request_thread
+from .exceptions import PoolTimeout, Reason, ServerUnavailable
+from .pool.pool import Pool
+from .request.admission import Admission
+from .request.diagnosis import diagnose
+from .request.pace import process_pace
+from .request.responses import to_django
+from .request.scope import Scope, begin_request, current_scope, in_request_thread
 
 GetResponse = Callable[[HttpRequest], Any]
 

@@ -6,19 +6,29 @@ import dataclasses
 import os
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from django.core.signals import setting_changed
 from django.db import connections
 
 from . import conf
-from .connection import connections as open_connections
-from .pace import process_pace
-from .pool import Pool, PoolStats
-from .refusals import refusal_log
+from .driver.connection import Connection
+from .driver.connection import connections as open_connections
+from .fork import in_child, notice_fork
+from .pool.pool import Pool, PoolStats
 
-if TYPE_CHECKING:
-    from .backends.mysql.base import PooledMixin
+
+class Wrapper(Protocol):
+    """What there must be to open connections of one alias: Django's DatabaseWrapper."""
+
+    alias: str
+    settings_dict: dict[str, Any]
+
+    def __init__(self, settings_dict: dict[str, Any], alias: str) -> None: ...
+
+    def open_connection(self) -> Connection:
+        """Open a connection to where the settings lead now."""
+
 
 #: What two connections must share to be in one pool: where they lead.
 Target = tuple[str, str, str, str]
@@ -28,15 +38,13 @@ _lock = threading.Lock()
 #: Pools of the parent process. They are kept: to take them apart is to use their locks,
 #: which another thread may have held at the fork.
 _inherited: list[Pool] = []
-_process = os.getpid()
-_fork_lock = threading.Lock()
 
 
 def _target(database: Mapping[str, Any]) -> Target:
     return database["HOST"], str(database["PORT"]), database["NAME"], database["USER"]
 
 
-def for_wrapper(wrapper: PooledMixin) -> Pool:
+def for_wrapper(wrapper: Wrapper) -> Pool:
     """Return the pool for *wrapper*'s alias and the database it points to now.
 
     A test database takes the place of the real one under the same alias: the old pool
@@ -60,8 +68,7 @@ def for_wrapper(wrapper: PooledMixin) -> Pool:
 
 def for_alias(alias: str) -> Pool:
     """Return the pool of *alias*; otherwise as `for_wrapper`, but cheaper."""
-    if os.getpid() != _process:
-        notice_fork()
+    notice_fork()
     entry = _pools.get(alias)
     if entry is not None and entry[0] == _target(connections.settings[alias]):
         return entry[1]
@@ -73,7 +80,7 @@ def is_pooled(alias: str) -> bool:
     return getattr(connections[alias], "is_pooled", False)
 
 
-def _build(wrapper: PooledMixin) -> Pool:
+def _build(wrapper: Wrapper) -> Pool:
     settings = conf.pool_settings(wrapper.alias, wrapper.settings_dict)
     # A wrapper that is never connected itself: it reads the name and the credentials
     # from the settings each time a connection is opened.
@@ -103,27 +110,14 @@ def stats() -> dict[str, PoolStats]:
     return {alias: pool.stats() for alias, (_, pool) in list(_pools.items())}
 
 
-def notice_fork() -> None:
-    """Forget the parent if this process was forked behind Python's back.
-
-    uWSGI forks its workers so, unless `py-call-uwsgi-fork-hooks` is set.
-    """
-    if os.getpid() != _process:
-        with _fork_lock:
-            if os.getpid() != _process:
-                _forget_parent()
-
-
 def _forget_parent() -> None:
     """Start without pools in a forked child, and never speak on the parent's sockets.
 
     Closing an inherited connection would end the parent's session with it. Its
     descriptor is pointed at /dev/null, where nothing that is said does harm.
     """
-    global _lock, _process
+    global _lock
     _lock = threading.Lock()
-    process_pace.after_fork()
-    refusal_log.after_fork()
     for _, pool in _pools.values():
         pool.abandon()
         _inherited.append(pool)
@@ -132,7 +126,6 @@ def _forget_parent() -> None:
     for connection in list(open_connections):
         connection.abandon(null)
     os.close(null)
-    _process = os.getpid()
 
 
 def _settings_changed(*, setting: str, **kwargs: Any) -> None:
@@ -143,6 +136,5 @@ def _settings_changed(*, setting: str, **kwargs: Any) -> None:
             dispose(alias)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_parent)
+in_child(_forget_parent)
 setting_changed.connect(_settings_changed)

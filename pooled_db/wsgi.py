@@ -8,11 +8,11 @@ from typing import Any
 from django.core.handlers.wsgi import get_path_info, get_script_name
 from django.core.wsgi import get_wsgi_application as get_django_application
 
-from .admission import Admission
 from .exceptions import PoolTimeout
-from .pace import process_pace
-from .responses import Refusal
-from .scope import open_scope
+from .request.admission import Admission
+from .request.pace import process_pace
+from .request.responses import Refusal
+from .request.scope import open_scope
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]

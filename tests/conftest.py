@@ -11,9 +11,9 @@ import pytest
 from django.db import connections
 
 from pooled_db import pools
-from pooled_db.connection import Connection
-from pooled_db.permit import Permit
-from pooled_db.pool import Pool
+from pooled_db.driver.connection import Connection
+from pooled_db.pool.permit import Permit
+from pooled_db.pool.pool import Pool
 from tests.harness.server import Server
 from tests.sites import Site, make_tables, serve
 

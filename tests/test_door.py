@@ -12,7 +12,7 @@ import pytest
 from django.db import connections
 
 from pooled_db import asgi, pools, wsgi
-from pooled_db.pool import Pool
+from pooled_db.pool.pool import Pool
 from tests.harness.load import Plan, Request, run, start
 from tests.harness.processes import poll
 from tests.harness.server import Server

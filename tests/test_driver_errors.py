@@ -12,10 +12,12 @@ import pytest
 from MySQLdb.connections import Connection as DriverConnection
 
 from pooled_db import ServerUnavailable
-from pooled_db.connection import Connection
-from pooled_db.exceptions import Reason, diagnose, error_code
-from pooled_db.lease import Lease
-from pooled_db.pool import Pool
+from pooled_db.driver.connection import Connection
+from pooled_db.driver.errors import error_code
+from pooled_db.exceptions import Reason
+from pooled_db.pool.lease import Lease
+from pooled_db.pool.pool import Pool
+from pooled_db.request.diagnosis import diagnose
 from tests.harness.kinds import private_server
 from tests.harness.private import PrivateServer
 from tests.harness.processes import poll

@@ -13,15 +13,15 @@ import pytest
 import sqlalchemy.exc
 
 from pooled_db import PoolTimeout, ServerUnavailable
-from pooled_db.exceptions import (
+from pooled_db.driver.errors import (
     AUTHENTICATION_ERROR,
     CANNOT_CONNECT,
     CONNECTION_LOST,
-    Reason,
     broke_within_handshake,
-    diagnose,
     error_code,
 )
+from pooled_db.exceptions import Reason
+from pooled_db.request.diagnosis import diagnose
 
 LOST = 2013
 TLS_ERROR = 2026

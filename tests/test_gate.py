@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from pooled_db.exceptions import Reason
-from pooled_db.gate import Gate
-from pooled_db.permit import Permit, Refused, State
+from pooled_db.pool.gate import Gate
+from pooled_db.pool.permit import Permit, Refused, State
 
 LONG = 1_000_000.0
 PATIENCE = 10.0  # real seconds after which a thread counts as stuck

@@ -19,8 +19,8 @@ from hypothesis import given, settings, stateful
 from hypothesis import strategies as st
 
 from pooled_db.exceptions import Reason
-from pooled_db.gate import Gate
-from pooled_db.permit import Permit, Refused, State
+from pooled_db.pool.gate import Gate
+from pooled_db.pool.permit import Permit, Refused, State
 from tests.test_gate import (
     LONG,
     PATIENCE,

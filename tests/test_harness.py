@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import MySQLdb
 import pytest
 
-from pooled_db.exceptions import error_code
+from pooled_db.driver.errors import error_code
 from tests.harness.kinds import private_server
 from tests.harness.mariadb import MariaDB
 from tests.harness.private import PrivateServer, ServerError

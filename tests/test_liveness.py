@@ -11,9 +11,9 @@ from django.db import connections
 
 from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.backends.mysql.base import DatabaseWrapper
-from pooled_db.connection import Connection
-from pooled_db.permit import Permit
-from pooled_db.pool import NoIdleConnection, Pool
+from pooled_db.driver.connection import Connection
+from pooled_db.pool.permit import Permit
+from pooled_db.pool.pool import NoIdleConnection, Pool
 from tests.conftest import connector
 from tests.harness.kinds import private_server
 from tests.harness.private import PrivateServer

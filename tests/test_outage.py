@@ -11,7 +11,7 @@ from collections.abc import Callable
 import MySQLdb
 import pytest
 
-from pooled_db.outage import JITTER, LONGEST_PAUSE, Outage
+from pooled_db.pool.outage import JITTER, LONGEST_PAUSE, Outage
 
 
 class Server:

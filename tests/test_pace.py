@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pooled_db.pace import BUSY, LEAST, LOOK, Pace
+from pooled_db.request.pace import BUSY, LEAST, LOOK, Pace
 
 
 class Machine:

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 
 from pooled_db import PoolTimeout, ServerUnavailable
-from pooled_db.connection import Connection
-from pooled_db.lease import Lease
-from pooled_db.permit import Permit
-from pooled_db.pool import NoIdleConnection, Pool
+from pooled_db.driver.connection import Connection
+from pooled_db.pool.lease import Lease
+from pooled_db.pool.permit import Permit
+from pooled_db.pool.pool import NoIdleConnection, Pool
 from tests.conftest import connector
 from tests.harness.processes import poll
 from tests.harness.server import Server

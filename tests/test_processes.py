@@ -83,7 +83,7 @@ def test_the_end_of_a_child_leaves_the_parents_connections_alone() -> None:
 
     def work() -> None:
         pools.dispose("default")
-        for other in list(pooled_db.connection.connections):
+        for other in list(pooled_db.driver.connection.connections):
             other.close()
 
     assert in_child(work) == 0

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pooled_db import readable
-from pooled_db.readable import Readable
+from pooled_db.driver import readable
+from pooled_db.driver.readable import Readable
 
 Pair = tuple[socket.socket, socket.socket]
 

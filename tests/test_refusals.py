@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from pooled_db.refusals import INTERVAL, RefusalLog
+from pooled_db.request.refusals import INTERVAL, RefusalLog
 
 INSTANT = INTERVAL / 1000
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pooled_db.request_age import OLDEST, age_of
+from pooled_db.request.age import OLDEST, age_of
 
 NOW = 1_700_000_002.0
 

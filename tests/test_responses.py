@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from pooled_db import PoolTimeout, ServerUnavailable, admission, responses
+from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.exceptions import Reason
-from pooled_db.refusals import RefusalLog
-from pooled_db.responses import (
+from pooled_db.request import admission, responses
+from pooled_db.request.refusals import RefusalLog
+from pooled_db.request.responses import (
     SAFE_METHODS,
     Refusal,
     prefers_json,

@@ -15,11 +15,11 @@ from django.db import OperationalError, connection, connections
 
 import pooled_db
 from pooled_db import PoolTimeout, ServerUnavailable, pools
-from pooled_db.admission import Admission
 from pooled_db.exceptions import Reason
-from pooled_db.permit import Permit
-from pooled_db.refusals import refusal_log
-from pooled_db.scope import Scope
+from pooled_db.pool.permit import Permit
+from pooled_db.request.admission import Admission
+from pooled_db.request.refusals import refusal_log
+from pooled_db.request.scope import Scope
 
 HOST, USER, PASSWORD, SQL = "secret-host", "secret-user", "secret-pass", "secret_table"
 TOLD = f"'{USER}'@'{HOST}' (using password: {PASSWORD}), near SELECT * FROM {SQL}"

@@ -13,9 +13,9 @@ from django.db import connection
 
 from pooled_db import pools
 from pooled_db.backends.mysql.base import DatabaseWrapper
-from pooled_db.connection import Connection
-from pooled_db.lease import Lease
-from pooled_db.pool import Pool
+from pooled_db.driver.connection import Connection
+from pooled_db.pool.lease import Lease
+from pooled_db.pool.pool import Pool
 from tests.harness.server import Server
 from tests.server import SERVER
 

@@ -11,7 +11,7 @@ from benchmarks.engine import Policy, Scenario, Simulation, service_times
 from benchmarks.outcome import Outcome, percentile
 from benchmarks.policies import Fifo
 from benchmarks.scenarios import FLASH, GATE, NEVER, SLOW, STOP, small_pool
-from pooled_db.gate import Gate
+from pooled_db.pool.gate import Gate
 
 FIFO = Policy("FIFO", Fifo)
 

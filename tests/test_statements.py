@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pooled_db.statements import may_change_session, outlasts_reset
+from pooled_db.driver.statements import may_change_session, outlasts_reset
 
 HARMLESS = """
 SELECT 1

@@ -15,8 +15,8 @@ from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
 
 from pooled_db import pools
-from pooled_db.pool import Pool
-from pooled_db.refusals import refusal_log
+from pooled_db.pool.pool import Pool
+from pooled_db.request.refusals import refusal_log
 
 MIDDLEWARE = "pooled_db.middleware.PooledConnectionMiddleware"
 Ask = Callable[..., Any]

@@ -26,8 +26,8 @@ from benchmarks.gate import LONG, ignore
 from benchmarks.report import Table
 from benchmarks.serving import SCHEMA, site_environment
 from pooled_db import pools
-from pooled_db.permit import Permit, State
-from pooled_db.scope import open_scope
+from pooled_db.pool.permit import Permit, State
+from pooled_db.request.scope import open_scope
 from tests.harness.load import allow_many_sockets
 
 CYCLES = 2_000

@@ -18,8 +18,8 @@ from benchmarks.observing import counting_threads
 from benchmarks.report import Table
 from benchmarks.serving import SCHEMA, served, site_environment
 from pooled_db import pools
-from pooled_db.permit import Permit
-from pooled_db.pool import Pool
+from pooled_db.pool.permit import Permit
+from pooled_db.pool.pool import Pool
 from tests.harness import load
 from tests.harness.processes import poll
 

@@ -28,12 +28,12 @@ from benchmarks.report import Table
 from benchmarks.serving import SCHEMA, site_environment
 from pooled_db import pools
 from pooled_db.backends.mysql.base import PooledMixin
-from pooled_db.connection import ANY_THREAD, Connection
-from pooled_db.gate import Gate
+from pooled_db.driver.connection import ANY_THREAD, Connection
 from pooled_db.middleware import PooledConnectionMiddleware
-from pooled_db.permit import Permit
-from pooled_db.pool import Pool
-from pooled_db.scope import open_scope
+from pooled_db.pool.gate import Gate
+from pooled_db.pool.permit import Permit
+from pooled_db.pool.pool import Pool
+from pooled_db.request.scope import open_scope
 
 Call = Callable[[], object]
 POOL_CYCLE = "Pool: checkout() and checkin()"

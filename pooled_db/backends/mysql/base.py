@@ -15,10 +15,11 @@ from django.utils.asyncio import async_unsafe
 from django.utils.functional import cached_property
 
 from ... import conf, pools
-from ...connection import ANY_THREAD, Connection
-from ...lease import Lease
-from ...pool import Pool
-from ...scope import Scope, current_scope
+from ...driver.connection import ANY_THREAD, Connection
+from ...fork import notice_fork
+from ...pool.lease import Lease
+from ...pool.pool import Pool
+from ...request.scope import Scope, current_scope
 from .validation import DatabaseValidation
 
 #: Of Django's MySQL backend, where OPTIONS names none.
@@ -199,7 +200,7 @@ class PooledMixin(mysql.DatabaseWrapper):
         """
         lease = self._lease
         if lease is not None:
-            pools.notice_fork()
+            notice_fork()
             if not lease.is_out and not self.in_atomic_block:
                 self.detach()
         return self._connection
@@ -241,7 +242,7 @@ class PooledMixin(mysql.DatabaseWrapper):
         scope = current_scope()
         if scope is not None:
             scope.forget(lease)
-        pools.notice_fork()
+        notice_fork()
         with self.wrap_database_errors:
             lease.checkin()
 

@@ -10,7 +10,7 @@ from django.db import DatabaseError
 from django.db.backends.mysql import validation as mysql
 
 from ... import conf
-from ...exceptions import error_code
+from ...driver.errors import error_code
 
 
 class DatabaseValidation(mysql.DatabaseValidation):

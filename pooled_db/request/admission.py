@@ -9,18 +9,13 @@ from collections.abc import Sequence
 
 from django.db import connections
 
-from . import conf, pools
-from .exceptions import (
-    CANNOT_CONNECT,
-    CONNECTION_LOST,
-    PoolTimeout,
-    ServerUnavailable,
-    diagnose,
-    error_code,
-)
-from .pool import Pool
+from .. import conf, pools
+from ..driver.errors import CANNOT_CONNECT, CONNECTION_LOST, error_code
+from ..exceptions import PoolTimeout, ServerUnavailable
+from ..pool.pool import Pool
+from .age import age_of
+from .diagnosis import diagnose
 from .refusals import refusal_log
-from .request_age import age_of
 from .responses import SAFE_METHODS, Refusal, refuse
 from .scope import Scope
 

@@ -10,6 +10,6 @@ if TYPE_CHECKING or MySQLdb.__name__ != "pymysql":
     from MySQLdb.connections import Connection as DriverConnection
 else:
     # pymysql.install_as_MySQLdb() has been called.
-    from .pymysql_connection import Connection as DriverConnection
+    from .pymysql import Connection as DriverConnection
 
 __all__ = ["DriverConnection"]

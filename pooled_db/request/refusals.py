@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from ..fork import in_child
+
 logger: logging.Logger = logging.getLogger("pooled_db")
 
 #: The shortest time between two lines for one alias, in seconds.
@@ -46,3 +48,4 @@ class RefusalLog:
 
 
 refusal_log: RefusalLog = RefusalLog()
+in_child(refusal_log.after_fork)

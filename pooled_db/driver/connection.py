@@ -11,13 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import MySQLdb
 
-from .driver import DriverConnection
-from .exceptions import (
-    CONNECTION_LOST,
-    TLS_ERROR,
-    broke_within_handshake,
-    error_code,
-)
+from . import DriverConnection
+from .errors import CONNECTION_LOST, TLS_ERROR, broke_within_handshake, error_code
 from .readable import Readable
 from .statements import may_change_session, outlasts_reset
 

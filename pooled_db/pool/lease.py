@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .origin import describe
 
 if TYPE_CHECKING:
-    from .connection import Connection
+    from ..driver.connection import Connection
     from .origin import Origin
     from .permit import Permit
     from .pool import Pool

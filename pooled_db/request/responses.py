@@ -15,7 +15,7 @@ from django.http import HttpResponse
 from django.template import TemplateDoesNotExist, loader
 from django.utils.translation import get_language
 
-from .exceptions import Reason
+from ..exceptions import Reason
 
 logger: logging.Logger = logging.getLogger("pooled_db")
 

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Callable
 from typing import Final
 
-from .exceptions import Reason
+from ..exceptions import Reason
 
 
 class State(enum.Enum):

@@ -13,14 +13,9 @@ import MySQLdb
 from sqlalchemy import event
 from sqlalchemy.pool import QueuePool
 
-from .connection import NO_THREAD, Connection
-from .exceptions import (
-    CANNOT_CONNECT,
-    PoolTimeout,
-    Reason,
-    ServerUnavailable,
-    error_code,
-)
+from ..driver.connection import NO_THREAD, Connection
+from ..driver.errors import CANNOT_CONNECT, error_code
+from ..exceptions import PoolTimeout, Reason, ServerUnavailable
 from .gate import Gate
 from .lease import Lease
 from .origin import origin

@@ -11,10 +11,10 @@ from typing import Protocol, TypeVar
 import MySQLdb
 from asgiref.sync import sync_to_async
 
-from .exceptions import ServerUnavailable
-from .lease import Lease
-from .permit import NEW, Permit
-from .pool import NoIdleConnection, Pool
+from ..exceptions import ServerUnavailable
+from ..pool.lease import Lease
+from ..pool.permit import NEW, Permit
+from ..pool.pool import NoIdleConnection, Pool
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")

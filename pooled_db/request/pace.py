@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from ..fork import in_child
+
 #: Share of one core up to which the process may work before refusals are held back.
 #: Above it, whoever is being served waits noticeably for the interpreter.
 BUSY = 0.4
@@ -108,3 +110,4 @@ class Pace:
 
 #: The CPU is the whole process's, so all its pools share one pace.
 process_pace: Pace = Pace()
+in_child(process_pace.after_fork)

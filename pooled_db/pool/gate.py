@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
-from .exceptions import Reason
+from ..exceptions import Reason
 from .permit import HELD, REFUSED, RETURNED, WAITING, Permit, Refused
 
 #: The weight of the latest of the times from which the pace is averaged.

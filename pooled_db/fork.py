@@ -1,0 +1,42 @@
+"""Who starts anew in a forked child."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+_process = os.getpid()
+_lock = threading.Lock()
+_in_child: list[Callable[[], None]] = []
+
+
+def in_child(start_anew: Callable[[], None]) -> None:
+    """Have *start_anew* called in each forked child, before anything else happens.
+
+    Locks that another thread of the parent may have held at the fork are replaced
+    there, and what belongs to the parent is left to it.
+    """
+    _in_child.append(start_anew)
+
+
+def notice_fork() -> None:
+    """Start anew if this process was forked behind Python's back.
+
+    uWSGI forks its workers so, unless `py-call-uwsgi-fork-hooks` is set.
+    """
+    if os.getpid() != _process:
+        with _lock:
+            if os.getpid() != _process:
+                _start_anew()
+
+
+def _start_anew() -> None:
+    global _process
+    for start_anew in _in_child:
+        start_anew()
+    _process = os.getpid()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)

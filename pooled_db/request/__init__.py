@@ -1,0 +1,1 @@
+"""What a request holds, who is let in, and what the refused are told."""
