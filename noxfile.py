@@ -37,12 +37,12 @@ os.environ["PATH"] = os.pathsep.join(
 #: The tests that meet Django, SQLAlchemy and the driver most. The others are about the
 #: gate, the pace, the simulation, the settings, the servers and the harness.
 CORE = [
-    "tests/test_adoption.py",
-    "tests/test_backend.py",
-    "tests/test_pool.py",
-    "tests/test_processes.py",
-    "tests/test_sessions.py",
-    "tests/test_unavailable.py",
+    "tests/server/test_adoption.py",
+    "tests/server/test_backend.py",
+    "tests/server/test_pool.py",
+    "tests/server/test_processes.py",
+    "tests/server/test_sessions.py",
+    "tests/server/test_unavailable.py",
 ]
 
 LOWEST = ("Django==4.2", "SQLAlchemy==2.0.55", "mysqlclient==2.2.0")
@@ -107,7 +107,7 @@ def tests(session: nox.Session, pins: tuple[str, ...], tests: list[str]) -> None
 def servers(session: nox.Session) -> None:
     """Each application server that can be installed serves the site."""
     session.install("-e", ".[test,servers]", "PyMySQL", "gevent", *NEWEST)
-    run_tests(session, "tests/test_servers.py")
+    run_tests(session, "tests/server/test_servers.py")
 
 
 @nox.session(python=["3.10", "3.13"])
@@ -115,7 +115,7 @@ def pymysql(session: nox.Session) -> None:
     """PyMySQL in mysqlclient's place; under gevent the servers' session has it."""
     oldest = LOWEST if session.python == "3.10" else NEWEST
     session.install("-e", ".[test]", "PyMySQL", *oldest)
-    run_tests(session, "tests/test_pymysql.py")
+    run_tests(session, "tests/server/test_pymysql.py")
 
 
 @nox.session(python=["3.10", "3.13"])
@@ -123,7 +123,7 @@ def backends(session: nox.Session) -> None:
     """GeoDjango's backend and django-prometheus', pooled."""
     oldest = LOWEST if session.python == "3.10" else NEWEST
     session.install("-e", ".[test]", "django-prometheus", *oldest)
-    run_tests(session, "tests/test_derived_backends.py")
+    run_tests(session, "tests/server/test_derived_backends.py")
 
 
 @nox.session(python=["3.10", "3.13"])
@@ -137,7 +137,7 @@ def package(session: nox.Session, suffix: str) -> None:
     session.run("twine", "check", "--strict", *archives)
     session.install(*(archive for archive in archives if archive.endswith(suffix)))
     session.install("gunicorn", "hypothesis", "pytest", "pytest-django", "uvicorn")
-    run_tests(session, "tests/test_adoption.py")
+    run_tests(session, "tests/server/test_adoption.py")
 
 
 @nox.session(python="3.12")

@@ -14,15 +14,15 @@ from pooled_db import pools
 from pooled_db.driver.connection import Connection
 from pooled_db.pool.permit import Permit
 from pooled_db.pool.pool import Pool
+from tests import database_server
+from tests.database_server import SERVER
 from tests.harness.server import Server
 from tests.sites import Site, make_tables, serve
 
 
 @pytest.fixture(scope="session")
 def server() -> Server:
-    from tests.server import SERVER
-
-    return SERVER
+    return database_server.start()
 
 
 def assert_at_rest(pool: Pool) -> None:
@@ -45,8 +45,6 @@ def nothing_is_left_behind() -> Iterator[None]:
         assert_at_rest(pools.for_alias(alias))
         used |= stats.checkouts != before.get(alias, 0)
     if used:
-        from tests.server import SERVER
-
         assert SERVER.open_transactions() == 0
 
 

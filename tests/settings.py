@@ -38,10 +38,10 @@ LOGGING = {
 POOLED_DB = {"EXEMPT": [r"^exempt/"]}
 
 if "DATABASES" not in _given:
-    from tests.server import SERVER
+    from tests.database_server import SERVER
 
     def _pooled(name: str) -> dict[str, Any]:
-        database = SERVER.database(name, pool={"pool_size": 4, "timeout": 2})
+        database = SERVER.settings(name, pool={"pool_size": 4, "timeout": 2})
         return {"ENGINE": "pooled_db.backends.mysql", **database}
 
     DATABASES = {

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from tests import database_server
 from tests.harness.mariadb import MariaDB
 from tests.harness.server import Server
 
@@ -44,13 +45,12 @@ LABELS = (
 
 def main() -> int:
     labels = _labels()
-    from tests.server import SERVER
-
-    if isinstance(SERVER, MariaDB):
-        load_time_zones(SERVER)
+    server = database_server.start()
+    if isinstance(server, MariaDB):
+        load_time_zones(server)
     try:
-        plain = run(PLAIN, SERVER, labels)
-        pooled = run(POOLED, SERVER, labels)
+        plain = run(PLAIN, server, labels)
+        pooled = run(POOLED, server, labels)
     except Incomplete as error:
         print(error)
         return 1

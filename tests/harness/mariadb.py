@@ -24,6 +24,7 @@ class MariaDB(PrivateServer):
     """A private MariaDB; administrators come in by its extra port."""
 
     program = "mariadbd"
+    is_mariadb = True
     before_accounts = (
         "DELETE FROM mysql.global_priv WHERE User <> 'mariadb.sys';\n"
         "FLUSH PRIVILEGES;\n"

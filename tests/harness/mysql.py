@@ -27,6 +27,7 @@ class MySQL(PrivateServer):
     """
 
     program = "mysqld"
+    is_mariadb = False
     before_accounts = "DROP USER root@localhost;\n"
     withheld = "SUPER, CONNECTION_ADMIN"
     client_options = MappingProxyType({"ssl_mode": "REQUIRED"})

@@ -91,6 +91,15 @@ class Server:
         *options* are added to those which the server needs.
         """
         self._ask(f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4")
+        return self.settings(name, via=via, **options)
+
+    def settings(
+        self, name: str, *, via: Literal["tcp", "socket"] = "tcp", **options: Any
+    ) -> dict[str, Any]:
+        """Return schema *name*'s part of Django's settings, without asking the server.
+
+        *options* are added to those which the server needs.
+        """
         options = {**self.client_options, **options}
         return {
             "NAME": name,

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.conftest import Distant
-from tests.faults.crowd import Told, ask
+from tests.database_server import SERVER
 from tests.harness.processes import poll
-from tests.server import SERVER
+from tests.server.faults.conftest import Distant
+from tests.server.faults.crowd import Told, ask
 
 pytestmark = pytest.mark.skipif(
     not SERVER.is_mariadb, reason="the proxy looks for COMMIT, which TLS hides"

@@ -18,10 +18,9 @@ from pooled_db import pools
 from tests.harness.processes import poll
 from tests.harness.server import Server
 from tests.harness.servers import gunicorn
+from tests.site.models import Item
+from tests.site.views import ask
 from tests.sites import ROOT, Site, connections_by_process, run_python, site_settings
-
-from .site.models import Item
-from .site.views import ask
 
 Serve = Callable[..., Site]
 

@@ -23,12 +23,11 @@ import pooled_db
 from pooled_db import pools
 from pooled_db.backends.mysql.base import DatabaseWrapper
 from pooled_db.request.scope import open_scope
+from tests.database_server import SERVER
 from tests.harness.kinds import private_server
 from tests.harness.server import Server
-from tests.server import SERVER
-
-from .site.models import Item
-from .site.views import ask
+from tests.site.models import Item
+from tests.site.views import ask
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 

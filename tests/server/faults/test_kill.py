@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 import MySQLdb
 import pytest
 
-from tests.faults.conftest import Distant
-from tests.faults.crowd import Crowd, assert_own_answers
+from tests.database_server import SERVER
 from tests.harness.server import Server
-from tests.server import SERVER
+from tests.server.faults.conftest import Distant
+from tests.server.faults.crowd import Crowd, assert_own_answers
 
 Serve = Callable[..., Distant]
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tests.server import SERVER
+from tests.database_server import SERVER
 from tests.sites import Kind
 from tests.soak.run import soak
 

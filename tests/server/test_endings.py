@@ -20,9 +20,8 @@ from django.db import connections
 from pooled_db import asgi, pools, wsgi
 from tests.harness.processes import poll
 from tests.harness.server import Server
+from tests.site.models import Item
 from tests.sites import Site, serve
-
-from .site.models import Item
 
 Serve = Callable[..., Site]
 

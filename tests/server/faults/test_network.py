@@ -9,10 +9,10 @@ from functools import partial
 
 import pytest
 
-from tests.faults.conftest import POOL_SIZE, Distant
-from tests.faults.crowd import Crowd, Told, ask, ask_together, assert_own_answers
 from tests.harness.processes import poll
 from tests.harness.sockets import CONNECTING, clients_of
+from tests.server.faults.conftest import POOL_SIZE, Distant
+from tests.server.faults.crowd import Crowd, Told, ask, ask_together, assert_own_answers
 from tests.sites import Site
 
 Serve = Callable[..., Distant]

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from pooled_db.exceptions import Reason
 from pooled_db.pool.gate import Gate
 from pooled_db.pool.permit import Permit, Refused, State
-from tests.test_gate import (
+from tests.unit.test_gate import (
     LONG,
     PATIENCE,
     Clock,

@@ -16,8 +16,8 @@ from pooled_db.backends.mysql.base import DatabaseWrapper
 from pooled_db.driver.connection import Connection
 from pooled_db.pool.lease import Lease
 from pooled_db.pool.pool import Pool
+from tests.database_server import SERVER
 from tests.harness.server import Server
-from tests.server import SERVER
 
 MakePool = Callable[..., Pool]
 

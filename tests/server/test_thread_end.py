@@ -13,9 +13,8 @@ from django.db import connection, connections
 import pooled_db
 from pooled_db import pools
 from tests.harness.processes import poll
-
-from .site.models import Item
-from .site.views import ask
+from tests.site.models import Item
+from tests.site.views import ask
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -18,11 +18,11 @@ from pooled_db.exceptions import Reason
 from pooled_db.pool.lease import Lease
 from pooled_db.pool.pool import Pool
 from pooled_db.request.diagnosis import diagnose
+from tests.database_server import SERVER
 from tests.harness.kinds import private_server
 from tests.harness.private import PrivateServer
 from tests.harness.processes import poll
 from tests.harness.proxy import Proxy
-from tests.server import SERVER
 
 TOO_MANY_CONNECTIONS = 1040
 READ_ONLY = 1290

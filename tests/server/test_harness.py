@@ -26,7 +26,7 @@ from tests.harness.processes import MARK, poll
 from tests.harness.server import from_url
 from tests.harness.servers import ServerFailed, Serving, gunicorn, uvicorn
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TOO_MANY_CONNECTIONS = 1040
 
 APPLICATION = textwrap.dedent(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from .django_suite.comparison import Incomplete, Outcomes, read, report
-from .django_suite.recording import END, OUTCOMES, RecordingResult, write
+from tests.django_suite.comparison import Incomplete, Outcomes, read, report
+from tests.django_suite.recording import END, OUTCOMES, RecordingResult, write
 
 
 @pytest.fixture

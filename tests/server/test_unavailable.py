@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def asks_before_the_view(get_response: View) -> View:
     """Middleware below pooled_db's own that needs the database."""
-    from .site.views import ask
+    from tests.site.views import ask
 
     def middleware(request: HttpRequest) -> HttpResponse:
         ask("SELECT 1")
