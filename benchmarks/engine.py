@@ -237,7 +237,7 @@ class Process:
             self.answered(request)
 
     def answered(self, request: Request) -> None:
-        if request.state is State.HELD:
+        if request.state is State.ADMITTED:
             self._serve(request)
         else:
             self._sim.refused(request, request.waited)

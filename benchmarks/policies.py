@@ -59,7 +59,7 @@ class Fifo:
 
     def release(self, permit: Permit) -> None:
         now = self.clock()
-        if permit.state is State.HELD:
+        if permit.state is State.ADMITTED:
             self.free += 1
         permit.state = State.RETURNED
         while self.free and self.line:
@@ -73,7 +73,7 @@ class Fifo:
 
     def _grant(self, permit: Permit, now: float) -> None:
         self.free -= 1
-        permit.state = State.HELD
+        permit.state = State.ADMITTED
         permit.waited = now - permit.arrived
         self.on_grant(permit.waited, now)
 

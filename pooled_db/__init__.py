@@ -1,7 +1,7 @@
 """Request-scoped connection pooling for Django on MySQL and MariaDB."""
 
 from .exceptions import PoolTimeout, ServerUnavailable
-from .pool.pool import PoolStats
+from .pool.stats import PoolStats
 from .pools import stats
 from .request.release import arelease, release
 

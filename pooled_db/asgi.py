@@ -50,6 +50,7 @@ class Door:
             return
         request_scope = open_scope()
         request_scope.at_door = True
+        request_scope.asked = (scope["method"], scope["path"])
         client = Client(receive)
         try:
             try:

@@ -78,6 +78,10 @@ _RULES: Mapping[str, tuple[str, Any]] = {
         'must be "dirty", "always" or "rollback"',
         lambda value: value in ("dirty", "always", "rollback"),
     ),
+    "hold": (
+        'must be "request" or "transaction"',
+        lambda value: value in ("request", "transaction"),
+    ),
     "checkout": (
         'must be "request" or "query"',
         lambda value: value in ("request", "query"),
@@ -134,6 +138,7 @@ class PoolSettings:
     use_lifo: bool = _option(False, "boolean")
     echo: bool | str = _option(False, "echo")
     reset: str = _option("dirty", "reset")
+    hold: str = _option("request", "hold")
     max_waiting: int | None = _option(1000, "integer or None")
     queue_target: float | None = _option(0.05, "seconds or None")
     queue_interval: float = _option(1.0, "seconds")

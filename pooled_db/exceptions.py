@@ -15,6 +15,7 @@ class Reason(str, enum.Enum):
     TIMEOUT = "timeout"
     QUEUE_FULL = "queue_full"
     OVERLOADED = "overloaded"
+    STALLED = "stalled"
     UNAVAILABLE = "unavailable"
     CONNECTION_LOST = "connection_lost"
 
@@ -27,6 +28,10 @@ _EXPLANATIONS = {
     Reason.OVERLOADED: (
         "{alias!r} is overloaded: given up after {waited:.2f} s in the queue"
     ),
+    Reason.STALLED: (
+        "All connections to {alias!r} are held by threads that wait for another one, "
+        "so that none would ever come back"
+    ),
 }
 
 
@@ -34,7 +39,9 @@ class PoolTimeout(SQLAlchemyTimeoutError, OperationalError):
     """No connection became free in time.
 
     It is SQLAlchemy's ``TimeoutError`` and Django's ``OperationalError``, so that a
-    handler of either catches it. Times are in seconds.
+    handler of either catches it. ``waited`` is in seconds. ``own`` says what the same
+    request or thread holds already, ``holders`` who of the others has held a connection
+    for longest.
     """
 
     def __init__(
@@ -45,25 +52,40 @@ class PoolTimeout(SQLAlchemyTimeoutError, OperationalError):
         in_use: int,
         limit: int,
         waiting: int,
+        own: tuple[str, ...] = (),
+        holders: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(alias, reason, waited, in_use, limit, waiting)
+        super().__init__(alias, reason, waited, in_use, limit, waiting, own, holders)
         self.alias = alias
         self.reason = reason
         self.waited = waited
         self.in_use = in_use
         self.limit = limit
         self.waiting = waiting
+        self.own = own
+        self.holders = holders
 
     def __str__(self) -> str:
         explanation = _EXPLANATIONS[self.reason].format(
             alias=self.alias, waited=self.waited
         )
-        return (
-            f"{explanation} ({self.in_use} of {self.limit} in use, "
-            f"{self.waiting} waiting). Look for slow queries and for slow calls made "
-            "while a connection is held (pooled_db.release()) before you raise "
+        numbers = f"{self.in_use} of {self.limit} in use, {self.waiting} waiting"
+        sentences = [f"{explanation} ({numbers})."]
+        if self.own:
+            sentences.append(
+                f"Whoever asked holds {len(self.own)} of them already: "
+                f"{'; '.join(self.own)}."
+            )
+        if self.holders:
+            sentences.append(f"Held for longest: {'; '.join(self.holders)}.")
+        sentences.append(
+            "Do not ask for a second connection inside an atomic block, or raise "
             "pool_size."
+            if self.reason is Reason.STALLED
+            else "Look for slow queries and for slow calls made while a connection is "
+            "held (pooled_db.release()) before you raise pool_size."
         )
+        return " ".join(sentences)
 
     def __reduce__(self) -> tuple[type[PoolTimeout], tuple[object, ...]]:
         return type(self), self.args

@@ -9,19 +9,20 @@ from typing import Any, cast
 from asgiref.sync import (
     iscoroutinefunction,
     markcoroutinefunction,
+    sync_to_async,
 )
 from django.core.signals import got_request_exception
-from django.db import connections
 from django.http import FileResponse, HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from .exceptions import PoolTimeout, Reason, ServerUnavailable
-from .pool.pool import Pool
+from .pool.pool import Pool, outsiders
 from .request.admission import Admission
+from .request.adoption import adopt
 from .request.diagnosis import diagnose
 from .request.pace import process_pace
 from .request.responses import to_django
-from .request.scope import Scope, begin_request, current_scope, in_request_thread
+from .request.scope import Scope, begin_request, current_scope
 
 GetResponse = Callable[[HttpRequest], Any]
 
@@ -49,10 +50,15 @@ class PooledConnectionMiddleware:
         if scope is None:
             return self.get_response(request)
         try:
-            response = self._serve(scope, request)
-        finally:
-            if not scope.streaming:
-                scope.close()
+            try:
+                response = self._serve(scope, request)
+            finally:
+                if not scope.streaming:
+                    scope.close()
+        except BaseException:
+            # An interrupt may have come before the first line of it.
+            scope.close()
+            raise
         if hasattr(response, _REFUSED):
             process_pace.hold()
         return response
@@ -62,10 +68,15 @@ class PooledConnectionMiddleware:
         if scope is None:
             return cast("HttpResponseBase", await self.get_response(request))
         try:
-            response = await self._serve_async(scope, request)
-        finally:
-            if not scope.streaming:
-                await scope.close_async()
+            try:
+                response = await self._serve_async(scope, request)
+            finally:
+                if not scope.streaming:
+                    await scope.close_async()
+        except BaseException:
+            # As above, and a task may be cancelled for a second time.
+            await scope.close_async()
+            raise
         if hasattr(response, _REFUSED):
             await process_pace.hold_async()
         return response
@@ -102,22 +113,22 @@ class PooledConnectionMiddleware:
     # At the start.
 
     def _check_out(self, scope: Scope, request: HttpRequest) -> None:
-        age = self._age(request)
+        scope.request = request
+        if hasattr(request, OF_TEST_CLIENT):
+            return
+        if outsiders:
+            adopt(scope)
+        age = self._age(request) if self.admission.age_header else 0.0
         for pool in self.admission.pools_for(request.path):
-            # What is open already is not this request's: it belongs to a test.
-            if pool.alone and connections[pool.alias].holds_connection:  # type: ignore[attr-defined]
-                continue
             scope.check_out(pool, age)
 
     async def _check_out_async(self, scope: Scope, request: HttpRequest) -> None:
-        if hasattr(request, "_dont_enforce_csrf_checks"):
-            # Made by Django's test client: the test's connection is in its thread.
-            await in_request_thread(lambda: self._check_out(scope, request))
+        scope.request = request
+        if hasattr(request, OF_TEST_CLIENT):
             return
-        age = self._age(request)
+        age = self._age(request) if self.admission.age_header else 0.0
         for pool in self.admission.pools_for(request.path):
-            if not scope.is_admitted(pool):
-                await scope.admit_async(pool, age)
+            await scope.admit_async(pool, age)
             if not scope.check_out_idle(pool):
                 await _connect_in_thread(scope, pool)
 
@@ -169,6 +180,9 @@ class PooledConnectionMiddleware:
         return response
 
 
+#: By what a request of Django's test client is known. It runs in its test's thread, and
+#: shares that thread's connection, which is the test's.
+OF_TEST_CLIENT = "_dont_enforce_csrf_checks"
 #: Marks a response that is a refusal.
 _REFUSED = "_pooled_db_refused"
 #: Where the error that became a 500 is kept on its request.
@@ -207,4 +221,5 @@ async def _closing_async(
 async def _connect_in_thread(scope: Scope, pool: Pool) -> None:
     # The scope holds the permit until the thread takes it: nothing is lost if this task
     # is cancelled before, and after that the thread goes on alone.
-    await in_request_thread(lambda: scope.check_out(pool, only_admitted=True))
+    connect = sync_to_async(scope.check_out, thread_sensitive=True)
+    await connect(pool, only_admitted=True)

@@ -15,7 +15,9 @@ from . import conf
 from .driver.connection import Connection
 from .driver.connection import connections as open_connections
 from .fork import in_child, notice_fork
-from .pool.pool import Pool, PoolStats
+from .pool import stall
+from .pool.pool import Pool
+from .pool.stats import PoolStats
 
 
 class Wrapper(Protocol):
@@ -137,4 +139,5 @@ def _settings_changed(*, setting: str, **kwargs: Any) -> None:
 
 
 in_child(_forget_parent)
+in_child(stall.after_fork)
 setting_changed.connect(_settings_changed)

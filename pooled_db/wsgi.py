@@ -37,11 +37,13 @@ class Door:
     def __call__(
         self, environ: Environ, start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        pools = self.admission.pools_for(_path(environ))
+        path = _path(environ)
+        pools = self.admission.pools_for(path)
         if not pools:
             return self.application(environ, start_response)
         scope = open_scope()
         scope.at_door = True
+        scope.asked = (environ["REQUEST_METHOD"], path)
         try:
             header = self.admission.age_header
             age = self.admission.age(environ.get(_key(header))) if header else 0.0

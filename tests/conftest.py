@@ -85,10 +85,16 @@ def full_pool(pool: Pool) -> Iterator[Pool]:
     """The module's `pool` with every permit taken by somebody else."""
     permits = [Permit() for _ in range(pool.gate.capacity)]
     for permit in permits:
-        pool.admit(permit)
+        pool.gate.acquire(permit, pool.timeout)
     yield pool
     for permit in permits:
-        pool.give_back(permit)
+        pool.gate.release(permit)
+
+
+@pytest.fixture
+def like_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the requests of Django's test client count as those of a server."""
+    monkeypatch.setattr("pooled_db.middleware.OF_TEST_CLIENT", "_of_nobody")
 
 
 @pytest.fixture(scope="session")

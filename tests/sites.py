@@ -64,12 +64,14 @@ class Site:
         answer = self.get("/exempt/state")
         assert answer.status == 200, answer
         states: dict[str, dict[str, int]] = json.loads(answer.body)
-        return states.get(alias, {"in_use": 0, "free": 0, "limit": 0, "waiting": 0})
+        empty = dict.fromkeys(("in_use", "on_call", "free", "limit", "waiting"), 0)
+        return states.get(alias, empty)
 
     def at_rest(self) -> bool:
         state = self.state()
-        return state["in_use"] == state["waiting"] == 0 and (
-            state["free"] == state["limit"]
+        on_call = state["on_call"]
+        return (state["in_use"], state["waiting"]) == (on_call, 0) and (
+            state["free"] + on_call == state["limit"]
         )
 
     def assert_nothing_left(self) -> None:

@@ -26,7 +26,8 @@ from benchmarks.gate import LONG, ignore
 from benchmarks.report import Table
 from benchmarks.serving import SCHEMA, site_environment
 from pooled_db import pools
-from pooled_db.pool.permit import Permit, State
+from pooled_db.pool.loan import Loan
+from pooled_db.pool.permit import State
 from pooled_db.request.scope import open_scope
 from tests.harness.load import allow_many_sockets
 
@@ -60,22 +61,22 @@ def with_waiting(number: int) -> Callable[[], object]:
     To be served is a whole cycle, for which the permit comes from the door.
     """
     pool = pools.for_alias("default")
-    line: deque[Permit] = deque()
+    line: deque[Loan] = deque()
     request = cycle.cycle()
 
     def join() -> None:
-        permit = Permit()
-        pool.gate.enter(permit, LONG, ignore)
-        line.append(permit)
+        loan = Loan(pool)
+        pool.gate.enter(loan, LONG, ignore)
+        line.append(loan)
 
     def serve_next() -> None:
         join()
-        permit = line.popleft()
-        assert permit.state is State.HELD
+        loan = line.popleft()
+        assert loan.state is State.ADMITTED
         assert len(line) == number
         scope = open_scope()
         scope.at_door = True
-        scope._keep_permit(pool, permit)
+        scope.adopt(pool, loan, ends_with_it=True)
         request()
 
     for _ in range(number):

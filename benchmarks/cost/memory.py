@@ -18,7 +18,7 @@ from benchmarks.observing import counting_threads
 from benchmarks.report import Table
 from benchmarks.serving import SCHEMA, served, site_environment
 from pooled_db import pools
-from pooled_db.pool.permit import Permit
+from pooled_db.pool.loan import Loan
 from pooled_db.pool.pool import Pool
 from tests.harness import load
 from tests.harness.processes import poll
@@ -104,21 +104,21 @@ def per_waiting_task(number: int) -> float:
 
 async def _per_waiting_task(number: int) -> float:
     pool = pools.for_alias("default")
-    first, permits = Permit(), [Permit() for _ in range(number)]
+    first, loans = Loan(pool), [Loan(pool) for _ in range(number)]
     await pool.admit_async(first)
     before = resident()
-    tasks = [asyncio.create_task(_wait(pool, permit)) for permit in permits]
+    tasks = [asyncio.create_task(_wait(pool, loan)) for loan in loans]
     await asyncio.sleep(0)
     after = resident()
     assert pool.gate.waiting == number
-    pool.give_back(first)
+    first.checkin()
     await asyncio.gather(*tasks)
     return (after - before) / number
 
 
-async def _wait(pool: Pool, permit: Permit) -> None:
-    await pool.admit_async(permit)
-    pool.give_back(permit)
+async def _wait(pool: Pool, loan: Loan) -> None:
+    await pool.admit_async(loan)
+    loan.checkin()
 
 
 def measure(bench: Bench) -> Findings:

@@ -8,6 +8,7 @@ itself is measured by itself, and the remainder is called the rest.
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, cast
@@ -28,10 +29,11 @@ from benchmarks.report import Table
 from benchmarks.serving import SCHEMA, site_environment
 from pooled_db import pools
 from pooled_db.backends.mysql.base import PooledMixin
-from pooled_db.driver.connection import ANY_THREAD, Connection
+from pooled_db.driver.connection import Connection
 from pooled_db.middleware import PooledConnectionMiddleware
 from pooled_db.pool.gate import Gate
-from pooled_db.pool.permit import Permit
+from pooled_db.pool.loan import Loan
+from pooled_db.pool.permit import READY, Permit
 from pooled_db.pool.pool import Pool
 from pooled_db.request.scope import open_scope
 
@@ -49,7 +51,7 @@ OF_POOL = (
     "QueuePool: connect() and close()",
     "poll: is the connection alive",
     "clean-up: is it needed",
-    "loan: lend() and revoke()",
+    "loan: lend()",
 )
 OF_WRAPPER = (CONNECT, WHICH)
 
@@ -93,14 +95,14 @@ def calls() -> dict[str, Call]:
                     _gate(),
                     lambda: queue.connect().close(),
                     connection.is_alive,
-                    lambda: pool.clean(connection),
-                    functools.partial(_loan, connection),
+                    lambda: pool.cleans(connection),
+                    _loan(pool, connection),
                 ),
                 strict=True,
             )
         ),
         POOL_CYCLE: lambda: pool.checkout().checkin(),
-        SCOPE_CYCLE: functools.partial(_scope_cycle, pool, Borrower()),
+        SCOPE_CYCLE: functools.partial(_scope_cycle, pool, BORROWER),
         CONNECT: _connect(wrapper, connection),
         WHICH: lambda: (pools.for_alias("default"), wrapper.pool),
         WRAPPER_CYCLE: functools.partial(_wrapper_cycle, wrapper),
@@ -112,19 +114,20 @@ def calls() -> dict[str, Call]:
 class Borrower:
     """As Django's wrapper is to a scope."""
 
-    in_atomic_block = False
+    has_transaction = False
 
-    def detach(self) -> None:
-        pass
+    @staticmethod
+    def detach() -> None: ...
 
 
-def _scope_cycle(pool: Pool, borrower: Borrower) -> None:
+BORROWER = Borrower
+
+
+def _scope_cycle(pool: Pool, borrower: Callable[[], Borrower]) -> None:
     scope = open_scope()
     scope.admit(pool)
     scope.check_out(pool)
-    lease = scope.lend_ready(pool.database, pool.alias, borrower)
-    assert lease is not None
-    lease.connection.lend(ANY_THREAD)
+    assert scope.lend_ready(pool.database, pool.alias, borrower) is not None
     scope.close()
 
 
@@ -137,13 +140,16 @@ def _same(connection: Any) -> Any:
     return connection
 
 
-def _loan(connection: Connection) -> None:
-    connection.revoke(_nothing)
-    connection.lend(ANY_THREAD)
+def _loan(pool: Pool, connection: Connection) -> Call:
+    loan = Loan(pool)
+    loan.connection = connection
+    thread = threading.get_ident()
 
+    def call() -> None:
+        loan.state = READY
+        loan.lend(BORROWER, thread)
 
-def _nothing() -> None:
-    pass
+    return call
 
 
 def _gate() -> Call:

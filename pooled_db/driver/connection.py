@@ -5,21 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 import weakref
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import MySQLdb
 
 from . import DriverConnection
+from .cursor import taking_turns
 from .errors import CONNECTION_LOST, TLS_ERROR, broke_within_handshake, error_code
+from .last_statement import LastStatement
 from .readable import Readable
 from .statements import may_change_session, outlasts_reset
-
-#: Marks a connection that any thread may use, as Django's thread sharing allows.
-ANY_THREAD = None
-#: Marks a connection that nobody may use: no thread has this identifier.
-NO_THREAD = 0
+from .use import ANY_THREAD, ANYBODYS, NOBODYS, Use
 
 #: The isolation level of a session that Django has not set up yet.
 NOT_SET_UP = object()
@@ -31,6 +31,12 @@ RETIRING = frozenset({*CONNECTION_LOST, TLS_ERROR, 1317, 1969, 3024, 1290, 1792,
 
 #: Every open connection of this process, for those who must know after a fork.
 connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+#: What next_result() returns.
+NO_MORE_RESULTS = -1
+#: The error of commands that are out of step: an answer has not been read.
+OUT_OF_STEP = 2014
 
 
 class Connection(DriverConnection):
@@ -47,8 +53,8 @@ class Connection(DriverConnection):
 
         def fileno(self) -> int: ...
         def get_autocommit(self) -> bool: ...
-        def next_result(self) -> int: ...
         def thread_id(self) -> int: ...
+        def insert_id(self) -> int: ...
         def character_set_name(self) -> str: ...
         def escape_string(self, text: bytes) -> bytes: ...
         def discard_result(self) -> None: ...
@@ -58,14 +64,33 @@ class Connection(DriverConnection):
     _id: int | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.thread: int | None = ANY_THREAD
+        #: Who may use it: the loan that it is out for.
+        self.loan: Use = ANYBODYS
         self._busy: int | None = None
+        # Whether a statement has been made whose answer nobody has asked for, and which
+        # thread may do so: whoever ends the loan takes that away.
+        self._unread = False
+        self._reader: int | None = None
         self._unbuffered = False
-        self.after_query: Callable[[], None] | None = None
+        # With autocommit off: whether there is something to commit.
+        self._uncommitted = False
+        self._cursors: list[tuple[weakref.ref[Any], int]] = []
+        # Whose the last statement is, if it may be another's.
+        self._last: LastStatement | None = None
+        #: Called when a statement has ended.
+        self.after_rest: Callable[[], None] | None = None
+        #: When the last statement ended, on the monotonic clock.
+        self.rested: float = 0.0
         #: Whether the session may differ from what it was at connect.
         self.is_dirty: bool = False
         #: Whether nobody can say in what state it is.
         self.is_doubtful: bool = False
+        #: Whether an answer is left on the way, so that no statement can be made.
+        self.is_out_of_step: bool = False
+        #: Whether its next user may have it as it is.
+        self.is_clean: bool = True
+        #: The autocommit mode in which it is lent.
+        self.home_mode: bool = bool(kwargs.get("autocommit", True))
         try:
             super().__init__(*args, **kwargs)
         except BaseException as error:
@@ -78,7 +103,7 @@ class Connection(DriverConnection):
             raise
         self._id = self.thread_id()
         self._options = kwargs
-        self.is_dirty = False
+        self.is_dirty = self._uncommitted = self._unread = False
         #: What Django's backend has learnt of the server on this connection.
         self.server_data: dict[str, Any] | None = None
         #: The isolation level for which Django has set up the session.
@@ -87,8 +112,6 @@ class Connection(DriverConnection):
         self.fresh: bool = True
         #: When the connection is to be replaced, on the monotonic clock.
         self.expires: float = float("inf")
-        #: Whether anybody could have used it since its checkout.
-        self.was_lent: bool = False
         #: Since when nobody has had it, on the same clock.
         self.idle_since: float = 0.0
         self._descriptor = self.fileno()
@@ -99,69 +122,214 @@ class Connection(DriverConnection):
         # The driver's own names the host.
         return f"<Connection {self._id}: {'open' if self.open else 'closed'}>"
 
+    # Statements.
+
     def query(self, query: bytes | bytearray | str, **options: Any) -> Any:
-        self._check_thread()
-        self._busy = threading.get_ident()
+        self._begin()
         try:
-            # Again, now that it is busy: revoke() takes the thread away before it looks
-            # whether anybody is, so one of the two sees the other.
-            self._check_thread()
             self._look_at(query.encode() if isinstance(query, str) else bytes(query))
+            self._uncommitted = self._unread = True
+            self._reader = self._busy
             return super().query(query, **options)
         except BaseException as error:
             self._judge(error)
-            self._rest()
             raise
+        finally:
+            self._rest()
 
     def store_result(self) -> Any:
         # Here the rows are read, which can take longer than the statement itself.
+        self._begin_reading()
         try:
-            return super().store_result()  # type: ignore[no-untyped-call]
-        except MySQLdb.Error as error:
+            result = super().store_result()  # type: ignore[no-untyped-call]
+            self._unread = False
+            return result
+        except BaseException as error:
             self._judge(error)
             raise
         finally:
             self._rest()
 
     def use_result(self) -> Any:
-        self._unbuffered = True
+        self._begin_reading()
         try:
-            return super().use_result()  # type: ignore[no-untyped-call]
+            self._unbuffered = True
+            result = super().use_result()  # type: ignore[no-untyped-call]
+            self._unread = False
+            return result
+        except BaseException as error:
+            self._judge(error)
+            raise
         finally:
             self._rest()
+
+    def cursor(self, cursorclass: type[Any] | None = None) -> Any:
+        """Open a cursor, for which the loan is kept until it is closed."""
+        cursor = taking_turns(cast("Hashable", cursorclass or self.cursorclass))(self)
+        if self._cursors:
+            self._cursors = [entry for entry in self._cursors if _is_open(entry[0])]
+        self._cursors.append((weakref.ref(cursor), threading.get_ident()))
+        return cursor
+
+    def begin_use(self) -> Use | None:
+        """Let nobody else of the request have it until the result is unpinned.
+
+        Waits for this thread's turn. ``None`` if it has been pinned already.
+        """
+        thread = threading.get_ident()
+        while True:
+            loan = self.loan
+            if thread in loan.pins:
+                return None
+            loan.pins.add(thread)
+            user = loan.user
+            if user == thread or user is ANY_THREAD:
+                return loan
+            loan.unpin(thread)
+            loan.take_turn(thread)
+
+    def next_result(self, *args: Any) -> int:
+        thread = threading.get_ident()
+        user = self.loan.user
+        if not self._may_have_more() or (user != thread and user is not ANY_THREAD):
+            # Nothing of this thread's is left. The driver would look at the connection,
+            # which another thread may be using.
+            return NO_MORE_RESULTS
+        self._begin()
+        try:
+            more: int = super().next_result(*args)  # type: ignore[no-untyped-call]
+            return more
+        finally:
+            self._rest()
+
+    def _may_have_more(self) -> bool:
+        """Whether a result may be left: else each statement was a single one, read."""
+        return self.is_dirty or self._unbuffered or self._unread
+
+    def has_open_cursor(self, besides: int | None = None) -> bool:
+        """Whether somebody may go on with a cursor, other than thread *besides*."""
+        return any(
+            thread != besides and _is_open(cursor)
+            for cursor, thread in list(self._cursors)
+        )
+
+    def _begin(self) -> None:
+        """Enter a statement, if it is this thread's turn, or when it is."""
+        thread = threading.get_ident()
+        while True:
+            loan = self.loan
+            user = loan.user
+            if user == thread or user is ANY_THREAD:
+                self._busy = thread
+                # Again, now that it is busy: whoever takes the connection away changes
+                # the user before it looks whether a statement runs, so one of the two
+                # sees the other.
+                if self.loan is loan and loan.user is user:
+                    return
+                self._rest()
+            else:
+                loan.take_turn(thread)
+
+    def _begin_reading(self) -> None:
+        """Go on with a statement, though its loan may have ended meanwhile."""
+        thread = threading.get_ident()
+        if self._reader == thread:
+            self._busy = thread
+            if self._reader == thread:  # as in _begin
+                return
+            self._rest()
+        self._begin()
+
+    @property
+    def is_being_read(self) -> bool:
+        """Whether this thread is between a statement and its answer."""
+        return self._unread and self._reader == threading.get_ident()
+
+    def let_go(self) -> bool:
+        """Let nobody ask for an answer any more; ``False`` if somebody is inside."""
+        busy = self._busy
+        if busy is not None and busy != threading.get_ident():
+            return False
+        self._reader = None
+        busy = self._busy
+        return busy is None or busy == threading.get_ident()
 
     def _look_at(self, statement: bytes) -> None:
         if not self.is_dirty:
             self.is_dirty = may_change_session(statement, self._backslash_escapes)
         if self.is_dirty and outlasts_reset(statement):
             self.is_doubtful = True
+        if self._last is not None:
+            self._refuse_to_lie(self._last, statement)
+
+    def _refuse_to_lie(self, last: LastStatement, statement: bytes) -> None:
+        words = last.asks_for_lost(statement, self.insert_id())
+        if words is not None:
+            raise MySQLdb.ProgrammingError(
+                0,
+                f"{words} asks for what an earlier statement has left in its "
+                "connection, which others have used since. Keep the two statements in "
+                "one transaction.",
+            )
+
+    def forget_last_statement(self) -> None:
+        """Let nobody ask what the last statement left: it is another user's."""
+        self._last = LastStatement()
 
     @property
     def in_query(self) -> bool:
         """Whether another thread is inside a statement."""
         return self._busy is not None and self._busy != threading.get_ident()
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nobody works with it, and it is as its next user may have it."""
+        if self._busy is not None or self._unread or self._unbuffered or self.is_dirty:
+            return False
+        if self._uncommitted and not self.home_mode:
+            return False
+        try:
+            # Asking for the mode costs no round trip.
+            return bool(self.get_autocommit()) == self.home_mode
+        except MySQLdb.Error:
+            return False  # it is closed, or just being used
+
+    @property
+    def was_left_unread(self) -> bool:
+        """Whether this thread has not read the answer to an earlier statement."""
+        return self.is_out_of_step or self.is_being_read
+
     def _judge(self, error: BaseException) -> None:
-        if isinstance(error, MySQLdb.Error) and error_code(error) in RETIRING:
+        if not isinstance(error, MySQLdb.Error):
+            # It came from elsewhere, between a statement's first byte and its last row:
+            # the answer may be on its way, or in the client library, where `poll` does
+            # not see it.
+            self.is_doubtful = self.is_out_of_step = True
+            return
+        self._unread = False
+        code = error_code(error)
+        if code in RETIRING or code == OUT_OF_STEP:
             self.is_doubtful = True
+            self.is_out_of_step |= code == OUT_OF_STEP
 
     def _rest(self) -> None:
+        self.rested = time.monotonic()
         self._busy = None
-        if self.after_query is not None:
-            after_query, self.after_query = self.after_query, None
-            after_query()
+        if self.after_rest is not None:
+            after_rest, self.after_rest = self.after_rest, None
+            after_rest()
 
     def commit(self) -> None:
         self._run(super().commit)
+        self._uncommitted = False
 
     def rollback(self) -> None:
         self._run(super().rollback)
+        self._uncommitted = False
 
     def autocommit(self, on: bool) -> None:
         # Asking for the mode costs no round trip.
-        if self.get_autocommit() == on:
-            self._check_thread()
-        else:
+        if self.get_autocommit() != on:
             self._run(super().autocommit, on)
 
     def ping(self, *args: Any) -> None:
@@ -169,21 +337,23 @@ class Connection(DriverConnection):
 
     def _run(self, function: Callable[..., None], *args: Any) -> None:
         """Call *function*, which speaks with the server without :meth:`query`."""
-        self._check_thread()
-        self._busy = threading.get_ident()
+        self._begin()
         try:
-            self._check_thread()
             function(*args)
-        except BaseException:
+        except BaseException as error:
+            self._judge(error)
             self.is_doubtful = True
             raise
         finally:
             self._rest()
 
     def send_query(self, query: bytes | str) -> None:
-        self._check_thread()
-        self.is_dirty = True
-        super().send_query(query)  # type: ignore[no-untyped-call]
+        self._begin()
+        try:
+            self.is_dirty = True
+            super().send_query(query)  # type: ignore[no-untyped-call]
+        finally:
+            self._rest()
 
     def close(self) -> None:
         # The pool closes what its user has closed already, and must not mind.
@@ -192,16 +362,16 @@ class Connection(DriverConnection):
 
     def select_db(self, db: str) -> None:
         self.is_dirty = True
-        super().select_db(db)  # type: ignore[no-untyped-call]
+        self._run(super().select_db, db)
 
     def set_character_set(self, charset: str, collation: str | None = None) -> None:
         self.is_dirty = True
-        super().set_character_set(charset, collation)
+        self._run(super().set_character_set, charset, collation)
 
     def change_user(self, *args: Any, **kwargs: Any) -> None:
         self.is_dirty = True
         self.isolation_level = NOT_SET_UP
-        super().change_user(*args, **kwargs)  # type: ignore[no-untyped-call]
+        self._run(partial(super().change_user, *args, **kwargs))
 
     def reset_session(self, autocommit: bool) -> bool:
         """Make the session what it was at connect, at the cost of a few round trips.
@@ -228,7 +398,7 @@ class Connection(DriverConnection):
             if options.get("init_command"):
                 self.query(options["init_command"])
                 self.store_result()
-                while self.next_result() != -1:
+                while self.next_result() != NO_MORE_RESULTS:
                     self.discard_result()
             self.autocommit(autocommit)
         except MySQLdb.Error:
@@ -236,37 +406,26 @@ class Connection(DriverConnection):
         self.is_dirty = False
         return True
 
-    def lend(self, thread: int | None) -> None:
-        """Let *thread* use the connection from now on."""
-        self.was_lent = True
-        self._busy = None
-        self.thread = thread
-
-    def revoke(self, after_query: Callable[[], None]) -> bool:
-        """Let nobody use the connection any more.
-
-        Returns whether no other thread is inside a statement. If one is, it calls
-        *after_query* when it comes out.
-        """
-        self.thread = NO_THREAD
-        if self._busy is not None and self.in_query:
-            self.after_query = after_query
-            return not self.in_query
-        return True
+    def lent_for(self, loan: Use) -> None:
+        """Forget what its last user had, and obey *loan* from now on."""
+        self._cursors = []
+        self._last = None
+        self.after_rest = None
+        self.loan = loan
 
     def is_drained(self) -> bool:
         """Whether no result is left to be read."""
-        if not self.is_dirty and not self._unbuffered and self._busy is None:
+        if not self._may_have_more():
             # Each statement was a single one, and its rows have been stored. Asking the
             # driver would let go of the interpreter, which others may want.
             return True
         try:
             # Without pending results this asks nothing of the server.
-            drained = self.next_result() == -1
+            more: int = super().next_result()  # type: ignore[no-untyped-call]
         except MySQLdb.Error:
             return False
-        self._unbuffered = False
-        return drained
+        self._unbuffered = self._unread = False
+        return more == NO_MORE_RESULTS
 
     def is_alive(self) -> bool:
         """Whether the server still holds its end of the idle connection.
@@ -301,7 +460,7 @@ class Connection(DriverConnection):
 
         *null* is an open descriptor of /dev/null.
         """
-        self.thread = NO_THREAD
+        self.loan = NOBODYS
         with contextlib.suppress(MySQLdb.Error, OSError):
             os.dup2(null, self.fileno(), inheritable=False)
 
@@ -309,8 +468,7 @@ class Connection(DriverConnection):
         # The driver knows from the server whether sql_mode has NO_BACKSLASH_ESCAPES.
         return bool(self.escape_string(b"'") != b"''")
 
-    def _check_thread(self) -> None:
-        if self.thread is not ANY_THREAD and self.thread != threading.get_ident():
-            raise MySQLdb.InterfaceError(
-                0, "This connection has been given back to its pool."
-            )
+
+def _is_open(cursor: weakref.ref[Any]) -> bool:
+    opened = cursor()
+    return opened is not None and opened.connection is not None

@@ -10,39 +10,41 @@ import asyncio
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from ..exceptions import Reason
-from .permit import HELD, REFUSED, RETURNED, WAITING, Permit, Refused
+from .permit import ADMITTED, NEW, REFUSED, RETURNED, WAITING, Permit, Refused
+from .shedding import Shedding
+from .task_waiting import TaskWaiting
 
-#: The weight of the latest of the times from which the pace is averaged.
-PACE_WEIGHT = 1 / 16
-#: For how many intervals after an overload its return is recognised sooner (RFC 8289).
-RELAPSE = 16
+Line = OrderedDict[Permit, None]
+
+
+class OnCall(Protocol):
+    """Takes permits back from those who hold them without need."""
+
+    def call_back(
+        self, held: Iterable[Permit], waiters: Iterable[Permit], into: list[Permit]
+    ) -> float:
+        """Put into *into* what may be taken from whom, one for each waiter at most.
+
+        Called with the gate's lock held. Returns when to look again, by its clock.
+        """
+
+    def hand_in(self, permit: Permit) -> None:
+        """Release *permit*, which has been called back. No lock is held."""
 
 
 class Gate:
     """Permits for one database, handed on directly in order of arrival.
 
-    *capacity* permits exist. When all are held, up to *max_waiting* may queue; whoever
-    comes then is refused at once.
+    *capacity* permits exist. When all are held, whoever comes queues. Those who have
+    begun (:attr:`Permit.begun`) are served before newcomers. Up to *max_waiting* may
+    queue; whoever comes then is refused at once, if it is :attr:`Permit.bounded`.
 
-    Shedding is CoDel in the form of Ecto's DBConnection and of folly: when for
-    *queue_interval* seconds nobody got a permit within *queue_target* seconds, the
-    queue does not absorb a burst but stands. Until somebody is served within the target
-    again, whoever would wait for longer than twice the target is refused:
-
-    - a waiter, as soon as it has waited for that long, while more wait than there are
-      permits: so there is always somebody to hand a permit to, however slowly they
-      come back;
-    - a newcomer, at once, if those before it will take that long at the pace at which
-      permits have come back lately.
-
-    An overload that returns soon after it seemed to be over is recognised after twice
-    the target. ``queue_target=None`` switches shedding off. See
-    https://queue.acm.org/detail.cfm?id=2839461,
-    https://www.rfc-editor.org/rfc/rfc8289#section-4.2 and
-    https://hexdocs.pm/db_connection/DBConnection.html#start_link/2-queue-config
+    With a *queue_target* the queue of newcomers is shed when it stands: see
+    :class:`~pooled_db.pool.shedding.Shedding`.
 
     Times are in seconds of *clock*.
     """
@@ -55,27 +57,34 @@ class Gate:
         queue_target: float | None = None,
         queue_interval: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
+        on_call: OnCall | None = None,
     ) -> None:
         self.capacity = capacity
         self.max_waiting = max_waiting
         self.queue_target = queue_target
-        self.queue_interval = queue_interval
         self.clock = clock
-        self._lock = threading.Lock()
+        #: Guards who holds and who waits, and every state from waiting to lent.
+        self.lock = threading.Lock()
         # How many are free is not counted but follows from who holds one: an interrupt
         # at any moment cannot make the two differ.
         self._held: set[Permit] = set()
-        self._queue: OrderedDict[Permit, None] = OrderedDict()
-        self._returned: deque[Permit] = deque()
-        self._slow_since: float | None = None
-        self._overload_ended = float("-inf")
-        self._last_served: float | None = None
-        self._pace = 0.0
+        self._begun: Line = OrderedDict()
+        self._newcomers: Line = OrderedDict()
+        #: What has been given back and not yet been taken back, under the lock.
+        self.returned: deque[Permit] = deque()
+        self._answered: deque[Permit] = deque()
+        self._shedding = (
+            None
+            if queue_target is None
+            else Shedding(capacity, queue_target, queue_interval)
+        )
+        self._on_call = on_call
+        # The one waiter who looks what may be called back, and when it does so next.
+        self._watcher: Permit | None = None
+        self._look_at = 0.0
 
     def __repr__(self) -> str:
-        return (
-            f"<Gate: {self.free} of {self.capacity} free, {len(self._queue)} waiting>"
-        )
+        return f"<Gate: {self.free} of {self.capacity} free, {self.waiting} waiting>"
 
     @property
     def free(self) -> int:
@@ -85,33 +94,50 @@ class Gate:
     @property
     def waiting(self) -> int:
         """How many wait for a permit."""
-        return len(self._queue)
+        return len(self._begun) + len(self._newcomers)
+
+    def held(self) -> list[Permit]:
+        """Who holds a permit at this moment."""
+        with self.lock:
+            held = list(self._held)
+        self.settle()
+        return held
 
     @property
     def overloaded(self) -> bool:
         """Whether the queue has stood for so long that it is being shed."""
-        with self._lock:
-            overloaded = self._overloaded(self.clock())
-        self._settle()
+        if self._shedding is None:
+            return False
+        with self.lock:
+            overloaded = self._shedding.overloaded(self.clock(), self._oldest())
+        self.settle()
         return overloaded
 
     # Asking, for threads and tasks.
 
-    def acquire(self, permit: Permit, timeout: float) -> None:
-        """Block this thread until *permit* is held.
+    def acquire(
+        self,
+        permit: Permit,
+        timeout: float,
+        before_waiting: Callable[[], None] | None = None,
+    ) -> None:
+        """Block this thread until *permit* is held, or withdrawn.
 
-        Raises :class:`Refused` when *timeout* seconds have passed or the queue says no.
+        *before_waiting* is called once it stands in line. Raises :class:`Refused` when
+        *timeout* seconds have passed or the queue says no.
         """
         bell: threading.Lock | None = None
 
         def wake() -> None:
-            # Before there is a bell, the state says it all.
-            if bell is not None:
+            # Before there is a bell, the state says it all. Rung twice, it rings once.
+            if bell is not None and bell.locked():
                 bell.release()
 
         try:
             if self.enter(permit, timeout, wake):
                 return
+            if before_waiting is not None:
+                before_waiting()
             ring = threading.Lock()
             ring.acquire()
             bell = ring
@@ -122,99 +148,96 @@ class Gate:
         except BaseException:
             self.release(permit)
             raise
-        self._raise_if_refused(permit)
+        raise_if_refused(permit)
 
     async def acquire_async(self, permit: Permit, timeout: float) -> None:
         """Wait until *permit* is held, blocking no thread; otherwise as `acquire`."""
-        answer: Callable[[], None] | None = None
+        look: Callable[[], None] | None = None
 
         def wake() -> None:
-            if answer is not None:
-                answer()
+            if look is not None:
+                look()
 
         try:
             if self.enter(permit, timeout, wake):
                 return
             loop = asyncio.get_running_loop()
-            answered: asyncio.Future[None] = loop.create_future()
-            answer = _in_loop(loop, answered)
-            await self._answer(permit, loop, answered)
+            waiting = TaskWaiting(self, permit, loop)
+            look = waiting.wake
+            await waiting.until_answered()
         except BaseException:
             self.release(permit)
             raise
-        self._raise_if_refused(permit)
-
-    async def _answer(
-        self,
-        permit: Permit,
-        loop: asyncio.AbstractEventLoop,
-        answered: asyncio.Future[None],
-    ) -> None:
-        """Wait until *permit* waits no more; *answered* may come too late to tell."""
-        timer: asyncio.TimerHandle | None = None
-
-        def review() -> None:
-            nonlocal timer
-            self.review(permit)
-            if permit.state is WAITING:
-                timer = loop.call_later(self._until_review(permit), review)
-            elif not answered.done():
-                answered.set_result(None)
-
-        try:
-            if permit.state is WAITING:
-                timer = loop.call_later(self._until_review(permit), review)
-                await answered
-        finally:
-            if timer is not None:
-                timer.cancel()
+        raise_if_refused(permit)
 
     # The steps of which asking is made; a simulation drives them itself.
 
     def enter(self, permit: Permit, timeout: float, wake: Callable[[], None]) -> bool:
         """Take *permit* at once, or queue it.
 
-        Returns ``False`` if it is queued: *wake* is then called once, from any thread,
-        when its state has changed. Raises :class:`Refused` if the queue is full.
+        Returns ``False`` if it is queued: *wake* is then called, from any thread, when
+        its state has changed, or the time of its next review. Raises :class:`Refused`
+        if the queue is full.
         """
-        with self._lock:
+        with self.lock:
             now = self.clock()
             permit.arrived = now
             permit.deadline = now + timeout
-            if len(self._held) < self.capacity and not self._queue:
+            if permit.state is not NEW:
+                return True  # withdrawn before it came
+            if len(self._held) < self.capacity and not (
+                self._begun or (self._newcomers and not permit.begun)
+            ):
                 self._held.add(permit)
-                permit.state = HELD
-                if self._slow_since is not None:
-                    self._judge_wait(0.0, now)
+                permit.state = ADMITTED
+                shedding = self._shedding
+                if shedding is not None and shedding.slow_since is not None:
+                    shedding.served_at_once(now)
             else:
                 self._queue_up(permit, now, wake)
-        if self._returned or self._queue:
-            self._settle()
-        if permit.state is HELD:
+        if self.returned or self._begun or self._newcomers:
+            self.settle()
+        if permit.state is WAITING and permit is self._watcher:
+            self._call_back()
+        if permit.state is ADMITTED:
             return True
-        self._raise_if_refused(permit)
+        raise_if_refused(permit)
         return False
 
     def next_review(self, permit: Permit) -> float:
         """When a waiter must call `review`, by the gate's clock."""
-        if self.queue_target is None:
-            return permit.deadline
-        now = self.clock()
-        review = permit.arrived + 2 * self.queue_target
-        if review <= now:
-            review = now + self.queue_interval
-        return min(review, permit.deadline)
+        review = permit.deadline
+        if self._shedding is not None and not permit.begun:
+            now = self.clock()
+            review = min(review, self._shedding.review_at(now, permit.arrived))
+        if permit is self._watcher:
+            review = min(review, self._look_at)
+        return review
 
     def review(self, permit: Permit) -> None:
         """Refuse *permit* if it has waited for too long."""
-        with self._lock:
+        with self.lock:
             if permit.state is WAITING:
                 now = self.clock()
                 reason = self._too_old(permit, now)
                 if reason is not None:
                     self._refuse(permit, reason, now)
-                    del self._queue[permit]
-        self._settle()
+                    self._leave_line(permit)
+        self.settle()
+        if permit is self._watcher and permit.state is WAITING:
+            self._call_back()
+
+    def withdraw(self, permit: Permit) -> bool:
+        """Let *permit* wait no more, with the lock held; ``False`` if it does not.
+
+        Whoever asked for it has got something else.
+        """
+        if permit.state not in (NEW, WAITING):
+            return False
+        self._leave_line(permit)
+        permit.state = RETURNED
+        self._answered.append(permit)
+        return True
 
     def release(self, permit: Permit) -> None:
         """Give *permit* back, whatever its state, and hand it to the next in line.
@@ -222,123 +245,153 @@ class Gate:
         Calling it again does nothing. It never waits for a lock, so that a finalizer
         may call it, wherever the garbage collector happens to run.
         """
-        self._returned.append(permit)
-        self._settle()
+        self.returned.append(permit)
+        self.settle()
 
-    def _settle(self) -> None:
-        """Take back what has been returned, here or in whoever holds the lock."""
-        # Whoever has held the lock looks again after letting go of it, and a permit is
-        # in the deque before its thread tries the lock: one of the two sees it. And
+    def settle(self) -> None:
+        """Take back what has been returned, here or in whoever holds the lock.
+
+        To be called by whoever has held the lock.
+        """
+        # A permit is in the deque before its thread tries the lock, and whoever has
+        # held the lock looks into it after letting go: one of the two sees it. And
         # somebody waits beside a free permit where a release was interrupted between
         # taking the permit back and handing it on.
-        while self._returned or (self._queue and len(self._held) < self.capacity):
-            answered: list[Permit] = []
-            # An interrupt may come after any call, so also after one that takes the
-            # lock and before `try`, but not between a `for` and its body.
-            for locked in map(self._lock.acquire, (False,)):
+        while self.returned or (
+            (self._begun or self._newcomers) and len(self._held) < self.capacity
+        ):
+            for locked in self._try_lock():
                 if not locked:
                     return
                 try:
-                    while self._returned:
-                        self._take_back(self._returned[0])
-                        self._returned.popleft()
-                    if self._queue:
-                        self._serve(answered)
+                    while self.returned:
+                        self._take_back(self.returned[0])
+                        self.returned.popleft()
+                    if self._begun or self._newcomers:
+                        self._serve()
                 finally:
-                    self._lock.release()
-            for permit in answered:
-                try:
-                    permit._wake()
-                except RuntimeError:
-                    # Its event loop has been closed: nobody is there to take the
-                    # permit, which goes to the next.
-                    self._returned.append(permit)
+                    self.lock.release()
+            if self._answered:
+                self._tell()
+        if self._answered:
+            self._tell()
+
+    def _try_lock(self) -> Iterable[bool]:
+        """Try the lock, so that no interrupt can come between taking it and `try`.
+
+        One may come after any call, so also after one that takes a lock, but not
+        between a `for` and its body.
+        """
+        return map(self.lock.acquire, (False,))
+
+    def _tell(self) -> None:
+        """Wake those for whom there is something new to see."""
+        while self._answered:
+            try:
+                permit = self._answered.popleft()
+            except IndexError:
+                return
+            try:
+                permit._wake()
+            except RuntimeError:
+                # Its event loop has been closed: nobody is there to take the permit,
+                # which goes to the next.
+                self.returned.append(permit)
+
+    def _call_back(self) -> None:
+        """Take back, for those who wait, what its holders do not work with."""
+        on_call = self._on_call
+        if on_call is None:
+            return
+        called: list[Permit] = []
+        try:
+            with self.lock:
+                self._look_at = on_call.call_back(self._held, self._line(), called)
+        finally:
+            # An interrupt may have come with some of them called back.
+            _hand_in(on_call, called)
+        self.settle()
+
+    def _line(self) -> Iterable[Permit]:
+        yield from self._begun
+        yield from self._newcomers
 
     # Under the lock.
 
     def _queue_up(self, permit: Permit, now: float, wake: Callable[[], None]) -> None:
-        waiting = len(self._queue)
-        if not waiting:
-            # Nobody was waiting, so the queue did not stand, nor did a permit come back
-            # to anybody.
-            self._judge_wait(0.0, now)
-            self._last_served = None
-        if self.max_waiting is not None and waiting >= self.max_waiting:
+        waiting = len(self._newcomers)
+        shedding = None if permit.begun else self._shedding
+        if shedding is not None and not waiting:
+            shedding.begins(now)
+        if (
+            permit.bounded
+            and self.max_waiting is not None
+            and self.waiting >= self.max_waiting
+        ):
             self._refuse(permit, Reason.QUEUE_FULL, now)
-        elif now >= permit.deadline:
+            return
+        if now >= permit.deadline:
             self._refuse(permit, Reason.TIMEOUT, now)
-        elif self._overloaded(now) and waiting >= self._bearable():
+            return
+        if shedding is not None and shedding.turns_away(now, waiting, self._oldest()):
             self._refuse(permit, Reason.OVERLOADED, now)
-        else:
-            permit._wake = wake
-            self._queue[permit] = None
-            permit.state = WAITING
+            return
+        (self._begun if permit.begun else self._newcomers)[permit] = None
+        permit._wake = wake
+        permit.state = WAITING
+        if self._watcher is None and self._on_call is not None:
+            self._watcher = permit
+
+    def _leave_line(self, permit: Permit) -> None:
+        (self._begun if permit.begun else self._newcomers).pop(permit, None)
+        if permit is self._watcher:
+            self._let_another_watch()
+
+    def _let_another_watch(self) -> None:
+        """Let the latest waiter watch: it will be here for longest."""
+        line = self._newcomers or self._begun
+        self._watcher = next(reversed(line)) if line else None
+        if self._watcher is not None:
+            self._answered.append(self._watcher)
 
     def _take_back(self, permit: Permit) -> None:
-        self._queue.pop(permit, None)
         self._held.discard(permit)
-        permit.state = RETURNED
+        if permit.state is WAITING:
+            self._leave_line(permit)
+        permit.state = permit.ends_as
 
-    def _serve(self, answered: list[Permit]) -> None:
+    def _serve(self) -> None:
         now = self.clock()
-        while self._queue and len(self._held) < self.capacity:
-            permit = next(iter(self._queue))
+        while len(self._held) < self.capacity:
+            line = self._begun or self._newcomers
+            if not line:
+                return
+            permit = next(iter(line))
             reason = self._too_old(permit, now)
             if reason is not None:
                 self._refuse(permit, reason, now)
             else:
                 self._held.add(permit)
-                permit.state = HELD
+                permit.state = ADMITTED
                 permit.waited = now - permit.arrived
-                self._judge_wait(permit.waited, now)
-                self._keep_pace(now)
-            del self._queue[permit]
-            answered.append(permit)
+                if self._shedding is not None and not permit.begun:
+                    self._shedding.served(permit.waited, now)
+            self._leave_line(permit)
+            self._answered.append(permit)
 
-    def _judge_wait(self, waited: float, now: float) -> None:
-        if self.queue_target is not None and waited > self.queue_target:
-            if self._slow_since is None:
-                self._slow_since = now
-        elif self._slow_since is not None:
-            if self._overloaded(now):
-                self._overload_ended = now
-            self._slow_since = None
-
-    def _keep_pace(self, now: float) -> None:
-        """Learn how often a permit comes back while somebody waits for it."""
-        if self._last_served is not None:
-            self._pace += (now - self._last_served - self._pace) * PACE_WEIGHT
-        self._last_served = now
-
-    def _bearable(self) -> float:
-        """How many may wait without the last waiting for twice the target."""
-        assert self.queue_target is not None
-        if self._pace <= 0.0:
-            return float("inf")
-        return max(self.capacity, 2 * self.queue_target / self._pace)
-
-    def _overloaded(self, now: float) -> bool:
-        if self.queue_target is None:
-            return False
-        since = self._slow_since
-        if since is None:
-            if not self._queue:
-                return False
-            # Nothing may have come back for long: the oldest waiter tells.
-            since = next(iter(self._queue)).arrived + self.queue_target
-        patience = self.queue_interval
-        if since - self._overload_ended < RELAPSE * self.queue_interval:
-            patience = min(patience, 2 * self.queue_target)
-        return now - since >= patience
+    def _oldest(self) -> float | None:
+        """When the first of the newcomers arrived."""
+        return next(iter(self._newcomers)).arrived if self._newcomers else None
 
     def _too_old(self, permit: Permit, now: float) -> Reason | None:
         if now >= permit.deadline:
             return Reason.TIMEOUT
         if (
-            self.queue_target is not None
-            and now - permit.arrived >= 2 * self.queue_target
-            and len(self._queue) > self.capacity
-            and self._overloaded(now)
+            self._shedding is not None
+            and not permit.begun
+            and self._shedding.gives_up(
+                now, permit.arrived, len(self._newcomers), self._oldest()
+            )
         ):
             return Reason.OVERLOADED
         return None
@@ -348,32 +401,19 @@ class Gate:
         permit.reason = reason
         permit.waited = now - permit.arrived
 
-    # Outside the lock.
 
-    def _until_review(self, permit: Permit) -> float:
-        return max(0.0, self.next_review(permit) - self.clock())
-
-    @staticmethod
-    def _raise_if_refused(permit: Permit) -> None:
-        if permit.state is REFUSED:
-            assert permit.reason is not None
-            raise Refused(permit.reason, permit.waited)
+def raise_if_refused(permit: Permit) -> None:
+    if permit.state is REFUSED:
+        assert permit.reason is not None
+        raise Refused(permit.reason, permit.waited)
 
 
-def _in_loop(
-    loop: asyncio.AbstractEventLoop, answered: asyncio.Future[None]
-) -> Callable[[], None]:
-    """Return what completes *answered* from any thread."""
-    thread = threading.get_ident()
-
-    def answer() -> None:
-        if not answered.done():
-            answered.set_result(None)
-
-    def wake() -> None:
-        if threading.get_ident() == thread:
-            answer()
-        else:
-            loop.call_soon_threadsafe(answer)
-
-    return wake
+def _hand_in(on_call: OnCall, called: list[Permit]) -> None:
+    """Hand all of them in, even if one fails."""
+    while called:
+        try:
+            on_call.hand_in(called[-1])
+            called.pop()
+        except BaseException:
+            _hand_in(on_call, called)
+            raise

@@ -10,21 +10,42 @@ from ..exceptions import Reason
 
 
 class State(enum.Enum):
-    """Where a permit is in its life."""
+    """Where a loan is in its life.
+
+    ::
+
+        new -> waiting -> admitted -> taking -> ready -> lent -> returned | closed
+                      \\-> refused
+
+    Until it is admitted, and once it is back, it is a mere permit: the rest is the
+    pool's.
+    """
 
     NEW = enum.auto()
     WAITING = enum.auto()
-    HELD = enum.auto()
+    ADMITTED = enum.auto()
+    TAKING = enum.auto()
+    READY = enum.auto()
+    LENT = enum.auto()
     REFUSED = enum.auto()
     RETURNED = enum.auto()
+    CLOSED = enum.auto()
 
 
 # Python before 3.12 takes 90 ns to find a member in its class, and a cycle has six.
 NEW: Final = State.NEW
 WAITING: Final = State.WAITING
-HELD: Final = State.HELD
+ADMITTED: Final = State.ADMITTED
+TAKING: Final = State.TAKING
+READY: Final = State.READY
+LENT: Final = State.LENT
 REFUSED: Final = State.REFUSED
 RETURNED: Final = State.RETURNED
+CLOSED: Final = State.CLOSED
+
+
+def _ignore() -> None:
+    """Wake nobody."""
 
 
 class Permit:
@@ -33,19 +54,24 @@ class Permit:
     The permit exists before it is asked for, and its ``state`` changes only under
     the gate's lock. So whoever is interrupted, at whatever moment, can give it to
     :meth:`Gate.release` and loses nothing.
+
+    ``begun`` says that its holder is in the middle of something: it is served before
+    newcomers and is not shed. Whoever is ``bounded`` is refused when the line is full.
+    Times are in seconds of the gate's clock.
     """
 
-    __slots__ = ("_wake", "arrived", "deadline", "reason", "state", "waited")
-
-    # Set with the first state for which each means something.
-    arrived: float
-    deadline: float
-    waited: float
-    _wake: Callable[[], None]
-
-    def __init__(self) -> None:
-        self.state: State = NEW
-        self.reason: Reason | None = None
+    state: State = NEW
+    reason: Reason | None = None
+    begun: bool = False
+    bounded: bool = True
+    #: In which state it ends: that of a connection that is kept, or of one closed.
+    ends_as: State = RETURNED
+    arrived: float = 0.0
+    deadline: float = 0.0
+    #: For how long it has stood in line.
+    waited: float = 0.0
+    #: Called when there is something new to see: the state, or when to look again.
+    _wake: Callable[[], None] = staticmethod(_ignore)
 
 
 class Refused(Exception):

@@ -6,25 +6,26 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import MySQLdb
 from sqlalchemy import event
 from sqlalchemy.pool import QueuePool
 
-from ..driver.connection import NO_THREAD, Connection
+from ..driver.connection import Connection
 from ..driver.errors import CANNOT_CONNECT, error_code
+from ..driver.use import OwnUse
 from ..exceptions import PoolTimeout, Reason, ServerUnavailable
 from .gate import Gate
-from .lease import Lease
+from .holders import describe_holders
+from .loan import BorrowerRef, Loan, Turn
+from .on_call import OnCall
 from .origin import origin
 from .outage import Outage
-from .permit import Permit, Refused
+from .permit import ADMITTED, CLOSED, READY, RETURNED, TAKING, Refused
+from .stall import is_stalled, waiting_for
+from .stats import PoolStats
 from .thread_end import give_back_at_thread_end
-
-if TYPE_CHECKING:
-    from sqlalchemy.pool import PoolProxiedConnection
 
 #: Connections end up to this share of `recycle` early, so that those opened together
 #: do not all end together (HikariCP's maxLifetime does the same).
@@ -33,26 +34,12 @@ RECYCLE_JITTER = 0.1
 LONGEST_PING = 1.0
 
 
+#: What threads have taken for themselves, outside of requests, from whatever pool.
+outsiders: set[Loan] = set()
+
+
 class NoIdleConnection(Exception):
     """The server would have to be asked, and the caller must not wait for that."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolStats:
-    """What a pool is doing at one moment, and has done since it was made.
-
-    ``limit`` is the most connections there can be, ``in_use`` how many are lent,
-    ``idle`` how many lie in the pool, ``waiting`` who queues for one.
-    """
-
-    limit: int
-    in_use: int
-    idle: int
-    waiting: int
-    overloaded: bool
-    opened: int
-    checkouts: int
-    refused: int
 
 
 class Pool:
@@ -67,6 +54,9 @@ class Pool:
     *reset* says what happens to a session before its next user gets it: ``"dirty"``
     makes it new if a statement may have changed it, ``"always"`` in any case, and
     ``"rollback"`` only ends what transaction may be open.
+
+    *hold* says for how long a request keeps a loan that others wait for: ``"request"``
+    until its end, ``"transaction"`` only while it works with it.
 
     A connection that was idle for *ping_after* seconds is asked whether it works before
     it is lent, which is a round trip; ``None`` asks none.
@@ -88,6 +78,7 @@ class Pool:
         queue_target: float | None = None,
         queue_interval: float = 1.0,
         reset: str = "dirty",
+        hold: str = "request",
         autocommit: bool = True,
         database: object = None,
     ) -> None:
@@ -98,17 +89,21 @@ class Pool:
         self.recycle = recycle
         self.ping_after = ping_after
         self.autocommit = autocommit
+        # Whether a session that nothing has changed may be lent on as it is.
+        self._spares_unchanged = autocommit and reset != "always"
+        self.lends_by_transaction: bool = hold == "transaction"
         self.gate: Gate = Gate(
             pool_size + max_overflow,
             max_waiting=max_waiting,
             queue_target=queue_target,
             queue_interval=queue_interval,
+            on_call=OnCall(),
         )
         self._connect = connect
         self._outage = Outage()
         self._here = threading.local()
         self._open: set[Any] = set()
-        self._queue = QueuePool(
+        self._make_queue: Callable[[], QueuePool] = lambda: QueuePool(
             cast("Any", self._connect_new),
             pool_size=pool_size,
             max_overflow=max_overflow,
@@ -117,13 +112,10 @@ class Pool:
             timeout=0,
             reset_on_return=None,
         )
-        # QueuePool counts a slot whose connection was closed as one that is idle.
-        event.listen(self._queue, "close", self._forget)
-        #: What is lent. It is kept here because SQLAlchemy puts a connection whose
-        #: proxy is collected back into its pool, as it is.
-        self.out: dict[Permit, PoolProxiedConnection] = {}
-        #: What of it threads have taken for themselves, not requests at their start.
-        self.alone: set[Permit] = set()
+        self._queue = self._new_queue()
+        #: What is lent. SQLAlchemy puts a connection whose proxy is collected back into
+        #: its pool, as it is: so the loans, which have the proxies, are kept.
+        self.lent: set[Loan] = set()
         self.is_disposed: bool = False
         self._opened = 0
         self._checkouts = 0
@@ -138,107 +130,162 @@ class Pool:
 
     # Admission.
 
-    def admit(self, permit: Permit, age: float = 0.0) -> None:
-        """Wait in this thread until *permit* is held.
+    def admit(self, loan: Loan, age: float = 0.0, instead: Loan | None = None) -> Loan:
+        """Wait in this thread until *loan* has its permit, and return it.
 
-        *age* is for how many seconds the request has waited elsewhere. Raises
-        PoolTimeout if it all takes too long.
+        *age* is for how many seconds the request has waited elsewhere. *instead* is
+        another loan of the same request: if it comes to rest earlier, it is returned,
+        and its user is who *loan* was made for. Raises PoolTimeout if it all takes too
+        long, or can never be.
         """
         try:
             if age:
                 self._refuse_too_old(age)
-            self.gate.acquire(permit, self.timeout - age)
+            if not loan.begun:
+                self.gate.acquire(loan, self.timeout - age)
+                return loan
+            return self._admit_begun(loan, instead)
         except Refused as refusal:
-            raise self._refusal(refusal, age) from None
+            raise self._refusal(refusal, loan, age) from None
 
-    async def admit_async(self, permit: Permit, age: float = 0.0) -> None:
-        """Wait in this task until *permit* is held; otherwise as `admit`."""
+    def _admit_begun(self, loan: Loan, instead: Loan | None) -> Loan:
+        turn = Turn(threading.get_ident(), loan.borrower, loan)
+        if instead is not None and not instead.queue_up(turn):
+            instead = None
+
+        def before_waiting() -> None:
+            if is_stalled(loan):
+                raise Refused(Reason.STALLED, 0.0)
+
+        try:
+            with waiting_for(loan):
+                self.gate.acquire(loan, self.timeout, before_waiting)
+        except BaseException:
+            if instead is not None:
+                instead.leave_line(turn)
+            raise
+        if instead is None or not turn.granted:
+            return loan
+        return instead
+
+    async def admit_async(self, loan: Loan, age: float = 0.0) -> None:
+        """Wait in this task until *loan* has its permit; otherwise as `admit`."""
         try:
             if age:
                 self._refuse_too_old(age)
-            await self.gate.acquire_async(permit, self.timeout - age)
+            await self.gate.acquire_async(loan, self.timeout - age)
         except Refused as refusal:
-            raise self._refusal(refusal, age) from None
+            raise self._refusal(refusal, loan, age) from None
 
     def _refuse_too_old(self, age: float) -> None:
         """Refuse who has waited elsewhere for all of its time, free permit or not."""
         if age >= self.timeout:
             raise Refused(Reason.TIMEOUT, 0.0)
 
-    def give_back(self, permit: Permit) -> None:
-        """Let the next in line have *permit*."""
-        self.gate.release(permit)
-
     # Checkout.
 
-    def checkout(self) -> Lease:
-        """Wait for a permit in this thread, then take a connection.
+    def checkout(
+        self, borrower: BorrowerRef | None = None, *, begun: bool = True
+    ) -> Loan:
+        """Wait for a permit in this thread, then take a connection for this thread.
 
         If the thread ends without giving it back, that is done for it. Raises
         PoolTimeout, ServerUnavailable, or the driver's error if connecting fails for a
         reason that waiting does not cure.
         """
-        permit = Permit()
+        loan = Loan(self)
+        loan.begun = begun
+        loan.origin = origin()
         try:
-            self.admit(permit)
-            lease = self.take(permit)
+            self.admit(loan)
+            self.take(loan)
+            outsiders.add(loan)
+            loan.lend(borrower, threading.get_ident())
+            give_back_at_thread_end(loan)
         except BaseException:
-            self.give_back(permit)
+            loan.discard()
             raise
-        lease.origin = origin()
-        self.alone.add(permit)
-        give_back_at_thread_end(lease)
-        return lease
+        return loan
 
-    def take(self, permit: Permit) -> Lease:
-        """Take a connection for *permit*, which is held: an idle one, or a new one.
+    def take(self, loan: Loan) -> None:
+        """Take a connection for *loan*: an idle one, or a new one.
 
-        The permit stays held if this fails.
+        The loan has its permit, and keeps it if this fails. If it has ended meanwhile,
+        the connection has gone back.
         """
-        while True:
+        with self.gate.lock:
+            if loan.state is ADMITTED:
+                loan.state = TAKING
+        if loan.state is not TAKING:
+            return
+        if loan.over:
+            loan.state = ADMITTED
+            loan.checkin()
+            return
+        try:
             fairy = self._queue.connect()
-            connection: Connection = fairy.dbapi_connection  # type: ignore[assignment]
             try:
-                if connection.fresh or self._is_fit(connection, permit):
-                    break
+                while not self._is_fit(fairy.dbapi_connection, loan):  # type: ignore[arg-type]
+                    # The empty slot goes to the end of the queue, so that the other
+                    # idle connections are tried first and a new one is opened last.
+                    fairy.invalidate()
+                    fairy = self._queue.connect()
+                connection: Connection = fairy.dbapi_connection  # type: ignore[assignment]
+                connection.lent_for(loan)
+                self._checkouts += 1
+                loan.fairy, loan.queue = fairy, self._queue
+                loan.since = time.monotonic()
+                loan.connection = connection
+                self.lent.add(loan)
             except NoIdleConnection:
                 fairy.close()
                 raise
             except BaseException:
-                fairy.invalidate()
+                if fairy.is_valid:
+                    fairy.invalidate()
                 raise
-            # The empty slot goes to the end of the queue, so that the other idle
-            # connections are tried first and a new one is opened last.
-            fairy.invalidate()
-        connection.fresh = False
-        connection.was_lent = False
-        self._checkouts += 1
-        self.out[permit] = fairy
-        return Lease(self, permit, connection)
+        except BaseException:
+            loan.fairy = loan.connection = None
+            self.lent.discard(loan)
+            loan.state = ADMITTED
+            if loan.over:  # another thread has ended it meanwhile
+                loan.checkin()  # type: ignore[unreachable]
+            raise
+        loan.state = READY
+        if loan.over:
+            loan.checkin()  # type: ignore[unreachable]
 
-    def _is_fit(self, connection: Connection, permit: Permit) -> bool:
+    def _is_fit(self, connection: Connection, loan: Loan) -> bool:
+        if connection.fresh:
+            connection.fresh = False
+            return True
         now = time.monotonic()
-        if connection.expires <= now or not connection.is_alive():
+        if (
+            connection.expires <= now
+            or not connection.is_clean
+            or not connection.is_alive()
+        ):
             return False
         if self.ping_after is None or now - connection.idle_since < self.ping_after:
             return True
         if self._idle_only:
             raise NoIdleConnection
-        if connection.answers(min(LONGEST_PING, max(0.0, permit.deadline - now))):
+        if connection.answers(min(LONGEST_PING, max(0.0, loan.deadline - now))):
             return True
         now = time.monotonic()
-        if now >= permit.deadline:
-            raise self._refusal(Refused(Reason.TIMEOUT, now - permit.arrived), 0.0)
+        if now >= loan.deadline:
+            refusal = Refused(Reason.TIMEOUT, now - loan.arrived)
+            raise self._refusal(refusal, loan, 0.0)
         return False
 
-    def take_idle(self, permit: Permit) -> Lease:
+    def take_idle(self, loan: Loan) -> None:
         """Do the same without waiting for the server.
 
         Raises NoIdleConnection if it would have to be waited for.
         """
         self._here.idle_only = True
         try:
-            return self.take(permit)
+            self.take(loan)
         finally:
             self._here.idle_only = False
 
@@ -246,34 +293,89 @@ class Pool:
     def _idle_only(self) -> bool:
         return getattr(self._here, "idle_only", False)
 
-    def clean(self, connection: Connection) -> bool:
+    # Checkin.
+
+    def check_in(self, loan: Loan, keep: bool) -> None:
+        """Take the loan's connection back, and let the next have its permit."""
+        connection, fairy = loan.connection, loan.fairy
+        if connection is not None and fairy is not None:
+            keep = keep and loan.queue is self._queue and self.cleans(connection)
+            loan.ends_as = RETURNED if keep else CLOSED
+            if keep and self.ping_after is not None:
+                connection.idle_since = time.monotonic()
+            self._part_with(fairy.close if keep else fairy.invalidate)
+            self.lent.discard(loan)
+            outsiders.discard(loan)
+        self.gate.release(loan)
+
+    def drop(self, loan: Loan) -> None:
+        """Do what is left of that after an interrupt, without the connection."""
+        loan.ends_as = CLOSED
+        self.lent.discard(loan)
+        outsiders.discard(loan)
+        connection, fairy = loan.connection, loan.fairy
+        try:
+            if connection is not None and fairy is not None:
+                connection.is_clean = False
+                if fairy.is_valid and loan.queue is self._queue:
+                    self._part_with(fairy.invalidate)
+                connection.close()
+        finally:
+            self.gate.release(loan)
+
+    def _part_with(self, return_it: Callable[[], None]) -> None:
+        try:
+            return_it()
+        except BaseException:
+            self._replace_queue()
+            raise
+
+    def _new_queue(self) -> QueuePool:
+        queue = self._make_queue()
+        # QueuePool counts a slot whose connection was closed as one that is idle.
+        event.listen(queue, "close", self._forget)
+        return queue
+
+    def _replace_queue(self) -> None:
+        """Go on with another QueuePool: this one was interrupted, and may miscount.
+
+        What is out of it is closed on its return.
+        """
+        interrupted, self._queue = self._queue, self._new_queue()
+        interrupted.dispose()
+
+    def cleans(self, connection: Connection) -> bool:
         """Make *connection* fit for its next user; ``False`` if that cannot be done."""
         if self.is_disposed or connection.is_doubtful:
             return False
-        if not connection.was_lent:
+        if connection.is_clean or (self._spares_unchanged and connection.is_at_rest):
+            connection.is_clean = True
             return True
         if not connection.is_drained():
             return False
-        if not self.needs_cleaning(connection):
-            return True
-        connection.lend(threading.get_ident())
-        try:
-            if self.reset == "always" or (
-                self.reset == "dirty" and connection.is_dirty
-            ):
-                return connection.reset_session(self.autocommit)
-            connection.rollback()
-            connection.autocommit(self.autocommit)
-            connection.is_dirty = False
-        except MySQLdb.Error:
-            return False
-        finally:
-            connection.lend(NO_THREAD)
+        if self.needs_cleaning(connection):
+            use, connection.loan = connection.loan, OwnUse(threading.get_ident())
+            try:
+                if not self._clean(connection):
+                    return False
+            except MySQLdb.Error:
+                return False
+            finally:
+                connection.loan = use
+        connection.is_clean = True
+        return True
+
+    def _clean(self, connection: Connection) -> bool:
+        if self.reset == "always" or (self.reset == "dirty" and connection.is_dirty):
+            return connection.reset_session(self.autocommit)
+        connection.rollback()
+        connection.autocommit(self.autocommit)
+        connection.is_dirty = False
         return True
 
     def needs_cleaning(self, connection: Connection) -> bool:
         """Whether making *connection* fit for its next user takes a round trip."""
-        if not connection.was_lent:
+        if connection.is_clean:
             return False
         if connection.is_dirty or self.reset == "always" or not self.autocommit:
             return True
@@ -315,9 +417,12 @@ class Pool:
     def abandon(self) -> None:
         """Give up what is lent, in a forked child: it is the parent's."""
         self.is_disposed = True
-        self._parents = self.out
-        self.out = {}
-        self.alone = set()
+        self._parents = self.lent
+        for loan in self.lent:
+            loan.over = True
+            loan.borrower = None
+            outsiders.discard(loan)
+        self.lent = set()
 
     def checkedout(self) -> int:
         """How many connections QueuePool itself counts as lent."""
@@ -325,10 +430,14 @@ class Pool:
 
     def stats(self) -> PoolStats:
         gate = self.gate
-        in_use = len(self.out)
+        in_use = len(self.lent)
         return PoolStats(
             limit=gate.capacity,
             in_use=in_use,
+            on_call=sum(
+                loan.is_on_call and loan.resting_since() is not None
+                for loan in list(self.lent)
+            ),
             idle=max(0, len(self._open) - in_use),
             waiting=gate.waiting,
             overloaded=gate.overloaded,
@@ -337,7 +446,11 @@ class Pool:
             refused=self._refused,
         )
 
-    def _refusal(self, refusal: Refused, age: float) -> PoolTimeout:
+    def refuse_turn(self, loan: Loan, waited: float) -> PoolTimeout:
+        """Make the error of whoever waited in vain for its turn with *loan*."""
+        return self._refusal(Refused(Reason.TIMEOUT, waited), loan, 0.0)
+
+    def _refusal(self, refusal: Refused, loan: Loan, age: float) -> PoolTimeout:
         self._refused += 1
         return PoolTimeout(
             self.alias,
@@ -346,4 +459,5 @@ class Pool:
             self.gate.capacity - self.gate.free,
             self.gate.capacity,
             self.gate.waiting,
+            *describe_holders(self.lent, loan),
         )

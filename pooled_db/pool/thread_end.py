@@ -7,7 +7,7 @@ import sys
 import threading
 import weakref
 
-from .lease import Lease
+from .loan import Loan
 from .origin import describe
 
 logger: logging.Logger = logging.getLogger("pooled_db")
@@ -18,29 +18,29 @@ class _ThreadEnd:
 
     def __init__(self) -> None:
         self._thread = threading.get_ident()
-        #: Weak, because most leases go back long before.
-        self.leases: weakref.WeakSet[Lease] = weakref.WeakSet()
+        #: Weak, because most loans go back long before.
+        self.loans: weakref.WeakSet[Loan] = weakref.WeakSet()
 
     def __del__(self) -> None:
         if sys.is_finalizing():
             return
-        for lease in list(self.leases):
+        for loan in list(self.loans):
             # One that is shared between threads can be in use in another.
-            if lease.is_out and lease.connection.thread == self._thread:
+            if loan.is_out and loan.user == self._thread:
                 logger.info(
                     "A thread ended with a connection to %r, which is given back. It "
                     "was taken %s.",
-                    lease.pool.alias,
-                    describe(lease.origin),
+                    loan.pool.alias,
+                    describe(loan.origin),
                 )
-                lease.checkin()
+                loan.checkin()
 
 
 _here = threading.local()
 
 
-def give_back_at_thread_end(lease: Lease) -> None:
-    """Check *lease* in when this thread ends, if nobody has done so.
+def give_back_at_thread_end(loan: Loan) -> None:
+    """Check *loan* in when this thread ends, if nobody has done so.
 
     Django's wrapper of the thread refers to itself in a circle: on its own it would
     keep the connection until the garbage collector comes by.
@@ -48,4 +48,4 @@ def give_back_at_thread_end(lease: Lease) -> None:
     end = getattr(_here, "end", None)
     if end is None:
         end = _here.end = _ThreadEnd()
-    end.leases.add(lease)
+    end.loans.add(loan)

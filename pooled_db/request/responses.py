@@ -27,6 +27,7 @@ _DETAILS: Mapping[Reason, str] = {
     Reason.TIMEOUT: "The site is busy. Please try again in a moment.",
     Reason.QUEUE_FULL: "The site is busy. Please try again in a moment.",
     Reason.OVERLOADED: "The site is busy. Please try again in a moment.",
+    Reason.STALLED: "The site is busy. Please try again in a moment.",
     Reason.UNAVAILABLE: (
         "The site cannot reach its database. Please try again in a moment."
     ),

@@ -4,79 +4,94 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from typing import Protocol, TypeVar
 
 import MySQLdb
-from asgiref.sync import sync_to_async
+from asgiref.sync import SyncToAsync
+from django.http import HttpRequest
 
 from ..exceptions import ServerUnavailable
-from ..pool.lease import Lease
-from ..pool.permit import NEW, Permit
-from ..pool.pool import NoIdleConnection, Pool
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
-
-
-class Borrower(Protocol):
-    """Who uses a lease: Django's DatabaseWrapper of one thread."""
-
-    in_atomic_block: bool
-
-    def detach(self) -> None:
-        """Forget the connection, which is not the borrower's any more."""
+from ..fork import in_child
+from ..pool.loan import BorrowerRef, Loan
+from ..pool.permit import ADMITTED, READY
+from ..pool.pool import NoIdleConnection, Pool, outsiders
+from ..pool.thread_end import give_back_at_thread_end
 
 
 class Scope:
-    """The connections of one request, from its start to its end.
+    """The loans of one request, from its start to its end, whoever of it asks.
 
     Used by the request's threads and by its event loop; what a thread of the request
-    takes after the end is not the scope's any more.
-
-    What it holds is taken out of its dicts by ``pop``, which is atomic: who gets it
-    answers for it. The lock is for what is put in, which must not miss the end.
+    takes after the end is not the scope's any more. Whoever puts a loan in looks
+    whether the scope is open after that, and the end is noted before they are taken
+    out: one of the two sees the other.
     """
 
     __slots__ = (
         "__weakref__",
-        "_admitted",
-        "_lent",
-        "_lock",
-        "_ready",
+        "_loans",
+        "_others",
+        "asked",
         "at_door",
         "begun",
+        "is_early",
         "is_open",
+        "ref",
+        "request",
         "streaming",
+        "was_admitted",
     )
 
     def __init__(self) -> None:
         self.is_open: bool = True
         #: Whether the request may have done something already.
         self.begun: bool = False
+        #: Whether it has been let in: it is in the middle of something.
+        self.was_admitted: bool = False
         #: Whether the middleware has returned and only the body is left.
         self.streaming: bool = False
-        #: Whether it was opened before Django, and no middleware has taken it over yet.
+        #: Whether it was opened before the middleware, which has not taken it over yet.
         self.at_door: bool = False
-        self._lock = threading.Lock()
-        self._admitted: dict[Pool, Permit] = {}
-        self._ready: dict[str, Lease] = {}
-        self._lent: dict[Lease, tuple[Borrower, int]] = {}
+        #: Whether a query of Django's own thread has opened it.
+        self.is_early: bool = False
+        #: Method and path, and Django's request once there is one.
+        self.asked: tuple[str, str] = ("", "")
+        self.request: HttpRequest | None = None
+        #: By what its loans know it: always the same object.
+        self.ref: Callable[[], Scope | None] = weakref.ref(self)
+        #: By alias the one that all threads and tasks share.
+        self._loans: dict[str, Loan] = {}
+        #: What they have taken besides, because it was at work.
+        self._others: dict[Loan, None] = {}
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed"
-        return f"<Scope: {state}, {len(self._lent)} lent, {len(self._ready)} ready>"
+        return f"<Scope: {state}, {len(self._all())} loans>"
 
     def __del__(self) -> None:
         # A body that was never closed. Nobody else has the scope, and a finalizer must
         # not wait for a lock or for the server.
-        if not (self._admitted or self._ready or self._lent):
-            return
-        for pool, permit in self._admitted.items():
-            pool.give_back(permit)
-        for lease in [*self._ready.values(), *self._lent]:
-            lease.discard()
+        if self._loans or self._others:
+            for loan in self._all():
+                loan.discard()
+
+    def _all(self) -> list[Loan]:
+        loans = [*self._loans.values(), *self._others]
+        return [
+            loan for loan in loans if loan.requester is self.ref and not loan.has_ended
+        ]
+
+    def describe(self) -> str:
+        """Name the request and its view, without its query string."""
+        request = self.request
+        if request is None:
+            return " ".join(self.asked).strip() or "a request"
+        asked = f"{request.method} {request.path}"
+        match = request.resolver_match
+        return asked if match is None else f"{asked} ({match._func_path})"
 
     # At the start of the request.
 
@@ -86,27 +101,25 @@ class Scope:
         *age* is for how many seconds the request has been on its way already. Raises
         PoolTimeout.
         """
-        permit = Permit()
-        try:
-            pool.admit(permit, age)
-            self._keep_permit(pool, permit)
-        except BaseException:
-            pool.give_back(permit)
-            raise
+        if not self._loans or self._shared(pool) is None:
+            loan = self._new_loan(pool) if self.was_admitted else Loan(pool, self.ref)
+            try:
+                pool.admit(loan, age)
+                self._keep(loan)
+            except BaseException:
+                loan.checkin()
+                raise
 
     async def admit_async(self, pool: Pool, age: float = 0.0) -> None:
         """Wait until *pool* lets the request in, blocking no thread."""
-        permit = Permit()
-        try:
-            await pool.admit_async(permit, age)
-            self._keep_permit(pool, permit)
-        except BaseException:
-            pool.give_back(permit)
-            raise
-
-    def is_admitted(self, pool: Pool) -> bool:
-        """Whether *pool* has let the request in, and no more than that."""
-        return pool in self._admitted
+        if not self._loans or self._shared(pool) is None:
+            loan = self._new_loan(pool) if self.was_admitted else Loan(pool, self.ref)
+            try:
+                await pool.admit_async(loan, age)
+                self._keep(loan)
+            except BaseException:
+                loan.checkin()
+                raise
 
     def check_out(
         self, pool: Pool, age: float = 0.0, *, only_admitted: bool = False
@@ -118,192 +131,285 @@ class Scope:
         query. Then it is an error as without a pool, and a page that asks nothing still
         works. Raises PoolTimeout or ServerUnavailable.
         """
-        permit = self._admitted.pop(pool, None)
-        if permit is None:
-            if only_admitted:
-                return
-            permit = Permit()
-        try:
-            lease = self._take(pool, permit, age)
-        except ServerUnavailable:
-            raise
-        except MySQLdb.Error:
+        if not only_admitted:
+            self.admit(pool, age)
+        loan = self._loans.get(pool.alias)
+        if loan is None or loan.state is not ADMITTED:
             return
-        self._keep(lease)
+        try:
+            pool.take(loan)
+        except BaseException as error:
+            loan.checkin()
+            if not isinstance(error, MySQLdb.Error) or isinstance(
+                error, ServerUnavailable
+            ):
+                raise
 
     def check_out_idle(self, pool: Pool) -> bool:
         """Do the same, admitted, without I/O: ``False`` if it would take some."""
-        permit = self._admitted.pop(pool, None)
-        if permit is None:
+        loan = self._loans.get(pool.alias)
+        if loan is None or loan.state is not ADMITTED:
             return True
         try:
-            lease = pool.take_idle(permit)
+            pool.take_idle(loan)
         except NoIdleConnection:
-            self._keep_permit(pool, permit)
             return False
         except BaseException:
-            pool.give_back(permit)
+            loan.checkin()
             raise
-        self._keep(lease)
         return True
 
-    def _take(self, pool: Pool, permit: Permit, age: float = 0.0) -> Lease:
-        try:
-            if permit.state is NEW:
-                pool.admit(permit, age)
-            return pool.take(permit)
-        except BaseException:
-            pool.give_back(permit)
-            raise
+    def adopt(self, pool: Pool, loan: Loan, *, ends_with_it: bool) -> None:
+        """Share *loan*, which the request's thread took before there was a scope."""
+        self.begun = True
+        if ends_with_it:
+            loan.requester = self.ref
+            outsiders.discard(loan)
+        self._keep(loan)
 
-    def _keep_permit(self, pool: Pool, permit: Permit) -> None:
-        with self._lock:
-            kept = self.is_open
-            if kept:
-                self._admitted[pool] = permit
-        if not kept:
-            pool.give_back(permit)
+    def _new_loan(self, pool: Pool) -> Loan:
+        loan = Loan(pool, self.ref)
+        if self.was_admitted:
+            loan.begun = True
+            loan.bounded = False
+        return loan
 
-    def _keep(self, lease: Lease) -> None:
-        with self._lock:
-            kept = self.is_open
-            if kept:
-                self._ready[lease.pool.alias] = lease
-        if not kept:
-            lease.checkin()
+    def _shared(self, pool: Pool) -> Loan | None:
+        loan = self._loans.get(pool.alias)
+        if loan is None or loan.over or loan.pool is not pool:
+            return None
+        return loan
+
+    def _keep(self, loan: Loan) -> None:
+        self._loans[loan.pool.alias] = loan
+        self.was_admitted = True
+        if not self.is_open and loan.requester is self.ref:
+            loan.checkin()
 
     # During the request.
 
     def lend_ready(
-        self, database: object, alias: str, borrower: Borrower
-    ) -> Lease | None:
-        """Return the connection that is ready, if it leads to *database*.
+        self, database: object, alias: str, borrower: BorrowerRef
+    ) -> Loan | None:
+        """Lend what is ready or at rest, if it leads to *database*.
 
         That is the very object that the pool was made for: so the pool need not be
         looked up.
         """
-        lease = self._ready.pop(alias, None)
-        if lease is None:
+        loan = self._loans.get(alias)
+        if loan is None or loan.over or loan.pool.database is not database:
             return None
-        if lease.pool.database is not database:
-            self._keep(lease)
+        if not loan.lend(borrower, threading.get_ident()):
             return None
-        return self._lend(lease, borrower)
-
-    def lease(self, pool: Pool, borrower: Borrower) -> Lease:
-        """Return the connection that is ready, or wait for another in this thread.
-
-        Raises what Pool.checkout raises.
-        """
-        lease = self._ready.pop(pool.alias, None)
-        if lease is not None and lease.pool is pool:
-            return self._lend(lease, borrower)
-        if lease is not None:
-            self._keep(lease)
-        permit = self._admitted.pop(pool, None)
-        lease = pool.checkout() if permit is None else self._take(pool, permit)
-        return self._lend(lease, borrower)
-
-    def _lend(self, lease: Lease, borrower: Borrower) -> Lease:
-        with self._lock:
-            if self.is_open:
-                self._lent[lease] = borrower, threading.get_ident()
         self.begun = True
-        return lease
+        return loan
 
-    def forget(self, lease: Lease) -> None:
-        """Drop *lease*, which its borrower has given back."""
-        self._lent.pop(lease, None)
+    def lend(self, pool: Pool, borrower: BorrowerRef) -> Loan:
+        """Lend this thread what is ready or at rest, or wait for it or for another.
+
+        Raises PoolTimeout, ServerUnavailable, or the driver's error if connecting fails
+        for a reason that waiting does not cure.
+        """
+        loan = self._lend(pool, borrower)
+        self.begun = self.was_admitted = True
+        if not self.is_open:
+            # The request ended meanwhile. What its thread takes now is the thread's.
+            loan.checkin()
+            return pool.checkout(borrower)
+        return loan
+
+    def _lend(self, pool: Pool, borrower: BorrowerRef) -> Loan:
+        thread = threading.get_ident()
+        while True:
+            shared = self._shared(pool)
+            if shared is None:
+                loan = self._new_loan(pool)
+                replaced = self._loans.get(pool.alias)
+                if replaced is not None and replaced.over:
+                    self._loans.pop(pool.alias, None)
+                shared = self._loans.setdefault(pool.alias, loan)
+                if shared is loan:
+                    return self._lend_new(pool, loan, borrower)
+                continue
+            if shared.state is ADMITTED:
+                self._take(pool, shared)
+            if shared.lend(borrower, thread):
+                return shared
+            if shared.over:
+                continue
+            loan = self._new_loan(pool)
+            loan.begun = True
+            loan.bounded = False
+            return self._lend_new(pool, loan, borrower, instead=shared)
+
+    def _lend_new(
+        self,
+        pool: Pool,
+        loan: Loan,
+        borrower: BorrowerRef,
+        instead: Loan | None = None,
+    ) -> Loan:
+        loan.borrower = borrower
+        try:
+            if pool.admit(loan, instead=instead) is not loan:
+                assert instead is not None
+                return instead
+            if instead is not None:
+                self._others[loan] = None
+            if self.is_early:
+                give_back_at_thread_end(loan)
+            pool.take(loan)
+            lent = loan.lend(borrower, threading.get_ident())
+        except BaseException:
+            loan.discard()
+            raise
+        return loan if lent else self._lend(pool, borrower)
+
+    @staticmethod
+    def _take(pool: Pool, loan: Loan) -> None:
+        try:
+            pool.take(loan)
+        except BaseException:
+            loan.discard()
+            raise
 
     def return_unused(self) -> None:
         """Give back what has not been used."""
-        for pool, permit in _drain(self._admitted):
-            pool.give_back(permit)
-        _checkin_all([lease for _, lease in _drain(self._ready)])
+        _checkin_all([one for one in self._all() if one.state in (ADMITTED, READY)])
 
     @property
     def in_atomic_block(self) -> bool:
         """Whether a borrower has a transaction open."""
-        with self._lock:
-            return any(borrower.in_atomic_block for borrower, _ in self._lent.values())
+        return any(loan.in_atomic_block for loan in self._all())
 
     @property
     def aliases(self) -> list[str]:
         """Whose connections are in use."""
-        with self._lock:
-            return sorted({lease.pool.alias for lease in self._lent})
+        return sorted({loan.pool.alias for loan in self._all()})
 
     # At its end.
 
     def release(self) -> None:
-        """Give every connection back; the next query takes one again."""
+        """Give back what nobody works with; the next query takes one again."""
         here = threading.get_ident()
-        if self._admitted or self._ready:
-            self.return_unused()
-        leases = []
-        for lease, (borrower, thread) in _drain(self._lent):
-            if thread == here:
-                borrower.detach()
-            elif borrower.in_atomic_block or lease.needs_cleaning():
-                # That thread goes on after the request, in the middle of something:
-                # the connection stays with it, as outside of any request.
-                continue
-            leases.append(lease)
-        _checkin_all(leases)
+        _checkin_all(
+            [
+                loan
+                for loan in self._all()
+                if loan.user == here or loan.resting_since() is not None
+            ]
+        )
 
     def close(self) -> None:
-        """Give every connection back, once and for all."""
-        with self._lock:
-            self.is_open = False
-        if _current.get() is self:
-            _current.set(None)
-        self.release()
+        """End every loan, once and for all."""
+        self.is_open = False
+        self.request = None
+        try:
+            here = threading.get_ident()
+            for loan in [*self._loans.values(), *self._others]:
+                if loan.requester is self.ref:
+                    # A transaction that this thread has left open is over, too. That of
+                    # another thread is told so by its next statement.
+                    borrower = loan.borrower if loan.user == here else None
+                    loan.checkin()
+                    if borrower is not None and (wrapper := borrower()) is not None:
+                        wrapper.detach()
+        except BaseException:
+            _checkin_all(self._all())
+            raise
+        self._loans.clear()
+        self._others.clear()
 
     async def close_async(self) -> None:
         """Do the same on an event loop, which it does not block."""
-        with self._lock:
-            leases = [*self._ready.values(), *self._lent]
-        if any(lease.needs_cleaning() for lease in leases):
-            # There it takes a round trip, or has to await a running query. Shielded, so
-            # that it happens even if this task is cancelled.
-            await asyncio.shield(in_request_thread(self.close))
+        self.is_open = False
+        loans = self._all()
+        dirty = [loan for loan in loans if loan.needs_io()]
+        if dirty:
+            # There it takes a round trip. Not in the request's own thread, which may be
+            # working at something that nobody awaits. Shielded, so that it happens even
+            # if this task is cancelled.
+            _checkin_all([loan for loan in loans if loan not in dirty])
+            loop = asyncio.get_running_loop()
+            await asyncio.shield(loop.run_in_executor(_cleaners(), self.close))
         else:
             self.close()
 
 
-async def in_request_thread(function: Callable[[], None]) -> None:
-    """Run *function* in the thread in which the request's ORM code runs."""
-    await sync_to_async(function, thread_sensitive=True)()
-
-
-def _drain(held: dict[Key, Value]) -> list[tuple[Key, Value]]:
-    """Take everything out of *held*; what another thread takes is not in the list."""
-    drained = []
-    while held:
-        try:
-            drained.append(held.popitem())
-        except KeyError:
-            break
-    return drained
-
-
-def _checkin_all(leases: list[Lease]) -> None:
+def _checkin_all(loans: list[Loan]) -> None:
     """Check all of them in, even if one fails."""
-    while leases:
+    while loans:
         try:
-            leases.pop().checkin()
+            loans[-1].checkin()
+            loans.pop()
         except BaseException:
-            _checkin_all(leases)
+            loans.pop()
+            _checkin_all(loans)
             raise
 
 
+_executor: ThreadPoolExecutor | None = None
+
+
+def _cleaners() -> ThreadPoolExecutor:
+    """Threads that make sessions as new for event loops."""
+    global _executor
+    if _executor is None:
+        _executor = ThreadPoolExecutor(32, "pooled_db-reset")
+    return _executor
+
+
+def _forget_cleaners() -> None:
+    global _executor
+    _executor = None
+
+
+in_child(_forget_cleaners)
+
 _current: ContextVar[Scope | None] = ContextVar("pooled_db_scope", default=None)
+#: By Django's mark of an ASGI request, which its threads share: scopes of requests that
+#: asked before the middleware was called.
+_early: weakref.WeakKeyDictionary[object, Scope] = weakref.WeakKeyDictionary()
 
 
 def current_scope() -> Scope | None:
     """Return the scope of the request that this code runs in, while it is open."""
     scope = _current.get()
+    if scope is None and _early:
+        scope = _early_scope()
     return scope if scope is not None and scope.is_open else None
+
+
+def is_of_current_request(loan: Loan) -> bool:
+    """Whether the request that *loan* belongs to, if to any, runs this code.
+
+    An executor's thread serves another request before the first has ended.
+    """
+    scope = _current.get()
+    if scope is None and _early:
+        scope = _early_scope()
+    return loan.requester is (None if scope is None else scope.ref)
+
+
+def scope_of_asgi_request() -> Scope | None:
+    """Return the current scope, opened now if Django is serving an ASGI request.
+
+    A receiver of ``request_started`` asks before any middleware is called.
+    """
+    scope = current_scope()
+    if scope is not None or _current.get() is not None:
+        return scope
+    mark = SyncToAsync.thread_sensitive_context.get(None)
+    if mark is None:
+        return None
+    scope = Scope()
+    scope.at_door = scope.is_early = True
+    return _early.setdefault(mark, scope)
+
+
+def _early_scope() -> Scope | None:
+    mark = SyncToAsync.thread_sensitive_context.get(None)
+    return None if mark is None else _early.get(mark)
 
 
 def open_scope() -> Scope:
@@ -316,14 +422,17 @@ def open_scope() -> Scope:
 
 
 def begin_request() -> Scope | None:
-    """Open the scope of a request, or take over the one that was opened at the door.
+    """Open the scope of a request, or take over the one that was opened before.
 
     Returns ``None`` within another request of the same thread or task, whose scope
     serves this one too.
     """
     scope = _current.get()
     if scope is None or not scope.is_open:
-        return _new_scope()
+        scope = _early_scope() if _early else None
+        if scope is None or not scope.is_open:
+            return _new_scope()
+        _current.set(scope)
     if scope.at_door:
         scope.at_door = False
         return scope

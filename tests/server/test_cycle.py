@@ -100,14 +100,14 @@ def test_the_cycle_calls_no_more_functions_than_when_it_was_measured(
 def test_the_cycle_takes_each_lock_no_oftener_than_it_must(
     cycle: Cycle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The gate's: to ask, and to give back. The scope's: to keep, to lend, to end."""
+    """The gate's alone: to ask, to take, to lend, and to give back."""
     pool = pools.for_alias("default")
     taken: Counter[str] = Counter()
-    monkeypatch.setattr(pool.gate, "_lock", CountingLock(taken, "gate"))
-    monkeypatch.setattr(threading, "Lock", lambda: CountingLock(taken, "scope"))
+    monkeypatch.setattr(pool.gate, "lock", CountingLock(taken, "gate"))
+    monkeypatch.setattr(threading, "Lock", lambda: CountingLock(taken, "another"))
     cycle()
     monkeypatch.undo()
-    assert taken == {"gate": 2, "scope": 3}
+    assert taken == {"gate": 4}
 
 
 def test_the_cycle_looks_into_the_settings_of_no_pool(

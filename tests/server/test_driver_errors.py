@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import threading
 from collections.abc import Callable, Iterator
 
 import MySQLdb
@@ -15,7 +14,6 @@ from pooled_db import ServerUnavailable
 from pooled_db.driver.connection import Connection
 from pooled_db.driver.errors import error_code
 from pooled_db.exceptions import Reason
-from pooled_db.pool.lease import Lease
 from pooled_db.pool.pool import Pool
 from pooled_db.request.diagnosis import diagnose
 from tests.database_server import SERVER
@@ -23,6 +21,7 @@ from tests.harness.kinds import private_server
 from tests.harness.private import PrivateServer
 from tests.harness.processes import poll
 from tests.harness.proxy import Proxy
+from tests.loans import lend
 
 TOO_MANY_CONNECTIONS = 1040
 READ_ONLY = 1290
@@ -83,12 +82,6 @@ def behind(proxy: Proxy, server: PrivateServer, **options: object) -> Pool:
     return Pool("shop", lambda: Connection(**given), pool_size=1)
 
 
-def lend(pool: Pool) -> tuple[Lease, Connection]:
-    lease = pool.checkout()
-    lease.connection.lend(threading.get_ident())
-    return lease, lease.connection
-
-
 def ask(connection: DriverConnection, sql: str) -> object:
     with connection.cursor() as cursor:
         cursor.execute(sql)
@@ -117,31 +110,31 @@ def test_a_server_without_room_is_unavailable_and_says_why(
 def test_a_connection_that_is_killed_while_lent_is_lost(
     own_server: PrivateServer, pool: Pool
 ) -> None:
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     with contextlib.closing(own_server.admin()) as admin:
         admin.kill(connection.thread_id())
     assert poll(5, lambda: own_server.process_list() == [])
 
     error = refusal(lambda: ask(connection, "SELECT 1"))
-    lease.checkin()
+    loan.checkin()
 
     assert diagnose(error) == (Reason.CONNECTION_LOST, error)
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     assert ask(connection, "SELECT 1") == 1
-    lease.checkin()
+    loan.checkin()
 
 
 def test_a_connection_to_a_server_that_is_read_only_now_is_not_lent_again(
     own_server: PrivateServer, pool: Pool
 ) -> None:
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     ask(connection, "CREATE TABLE sold (n INT)")
     with contextlib.closing(own_server.admin()) as admin:
         ask(admin, "SET GLOBAL read_only = 1")
         error = refusal(lambda: ask(connection, "INSERT INTO sold VALUES (1)"))
         ask(admin, "SET GLOBAL read_only = 0")
         ask(admin, "DROP TABLE shop.sold")
-    lease.checkin()
+    loan.checkin()
 
     assert error_code(error) == READ_ONLY
     lend(pool)[0].checkin()
@@ -157,9 +150,9 @@ over_tls = pytest.mark.skipif(
 def test_what_is_tested_is_tls_with_caching_sha2_password(
     own_server: PrivateServer, pool: Pool
 ) -> None:
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     assert ask(connection, "SHOW SESSION STATUS LIKE 'Ssl_version'") == "TLSv1.3"
-    lease.checkin()
+    loan.checkin()
     with contextlib.closing(own_server.admin()) as admin:
         plugin = "SELECT plugin FROM mysql.user WHERE user = 'pooled'"
         assert ask(admin, plugin) == "caching_sha2_password"
@@ -170,9 +163,9 @@ def test_an_encrypted_connection_stays_the_same_when_its_session_is_made_new(
     pool: Pool,
 ) -> None:
     for _ in range(20):
-        lease, connection = lend(pool)
+        loan, connection = lend(pool)
         ask(connection, "SET @a = 1")
-        lease.checkin()
+        loan.checkin()
 
     assert pool.stats().opened == 1
 
@@ -253,11 +246,11 @@ def test_a_line_that_is_cut_within_an_answer_is_lost_wherever_it_is_cut(
 ) -> None:
     pool = behind(proxy, own_server)
     for number, sent in enumerate(range(*places), start=1):
-        lease, connection = lend(pool)
+        loan, connection = lend(pool)
         proxy.cut_after(sent, reset=reset)
         error = refusal(functools.partial(use, connection))
         proxy.forward()
-        lease.checkin()
+        loan.checkin()
         assert diagnose(error) == (Reason.CONNECTION_LOST, error), (sent, error)
         assert pool.stats().opened == number
     assert pool.checkedout() == 0
@@ -270,11 +263,11 @@ def test_a_line_that_is_cut_while_a_session_is_made_new_is_not_lent_again(
 ) -> None:
     pool = behind(proxy, own_server)
     for number, sent in enumerate(range(0, 11, 2), start=1):
-        lease, connection = lend(pool)
+        loan, connection = lend(pool)
         assert pool.stats().opened == number
         ask(connection, "SET @a = 1")
         proxy.cut_after(sent, reset=reset)
-        lease.checkin()
+        loan.checkin()
         proxy.forward()
     assert pool.checkedout() == 0
     pool.dispose()

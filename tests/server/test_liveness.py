@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,13 +11,14 @@ from django.db import connections
 from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.backends.mysql.base import DatabaseWrapper
 from pooled_db.driver.connection import Connection
-from pooled_db.pool.permit import Permit
+from pooled_db.pool.loan import Loan
 from pooled_db.pool.pool import NoIdleConnection, Pool
 from tests.conftest import connector
 from tests.harness.kinds import private_server
 from tests.harness.private import PrivateServer
 from tests.harness.processes import HOST
 from tests.harness.server import Server
+from tests.loans import connection_of
 
 MakePool = Callable[..., Pool]
 
@@ -42,23 +42,22 @@ def test_a_connection_that_rested_is_asked_and_lent(
 ) -> None:
     pool = make_pool(pool_size=1, ping_after=0)
     assert statements_of_a_checkout(pool, server) == 1
-    lease = pool.checkout()
-    lease.connection.lend(threading.get_ident())
-    lease.connection.query("SELECT 1")
-    assert lease.connection.store_result().fetch_row() == ((1,),)
-    lease.checkin()
+    loan = pool.checkout()
+    connection_of(loan).query("SELECT 1")
+    assert connection_of(loan).store_result().fetch_row() == ((1,),)
+    loan.checkin()
     assert pool.stats().opened == 1
 
 
 def test_an_event_loop_never_asks(make_pool: MakePool) -> None:
     pool = make_pool(pool_size=1, ping_after=0)
     pool.checkout().checkin()
-    permit = Permit()
-    pool.admit(permit)
+    loan = pool.admit(Loan(pool))
     with pytest.raises(NoIdleConnection):
-        pool.take_idle(permit)
+        pool.take_idle(loan)
     assert pool.stats().idle == 1
-    pool.take(permit).checkin()
+    pool.take(loan)
+    loan.checkin()
     assert pool.stats().opened == 1
 
 
@@ -73,9 +72,9 @@ def test_a_frozen_server_is_found_out_and_the_permit_comes_back(
 ) -> None:
     server, connect = frozen
     pool = make_pool(connect, pool_size=2, timeout=30, ping_after=0)
-    leases = [pool.checkout(), pool.checkout()]
-    for lease in leases:
-        lease.checkin()
+    loans = [pool.checkout(), pool.checkout()]
+    for loan in loans:
+        loan.checkin()
     server.pause()
     with pytest.raises(ServerUnavailable):
         pool.checkout()

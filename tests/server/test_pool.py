@@ -12,12 +12,12 @@ from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 
 from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.driver.connection import Connection
-from pooled_db.pool.lease import Lease
-from pooled_db.pool.permit import Permit
+from pooled_db.pool.loan import Loan
 from pooled_db.pool.pool import NoIdleConnection, Pool
 from tests.conftest import connector
 from tests.harness.processes import poll
 from tests.harness.server import Server
+from tests.loans import connection_of, lend
 
 MakePool = Callable[..., Pool]
 
@@ -29,26 +29,20 @@ def ask(connection: Connection, sql: str) -> object:
     return row[0] if row else None
 
 
-def lend(pool: Pool) -> tuple[Lease, Connection]:
-    lease = pool.checkout()
-    lease.connection.lend(threading.get_ident())
-    return lease, lease.connection
-
-
 def test_a_full_pool_refuses_at_the_deadline_then_lends_again(
     make_pool: MakePool,
 ) -> None:
     pool = make_pool(pool_size=1, timeout=0.02)
-    lease = pool.checkout()
-    thread_id = lease.connection.thread_id()
+    loan = pool.checkout()
+    thread_id = connection_of(loan).thread_id()
 
     with pytest.raises(PoolTimeout, match="1 of 1 in use") as refusal:
         pool.checkout()
-    lease.checkin()
+    loan.checkin()
 
     assert isinstance(refusal.value, SQLAlchemyTimeoutError)
     again = pool.checkout()
-    assert again.connection.thread_id() == thread_id
+    assert connection_of(again).thread_id() == thread_id
     again.checkin()
     assert repr(pool) == "<Pool 'bare': 0 in use, 1 idle, 0 waiting, limit 1>"
 
@@ -63,15 +57,14 @@ def test_never_more_connections_than_pool_size_and_overflow(
 
     def work(_: int) -> None:
         nonlocal most, out
-        lease = pool.checkout()
+        loan = pool.checkout()
         with lock:
             out += 1
             most = max(most, out)
-        lease.connection.lend(threading.get_ident())
-        assert ask(lease.connection, "SELECT 1") == 1
+        assert ask(connection_of(loan), "SELECT 1") == 1
         with lock:
             out -= 1
-        lease.checkin()
+        loan.checkin()
 
     with ThreadPoolExecutor(12) as threads:
         list(threads.map(work, range(300)))
@@ -85,15 +78,15 @@ def test_a_lease_goes_back_once_however_often_it_is_given_back(
     make_pool: MakePool,
 ) -> None:
     pool = make_pool(pool_size=2)
-    lease = pool.checkout()
-    lease.checkin()
-    lease.checkin()
-    lease.discard()
+    loan = pool.checkout()
+    loan.checkin()
+    loan.checkin()
+    loan.discard()
 
     assert pool.gate.free == 2
     first, second = pool.checkout(), pool.checkout()
     assert first.connection is not second.connection
-    lease.checkin()  # the connection is somebody else's now
+    loan.checkin()  # the connection is somebody else's now
     assert first.is_out
     assert second.is_out
     first.checkin()
@@ -102,12 +95,12 @@ def test_a_lease_goes_back_once_however_often_it_is_given_back(
 
 def test_an_open_transaction_is_rolled_back_on_return(make_pool: MakePool) -> None:
     pool = make_pool(pool_size=1)
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     ask(connection, "DROP TABLE IF EXISTS moved")
     ask(connection, "CREATE TABLE moved (n INT)")
     connection.autocommit(False)
     ask(connection, "INSERT INTO moved VALUES (1)")
-    lease.checkin()
+    loan.checkin()
 
     again, connection = lend(pool)
     assert connection.get_autocommit()
@@ -118,9 +111,9 @@ def test_an_open_transaction_is_rolled_back_on_return(make_pool: MakePool) -> No
 
 def test_an_unread_result_closes_the_connection(make_pool: MakePool) -> None:
     pool = make_pool(pool_size=1)
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     connection.query("SELECT 1")
-    lease.checkin()
+    loan.checkin()
 
     again, connection = lend(pool)
     assert ask(connection, "SELECT 2") == 2
@@ -132,10 +125,10 @@ def test_the_results_of_a_multi_statement_that_are_left_close_the_connection(
     make_pool: MakePool,
 ) -> None:
     pool = make_pool(pool_size=1)
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     connection.query("SELECT 1; SELECT 2")
     connection.store_result()
-    lease.checkin()
+    loan.checkin()
 
     again, connection = lend(pool)
     assert ask(connection, "SELECT 3") == 3
@@ -147,19 +140,19 @@ def test_connections_that_the_server_has_closed_are_never_lent(
     make_pool: MakePool, server: Server
 ) -> None:
     pool = make_pool(pool_size=3)
-    leases = [pool.checkout() for _ in range(3)]
-    ids = [lease.connection.thread_id() for lease in leases]
-    for lease in leases:
-        lease.checkin()
+    loans = [pool.checkout() for _ in range(3)]
+    ids = [connection_of(loan).thread_id() for loan in loans]
+    for loan in loans:
+        loan.checkin()
     with server.admin() as admin:
         for thread_id in ids:
             admin.kill(thread_id)
             wait_until_gone(server, thread_id)
 
     for _ in range(6):
-        lease, connection = lend(pool)
+        loan, connection = lend(pool)
         assert ask(connection, "SELECT 1") == 1
-        lease.checkin()
+        loan.checkin()
 
 
 def wait_until_gone(server: Server, thread_id: int) -> None:
@@ -171,16 +164,16 @@ def test_a_connection_that_its_user_has_closed_is_replaced_without_a_word(
     make_pool: MakePool, caplog: pytest.LogCaptureFixture
 ) -> None:
     pool = make_pool(pool_size=1)
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     connection.close()
-    lease.checkin()
-    lease, connection = lend(pool)
+    loan.checkin()
+    loan, connection = lend(pool)
     assert ask(connection, "SELECT 1") == 1
-    lease.checkin()
+    loan.checkin()
     connection.close()  # while nobody has it
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     assert ask(connection, "SELECT 1") == 1
-    lease.checkin()
+    loan.checkin()
     assert not caplog.records
 
 
@@ -189,16 +182,19 @@ def test_a_live_connection_is_preferred_to_a_new_one(
 ) -> None:
     pool = make_pool(pool_size=2)
     dead, alive = pool.checkout(), pool.checkout()
-    dead_id, alive_id = dead.connection.thread_id(), alive.connection.thread_id()
+    dead_id, alive_id = (
+        connection_of(dead).thread_id(),
+        connection_of(alive).thread_id(),
+    )
     dead.checkin()
     alive.checkin()
     with server.admin() as admin:
         admin.kill(dead_id)
         wait_until_gone(server, dead_id)
 
-    lease = pool.checkout()
-    assert lease.connection.thread_id() == alive_id
-    lease.checkin()
+    loan = pool.checkout()
+    assert connection_of(loan).thread_id() == alive_id
+    loan.checkin()
     assert pool.stats().opened == 2
 
 
@@ -206,9 +202,9 @@ def test_an_expired_connection_is_replaced(
     make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = make_pool(pool_size=1, recycle=60)
-    lease = pool.checkout()
-    connection = lease.connection
-    lease.checkin()
+    loan = pool.checkout()
+    connection = connection_of(loan)
+    loan.checkin()
     connection.expires = 0.0
 
     again = pool.checkout()
@@ -254,25 +250,25 @@ def test_a_connection_that_cannot_be_set_up_is_not_left_open(server: Server) -> 
 
 def test_what_would_have_to_connect_is_not_waited_for(make_pool: MakePool) -> None:
     pool = make_pool(pool_size=1)
-    permit = Permit()
-    pool.admit(permit)
+    loan = pool.admit(Loan(pool))
     with pytest.raises(NoIdleConnection):
-        pool.take_idle(permit)
-    lease = pool.take(permit)
-    lease.checkin()
+        pool.take_idle(loan)
+    pool.take(loan)
+    loan.checkin()
 
-    permit = Permit()
-    pool.admit(permit)
-    pool.take_idle(permit).checkin()
+    loan = pool.admit(Loan(pool))
+    pool.take_idle(loan)
+    assert loan.is_out
+    loan.checkin()
 
 
 def test_a_cursor_that_outlives_its_loan_never_reaches_the_next_user(
     make_pool: MakePool,
 ) -> None:
     pool = make_pool(pool_size=1)
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     stale = connection.cursor()
-    lease.checkin()
+    loan.checkin()
     with pytest.raises(MySQLdb.InterfaceError, match="given back"):
         stale.execute("SELECT 1")
 
@@ -298,36 +294,22 @@ def test_a_connection_in_the_middle_of_a_statement_is_closed_when_it_comes_out(
     make_pool: MakePool, server: Server
 ) -> None:
     pool = make_pool(pool_size=1)
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     thread_id = connection.thread_id()
-    connection.lend(None)
+    loan.share()
 
     with ThreadPoolExecutor(1) as threads:
         statement = threads.submit(sleep, connection)
         while not connection.in_query:
             pass
-        lease.checkin()
-        assert (lease.is_out, pool.gate.free) == (True, 0)
+        loan.checkin()
+        assert (loan.has_ended, pool.gate.free) == (False, 0)
         statement.result()
 
-    assert (lease.is_out, pool.gate.free) == (False, 1)
+    assert (loan.has_ended, pool.gate.free) == (True, 1)
     again = pool.checkout()
-    assert again.connection.thread_id() != thread_id
+    assert connection_of(again).thread_id() != thread_id
     again.checkin()
-
-
-def test_a_lease_that_is_dropped_is_closed_and_reported(
-    make_pool: MakePool, caplog: pytest.LogCaptureFixture
-) -> None:
-    pool = make_pool(pool_size=1)
-    pool.checkout()
-
-    assert pool.gate.free == 1
-    assert pool.stats().in_use == 0
-    assert "never given back" in caplog.text
-    lease = pool.checkout()
-    assert pool.stats().opened == 2
-    lease.checkin()
 
 
 def test_disposing_closes_idle_connections_now_and_lent_ones_on_return(
@@ -335,14 +317,13 @@ def test_disposing_closes_idle_connections_now_and_lent_ones_on_return(
 ) -> None:
     pool = make_pool(pool_size=2)
     lent, idle = pool.checkout(), pool.checkout()
-    ids = {lent.connection.thread_id(), idle.connection.thread_id()}
-    lent_id = lent.connection.thread_id()
+    ids = {connection_of(lent).thread_id(), connection_of(idle).thread_id()}
+    lent_id = connection_of(lent).thread_id()
     idle.checkin()
     pool.dispose()
 
     wait_until_gone(server, (ids - {lent_id}).pop())
-    lent.connection.lend(threading.get_ident())
-    assert ask(lent.connection, "SELECT 1") == 1
+    assert ask(connection_of(lent), "SELECT 1") == 1
     lent.checkin()
     wait_until_gone(server, lent_id)
     assert pool.gate.free == 2
@@ -352,23 +333,23 @@ def test_a_connection_in_the_middle_of_a_commit_is_closed_when_it_comes_out(
     make_pool: MakePool, server: Server
 ) -> None:
     pool = make_pool(pool_size=1)
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     ask(connection, "CREATE TABLE IF NOT EXISTS committed (n INT) ENGINE=InnoDB")
     connection.autocommit(False)
     ask(connection, "INSERT INTO committed VALUES (1)")
-    connection.lend(None)
+    loan.share()
 
     with ThreadPoolExecutor(1) as threads, server.admin() as admin:
         admin.query("FLUSH TABLES WITH READ LOCK")  # which makes a commit wait
         commit = threads.submit(connection.commit)
         while not connection.in_query:
             pass
-        lease.checkin()
-        assert (lease.is_out, pool.gate.free) == (True, 0)
+        loan.checkin()
+        assert (loan.has_ended, pool.gate.free) == (False, 0)
         admin.query("UNLOCK TABLES")
         commit.result()
 
-    assert (lease.is_out, pool.gate.free) == (False, 1)
+    assert (loan.has_ended, pool.gate.free) == (True, 1)
     assert pool.stats().idle == 0
 
 
@@ -376,10 +357,10 @@ def test_a_query_sent_without_waiting_makes_the_session_dirty(
     make_pool: MakePool,
 ) -> None:
     pool = make_pool(pool_size=1)
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     connection.send_query("SET @x = 1")
     connection.read_query_result()
-    lease.checkin()
-    lease, connection = lend(pool)
+    loan.checkin()
+    loan, connection = lend(pool)
     assert ask(connection, "SELECT @x") is None
-    lease.checkin()
+    loan.checkin()

@@ -18,6 +18,7 @@ from pooled_db import pools
 from tests.harness.processes import poll
 from tests.harness.server import Server
 from tests.harness.servers import gunicorn
+from tests.loans import connection_of
 from tests.site.models import Item
 from tests.site.views import ask
 from tests.sites import ROOT, Site, connections_by_process, run_python, site_settings
@@ -75,9 +76,9 @@ def test_a_child_that_closes_what_it_inherited_does_no_harm(
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_the_end_of_a_child_leaves_the_parents_connections_alone() -> None:
     pool = pools.for_alias("default")
-    leases = [pool.checkout() for _ in range(3)]
-    for lease in leases:
-        lease.checkin()
+    loans = [pool.checkout() for _ in range(3)]
+    for loan in loans:
+        loan.checkin()
     opened = pool.stats().opened
 
     def work() -> None:
@@ -87,11 +88,10 @@ def test_the_end_of_a_child_leaves_the_parents_connections_alone() -> None:
 
     assert in_child(work) == 0
     for _ in range(6):
-        lease = pool.checkout()
-        lease.connection.lend(threading.get_ident())
-        lease.connection.query("SELECT 1")
-        lease.connection.store_result()
-        lease.checkin()
+        loan = pool.checkout()
+        connection_of(loan).query("SELECT 1")
+        connection_of(loan).store_result()
+        loan.checkin()
     assert pool.stats().opened == opened
 
 
@@ -138,6 +138,6 @@ def test_the_interpreter_ends_quietly_with_connections_out(
         from django.db import connection, transaction
         from pooled_db import pools
         connection.ensure_connection()
-        lease = pools.for_alias("default").checkout()
+        loan = pools.for_alias("default").checkout()
     """
     assert run_python(program, site_database) == ""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 import logging
 import pickle
+import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import MySQLdb
 import pytest
@@ -15,6 +16,7 @@ from django.db import OperationalError, connection, connections
 
 import pooled_db
 from pooled_db import PoolTimeout, ServerUnavailable, pools
+from pooled_db.backends.mysql.base import PooledMixin
 from pooled_db.exceptions import Reason
 from pooled_db.pool.permit import Permit
 from pooled_db.request.admission import Admission
@@ -68,8 +70,10 @@ def test_what_an_object_says_of_itself_tells_no_secret() -> None:
     pool = pools.for_alias("default")
     connections.close_all()
     scope.check_out(pool)
-    lease = scope.lend_ready(pool.database, pool.alias, connection)  # type: ignore[arg-type]
-    assert lease is not None
+    loan = scope.lend_ready(
+        pool.database, pool.alias, weakref.ref(cast("PooledMixin", connection))
+    )
+    assert loan is not None
     try:
         said = [
             repr(one)
@@ -78,8 +82,8 @@ def test_what_an_object_says_of_itself_tells_no_secret() -> None:
                 pool.gate,
                 pool._outage,
                 scope,
-                lease,
-                lease.connection,
+                loan,
+                loan.connection,
                 Permit(),
                 pooled_db.stats(),
                 PoolTimeout("default", Reason.TIMEOUT, 5.0, 4, 4, 7),
@@ -88,9 +92,10 @@ def test_what_an_object_says_of_itself_tells_no_secret() -> None:
     finally:
         scope.close()
     assert not [text for text in said if any(secret in text for secret in secrets)]
-    assert "open" in repr(lease.connection)
-    lease.connection.close()
-    assert "closed" in repr(lease.connection)
+    assert "open" in repr(loan.connection)
+    assert loan.connection is not None
+    loan.connection.close()
+    assert "closed" in repr(loan.connection)
     pools.for_alias("default").checkout().checkin()
 
 
@@ -118,5 +123,6 @@ def test_an_error_that_is_passed_on_takes_no_secret_with_it() -> None:
     assert (str(again), again.args) == (str(error), error.args)
     assert set(vars(again)) <= {
         *("alias", "reason", "waited", "in_use", "limit", "waiting"),
+        *("own", "holders"),
         *("code", "connection_invalidated"),
     }

@@ -14,10 +14,10 @@ from django.db import connection
 from pooled_db import pools
 from pooled_db.backends.mysql.base import DatabaseWrapper
 from pooled_db.driver.connection import Connection
-from pooled_db.pool.lease import Lease
 from pooled_db.pool.pool import Pool
 from tests.database_server import SERVER
 from tests.harness.server import Server
+from tests.loans import lend
 
 MakePool = Callable[..., Pool]
 
@@ -31,21 +31,15 @@ def ask(connection: Connection, sql: str) -> object:
     return row[0] if row else None
 
 
-def lend(pool: Pool) -> tuple[Lease, Connection]:
-    lease = pool.checkout()
-    lease.connection.lend(threading.get_ident())
-    return lease, lease.connection
-
-
 @pytest.fixture
 def pool(make_pool: MakePool) -> Pool:
     pool = make_pool(pool_size=1, timeout=5)
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     ask(connection, "DROP TABLE IF EXISTS t")
     ask(connection, "CREATE TABLE t (a INT)")
     ask(connection, "DROP PROCEDURE IF EXISTS p")
     ask(connection, "CREATE PROCEDURE p() SET @called = 1")
-    lease.checkin()
+    loan.checkin()
     return pool
 
 
@@ -168,13 +162,13 @@ def test_session_state_is_gone_for_the_next_user(
     pool: Pool, make_pool: MakePool, kind: str
 ) -> None:
     change, question = KINDS[kind]
-    lease, fresh = lend(make_pool(pool_size=1))
+    loan, fresh = lend(make_pool(pool_size=1))
     expected = ask(fresh, f"SELECT {question}")
-    lease.discard()
+    loan.discard()
 
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     change(connection)
-    lease.checkin()
+    loan.checkin()
 
     again, connection = lend(pool)
     assert ask(connection, f"SELECT {question}") == expected
@@ -183,19 +177,19 @@ def test_session_state_is_gone_for_the_next_user(
 
 
 def test_the_next_users_transaction_is_as_the_session_has_it(pool: Pool) -> None:
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     ask(connection, "SET TRANSACTION READ ONLY")
-    lease.checkin()
+    loan.checkin()
 
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     ask(connection, "INSERT INTO t VALUES (1)")
-    lease.checkin()
+    loan.checkin()
 
 
 def fresh_character_set(make_pool: MakePool) -> str:
-    lease, fresh = lend(make_pool(pool_size=1))
+    loan, fresh = lend(make_pool(pool_size=1))
     name = fresh.character_set_name()
-    lease.discard()
+    loan.discard()
     return name
 
 
@@ -209,14 +203,14 @@ def fresh_character_set(make_pool: MakePool) -> str:
 def test_what_was_opened_by_name_is_gone_for_the_next_user(
     pool: Pool, opened: str, used: str
 ) -> None:
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     ask(connection, opened)
     ask(connection, used)
-    lease.checkin()
+    loan.checkin()
 
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     fail(connection, used)
-    lease.checkin()
+    loan.checkin()
 
 
 RESOURCE_GROUP = """SELECT resource_group FROM performance_schema.threads
@@ -233,14 +227,14 @@ def resource_group(server: Server) -> Iterator[str]:
 
 @pytest.mark.skipif(SERVER.is_mariadb, reason="MariaDB has no resource groups")
 def test_a_resource_group_is_left_to_nobody(pool: Pool, resource_group: str) -> None:
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     ask(connection, f"SET RESOURCE GROUP {resource_group}")
     assert ask(connection, RESOURCE_GROUP) == resource_group
-    lease.checkin()
+    loan.checkin()
 
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     assert ask(connection, RESOURCE_GROUP) == "USR_default"
-    lease.checkin()
+    loan.checkin()
 
 
 @pytest.mark.parametrize(
@@ -256,14 +250,14 @@ def test_a_resource_group_is_left_to_nobody(pool: Pool, resource_group: str) -> 
 def test_a_usual_statement_costs_nothing_on_return(
     pool: Pool, server: Server, statement: str
 ) -> None:
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     ask(connection, statement)
     statements = server.status("Questions")
     opened = pool.stats().opened
 
-    lease.checkin()
-    lease, connection = lend(pool)
-    lease.checkin()
+    loan.checkin()
+    loan, connection = lend(pool)
+    loan.checkin()
 
     assert server.status("Questions") == statements
     assert pool.stats().opened == opened
@@ -271,47 +265,47 @@ def test_a_usual_statement_costs_nothing_on_return(
 
 def test_always_cleans_what_no_watcher_can_see(make_pool: MakePool) -> None:
     pool = make_pool(pool_size=1, reset="always")
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     ask(connection, "DROP FUNCTION IF EXISTS hidden")
     ask(
         connection,
         "CREATE FUNCTION hidden() RETURNS INT DETERMINISTIC "
         "BEGIN SET @hidden = 1; RETURN 1; END",
     )
-    lease.checkin()
+    loan.checkin()
 
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     ask(connection, "SELECT hidden()")
-    lease.checkin()
+    loan.checkin()
 
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     assert ask(connection, "SELECT @hidden") is None
-    lease.checkin()
+    loan.checkin()
 
 
 def test_rollback_ends_transactions_and_leaves_the_rest(make_pool: MakePool) -> None:
     pool = make_pool(pool_size=1, reset="rollback")
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     ask(connection, "DROP TABLE IF EXISTS t")
     ask(connection, "CREATE TABLE t (a INT)")
     ask(connection, "SET @a = 1")
     ask(connection, "BEGIN")
     ask(connection, "INSERT INTO t VALUES (1)")
-    lease.checkin()
+    loan.checkin()
 
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     assert ask(connection, "SELECT COUNT(*) FROM t") == 0
     assert ask(connection, "SELECT @a") == 1
-    lease.checkin()
+    loan.checkin()
     assert pool.stats().opened == 1
 
 
 def test_a_session_is_cleaned_on_the_same_connection(pool: Pool) -> None:
     opened = pool.stats().opened
     for _ in range(3):
-        lease, connection = lend(pool)
+        loan, connection = lend(pool)
         ask(connection, "SET @a = 1")
-        lease.checkin()
+        loan.checkin()
 
     assert pool.stats().opened == opened
 
@@ -322,7 +316,7 @@ SLOW = "SELECT 1 FROM information_schema.columns WHERE SLEEP(5)"
 def test_an_interrupted_statement_closes_the_connection(
     pool: Pool, server: Server
 ) -> None:
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     opened = pool.stats().opened
     thread_id = connection.thread_id()
     killer = threading.Thread(target=kill_query, args=(server, thread_id))
@@ -330,11 +324,11 @@ def test_an_interrupted_statement_closes_the_connection(
     with pytest.raises(MySQLdb.OperationalError, match="interrupted"):
         ask(connection, SLOW)
     killer.join()
-    lease.checkin()
+    loan.checkin()
 
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     assert ask(connection, "SELECT 1") == 1
-    lease.checkin()
+    loan.checkin()
     assert pool.stats().opened == opened + 1
 
 

@@ -1,4 +1,4 @@
-"""What ends without giving its connection back: threads, wrappers, leases."""
+"""What ends without giving its connection back: threads, wrappers, loans."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def asks_before_the_view(get_response: View) -> View:
 
 
 @pytest.fixture(params=["sync", "async"])
-def ask_site(request: pytest.FixtureRequest) -> Ask:
+def ask_site(request: pytest.FixtureRequest, like_a_server: None) -> Ask:
     """Send a request through the synchronous or the asynchronous handler."""
 
     def send(path: str, method: str = "get", **kwargs: Any) -> Any:

@@ -1,6 +1,8 @@
 from django.urls import path
 
-from . import endings, views
+from . import endings, threads, views
+
+handler404 = threads.page_not_found
 
 urlpatterns = [
     path("nothing", views.nothing),
@@ -49,4 +51,19 @@ urlpatterns = [
     path("echo", views.echo),
     path("echo-async", views.echo_async),
     path("echo-in-atomic", views.echo_in_atomic),
+    path("query-and-thread", threads.query_and_thread),
+    path("gather", threads.gather),
+    path("in-executor", threads.in_executor),
+    path("thread-pool", threads.thread_pool),
+    path("cursor-across", threads.cursor_across),
+    path("leave-in-thread", threads.leave_in_thread),
+    path("see-what-is-left", threads.see_what_is_left),
+    path("transaction-left-in-thread", threads.transaction_left_in_thread),
+    path("wait-before-asking", threads.wait_before_asking),
+    path("wait-without-asking", threads.wait_without_asking),
+    path("wait-between", threads.wait_between),
+    path("not-awaited", threads.not_awaited),
+    path("awaited", threads.awaited),
+    path("autonomous", threads.autonomous),
+    path("ask-twice", threads.ask_twice),
 ]

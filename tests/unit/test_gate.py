@@ -180,7 +180,7 @@ def test_a_newcomer_does_not_overtake_while_a_permit_is_handed_on(gate: Gate) ->
 
     start(lambda: gate.release(holder)).result(PATIENCE)
     assert granted == [False]
-    assert (first.state, newcomer.state) == (State.HELD, State.WAITING)
+    assert (first.state, newcomer.state) == (State.ADMITTED, State.WAITING)
 
 
 def test_whoever_comes_after_an_interrupted_release_completes_it(
@@ -194,7 +194,7 @@ def test_whoever_comes_after_an_interrupted_release_completes_it(
     with pytest.raises(Interrupted):
         gate.release(holder)
     gate.enter(newcomer, 1, ignore)
-    assert (first.state, newcomer.state) == (State.HELD, State.WAITING)
+    assert (first.state, newcomer.state) == (State.ADMITTED, State.WAITING)
 
 
 def test_a_finalizer_may_release_while_the_gate_is_locked(
@@ -204,7 +204,7 @@ def test_a_finalizer_may_release_while_the_gate_is_locked(
     clock.at_next_reading = lambda: gate.release(holder)
     granted = start(lambda: gate.enter(newcomer, 1, ignore)).result(PATIENCE)
     assert not granted
-    assert (first.state, newcomer.state) == (State.HELD, State.WAITING)
+    assert (first.state, newcomer.state) == (State.ADMITTED, State.WAITING)
 
 
 # Bounds, deadlines and costs.
@@ -296,7 +296,7 @@ def test_a_burst_shorter_than_the_interval_sheds_nobody(clock: Clock) -> None:
         clock.now += INTERVAL / 5
         assert review(gate, waiters) == [None] * 5
         gate.release(holder)
-        assert waiter.state is State.HELD
+        assert waiter.state is State.ADMITTED
         holder = waiter
 
 
@@ -324,7 +324,7 @@ def test_a_permit_that_comes_back_passes_by_those_who_waited_too_long(
     clock.now += TARGET + INTERVAL
     gate.release(holder)
     assert [waiter.reason for waiter in waiters] == [Reason.OVERLOADED] * 2 + [None]
-    assert waiters[2].state is State.HELD
+    assert waiters[2].state is State.ADMITTED
 
 
 def test_nobody_is_shed_before_twice_the_target(clock: Clock) -> None:
@@ -348,7 +348,7 @@ def overload(gate: Gate, clock: Clock) -> list[Permit]:
             break
         clock.now += 0.45 * TARGET
         gate.release(there.pop(0))
-    return [each for each in there if each.state in (State.HELD, State.WAITING)]
+    return [each for each in there if each.state in (State.ADMITTED, State.WAITING)]
 
 
 def test_shedding_ends_when_somebody_is_served_within_the_target_but_soon_resumes(
@@ -391,7 +391,7 @@ def test_a_queue_that_was_empty_in_between_has_not_stood(clock: Clock) -> None:
     holder, slow = hold(gate), queue(gate)
     clock.now += 2 * TARGET
     gate.release(holder)
-    assert slow.state is State.HELD
+    assert slow.state is State.ADMITTED
 
     clock.now += 10 * INTERVAL
     waiters = [queue(gate) for _ in range(3)]

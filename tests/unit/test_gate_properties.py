@@ -124,7 +124,7 @@ def test_a_task_that_ends_around_its_grant_loses_no_permit(
             gate.release(holder)
         elif moment != "before":
             start(lambda: gate.release(holder)).result(PATIENCE)
-        assert permit.state is (State.WAITING if moment == "before" else State.HELD)
+        assert permit.state is (State.WAITING if moment == "before" else State.ADMITTED)
         del waiting
         if task is not None:
             task.cancel()
@@ -132,7 +132,7 @@ def test_a_task_that_ends_around_its_grant_loses_no_permit(
                 await task
         gc.collect()
         gate.release(holder)
-        assert (permit.state, following.state) == (State.RETURNED, State.HELD)
+        assert (permit.state, following.state) == (State.RETURNED, State.ADMITTED)
         await asyncio.sleep(0)
 
     run(main(), clock)
@@ -151,7 +151,7 @@ def test_the_permits_of_a_closed_event_loop_go_to_the_next(tasks: int) -> None:
     following = queue(gate)
     assert gate.waiting == tasks + 1
     gate.release(holder)
-    assert (following.state, gate.waiting) == (State.HELD, 0)
+    assert (following.state, gate.waiting) == (State.ADMITTED, 0)
     del asking, waiting
     gc.collect()
     gate.release(following)
@@ -192,7 +192,7 @@ class InterruptingGate(HandingGate):
 
     def next_review(self, permit: Permit) -> float:
         super().next_review(permit)
-        assert permit.state is State.HELD
+        assert permit.state is State.ADMITTED
         raise Interrupted
 
 
@@ -251,9 +251,9 @@ def test_an_interrupt_at_any_moment_loses_no_permit(operation: str) -> None:
         if operation == "release":
             action = partial(gate.release, permits[1])
             permits += [queue(gate), queue(gate)]
-            gate._returned.append(permits.pop(2))  # by who could not get the lock
+            gate.returned.append(permits.pop(2))  # by who could not get the lock
         was_there = interrupt(action, moment)
-        assert not gate._lock.locked(), moment
+        assert not gate.lock.locked(), moment
         for permit in permits:
             gate.release(permit)
         assert (gate.free, gate.waiting) == (2, 0), moment
@@ -357,7 +357,7 @@ class GateBesideAList(stateful.RuleBasedStateMachine):
         assert self.gate.waiting == len(self.queue)
         assert not (self.gate.free and self.queue)
         assert not self.woken
-        assert {permit.state for permit in self.held} <= {State.HELD}
+        assert {permit.state for permit in self.held} <= {State.ADMITTED}
         assert {permit.state for permit in self.queue} <= {State.WAITING}
 
 

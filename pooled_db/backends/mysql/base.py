@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import sys
 import threading
 import time
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 from django.db import ProgrammingError
@@ -15,12 +19,15 @@ from django.utils.asyncio import async_unsafe
 from django.utils.functional import cached_property
 
 from ... import conf, pools
-from ...driver.connection import ANY_THREAD, Connection
+from ...driver.connection import Connection
 from ...fork import notice_fork
-from ...pool.lease import Lease
+from ...pool.loan import Loan
+from ...pool.origin import describe
 from ...pool.pool import Pool
-from ...request.scope import Scope, current_scope
+from ...request.scope import current_scope, is_of_current_request, scope_of_asgi_request
 from .validation import DatabaseValidation
+
+logger: logging.Logger = logging.getLogger("pooled_db")
 
 #: Of Django's MySQL backend, where OPTIONS names none.
 DEFAULT_ISOLATION_LEVEL = "read committed"
@@ -39,8 +46,29 @@ class PooledMixin(mysql.DatabaseWrapper):
 
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
         self._connection: Any = None
-        self._lease: Lease | None = None
+        self._loan: Loan | None = None
+        self._in_atomic_block = False
+        # What this wrapper has announced by a signal, and lost to others who waited.
+        self._announced: Loan | None = None
+        self._was_called_back = False
+        self._me: Callable[[], PooledMixin | None] = weakref.ref(self)
         super().__init__(settings_dict, alias)
+
+    def __del__(self) -> None:
+        loan = getattr(self, "_loan", None)
+        if (
+            loan is not None
+            and loan.borrower is self._me
+            and loan.requester is None
+            and not sys.is_finalizing()
+        ):
+            logger.warning(
+                "A connection to %r was never given back; it is closed now. It was "
+                "taken %s. Call connection.close() where such work ends.",
+                self.alias,
+                describe(loan.origin),
+            )
+            loan.discard()
 
     @property
     def is_pooled(self) -> bool:
@@ -86,11 +114,17 @@ class PooledMixin(mysql.DatabaseWrapper):
                 super().connect()
         except BaseException:
             # What failed on the way leaves a session that nobody should get.
-            lease, self._lease = self._lease, None
-            if lease is not None:
+            loan, self._loan = self._loan, None
+            if loan is not None:
                 self.connection = None
-                lease.discard()
+                if loan.borrower is self._me:
+                    loan.discard()
+                loan.unpin(threading.get_ident())
             raise
+        self._announced = self._loan
+        if self._loan is not None:
+            # Its turn goes to nobody in line yet: this thread is about to use it.
+            self._loan.pins.discard(threading.get_ident())
 
     def _connect_warm(self, connection: Connection, level: str | None) -> None:
         """Do what Django's connect() does, for a session that it has set up before.
@@ -114,7 +148,7 @@ class PooledMixin(mysql.DatabaseWrapper):
             self.run_commit_hooks_on_set_autocommit_on = False
         else:
             self.set_autocommit(autocommit)
-        if connection_created.receivers:
+        if connection_created.receivers and self._announced is not self._loan:
             connection_created.send(sender=self.__class__, connection=self)
 
     @property
@@ -136,34 +170,87 @@ class PooledMixin(mysql.DatabaseWrapper):
 
         Only what may have to wait is forbidden in asynchronous code.
         """
-        lease = self._lease
-        if lease is None or not lease.is_out:
+        loan = self._loan
+        if (
+            loan is None
+            or loan.borrower is not self._me
+            or (loan.requester is not None and not is_of_current_request(loan))
+        ):
             scope = current_scope()
-            lease = None
+            loan = None
             if scope is not None:
-                lease = scope.lend_ready(self.settings_dict, self.alias, self)
-            if lease is None:
-                lease = self._wait_for_lease(scope)
-            if lease is None:
+                loan = scope.lend_ready(self.settings_dict, self.alias, self._me)
+            if loan is None:
+                loan = self._wait_for_loan()
+            if loan is None:
                 return None
-            self._lease = lease
+            self._loan = loan
             # allow_thread_sharing, without its lock, which a look does not need.
-            shared = self._thread_sharing_count > 0  # type: ignore[attr-defined]
-            lease.connection.lend(ANY_THREAD if shared else threading.get_ident())
-        return lease.connection
+            if self._thread_sharing_count > 0:  # type: ignore[attr-defined]
+                loan.share()
+            if self._was_called_back:
+                self._was_called_back = False
+                loan.connection.forget_last_statement()  # type: ignore[union-attr]
+        return loan.connection
 
     @async_unsafe
-    def _wait_for_lease(self, scope: Scope | None) -> Lease | None:
+    def _wait_for_loan(self) -> Loan | None:
         pool = self.pool
         if pool is None:
             return None
-        return pool.checkout() if scope is None else scope.lease(pool, self)
+        scope = scope_of_asgi_request()
+        if scope is None:
+            return pool.checkout(self._me)
+        return scope.lend(pool, self._me)
+
+    def _pin(self) -> Loan | None:
+        """Let nobody else have the loan until it is unpinned.
+
+        ``None`` if there is none, or if connect() has pinned it and goes on.
+        """
+        thread = threading.get_ident()
+        while True:
+            loan = self._loan
+            if loan is None or thread in loan.pins:
+                return None
+            loan.pin(thread)
+            # Whoever calls it back takes the user away, and looks for pins after that.
+            if (loan.borrower is self._me and not loan.over) or self.in_atomic_block:
+                return loan
+            loan.unpin(thread)
+            self.connect()
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        loan = self._pin()
+        if loan is None:
+            return super().create_cursor(name)
+        try:
+            connection = loan.connection
+            if (
+                connection is not None
+                and connection.was_left_unread
+                and not self.in_atomic_block
+            ):
+                # An interrupt has struck between a statement and its answer.
+                loan.discard()
+                self.connect()
+            return super().create_cursor(name)
+        finally:
+            loan.pins.discard(threading.get_ident())
+
+    def _set_autocommit(self, autocommit: bool) -> None:
+        loan = self._pin()
+        try:
+            super()._set_autocommit(autocommit)  # type: ignore[misc]
+        finally:
+            if loan is not None:
+                loan.unpin(threading.get_ident())
 
     def init_connection_state(self) -> None:
-        if self._lease is None:
+        if self._loan is None or self._loan.connection is None:
             super().init_connection_state()
             return
-        connection = self._lease.connection
+        connection = self._loan.connection
         was_dirty = connection.is_dirty
         super().init_connection_state()
         connection.isolation_level = self._wanted_isolation_level
@@ -176,7 +263,7 @@ class PooledMixin(mysql.DatabaseWrapper):
 
         A wrapper is new with each thread, and under ASGI with each request.
         """
-        connection = self._lease.connection if self._lease is not None else None
+        connection = self._loan.connection if self._loan is not None else None
         if connection is not None and connection.server_data is not None:
             return connection.server_data
         data = super().mysql_server_data
@@ -188,20 +275,26 @@ class PooledMixin(mysql.DatabaseWrapper):
         return self.connection is not None and bool(super().is_usable())
 
     @property
-    def holds_connection(self) -> bool:
-        """Whether this wrapper has a connection that is still its own."""
-        return self._lease is not None and self._lease.is_out
+    def loan(self) -> Loan | None:
+        """What this wrapper has borrowed, if it is still its own."""
+        loan = self._loan
+        return loan if loan is not None and loan.borrower is self._me else None
 
     @property
     def connection(self) -> Any:
-        """The driver's connection; ``None`` once the request that lent it is over.
+        """The driver's connection; ``None`` if it is this wrapper's no more.
 
-        It may have ended in another thread: under ASGI in that of the event loop.
+        The request that lent it may have ended in another thread, under ASGI in that of
+        the event loop; another thread of the request may have its turn; or it was
+        called back for others, who waited.
         """
-        lease = self._lease
-        if lease is not None:
+        loan = self._loan
+        if loan is not None:
             notice_fork()
-            if not lease.is_out and not self.in_atomic_block:
+            if loan.requester is not None and not is_of_current_request(loan):
+                self.detach()
+            elif loan.borrower is not self._me and not self.in_atomic_block:
+                self._was_called_back |= loan.called_back
                 self.detach()
         return self._connection
 
@@ -209,11 +302,36 @@ class PooledMixin(mysql.DatabaseWrapper):
     def connection(self, connection: Any) -> None:
         self._connection = connection
 
+    @property
+    def in_atomic_block(self) -> bool:
+        """Whether a transaction is open that the code which runs now has begun.
+
+        One that a request has left open in an executor's thread is not the next's.
+        """
+        if self._in_atomic_block:
+            loan = self._loan
+            if (
+                loan is not None
+                and loan.requester is not None
+                and not is_of_current_request(loan)
+            ):
+                self.detach()
+        return self._in_atomic_block
+
+    @in_atomic_block.setter
+    def in_atomic_block(self, value: bool) -> None:
+        self._in_atomic_block = value
+
+    @property
+    def has_transaction(self) -> bool:
+        """The same, whoever asks."""
+        return self._in_atomic_block
+
     def detach(self) -> None:
         """Forget the connection, which is not this wrapper's any more."""
-        self._lease = None
+        self._loan = None
         self._connection = None
-        if self.in_atomic_block:
+        if self._in_atomic_block:
             # It was left open, and is rolled back with the connection. Were it still
             # open here, the next one would take itself for nested in it.
             self._forget_transaction()
@@ -228,23 +346,23 @@ class PooledMixin(mysql.DatabaseWrapper):
 
     def inc_thread_sharing(self) -> None:
         super().inc_thread_sharing()
-        if self._lease is not None and self._lease.is_out:
-            self._lease.connection.lend(ANY_THREAD)
+        loan = self.loan
+        if loan is not None:
+            loan.share()
 
     def _close(self) -> None:
-        lease, self._lease = self._lease, None
-        if lease is None:
+        loan = self._loan
+        if loan is None:
             super()._close()  # type: ignore[misc]
             return
+        notice_fork()
+        # What another thread of the request has in its turn is not this wrapper's.
+        if loan.borrower is self._me and not loan.leave():
+            with self.wrap_database_errors:
+                loan.checkin()
         # Not only because it may be somebody else's soon: without it, a query in an
         # atomic block that has been closed says so, as in Django's own pool.
-        self.connection = None
-        scope = current_scope()
-        if scope is not None:
-            scope.forget(lease)
-        notice_fork()
-        with self.wrap_database_errors:
-            lease.checkin()
+        self.connection = self._loan = None
 
 
 class DatabaseWrapper(PooledMixin, mysql.DatabaseWrapper):

@@ -1,0 +1,464 @@
+"""One loan of a connection, from asking for it until it is back."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+import MySQLdb
+
+from ..driver.connection import Connection
+from ..driver.use import ANY_THREAD, NO_THREAD
+from .permit import (
+    ADMITTED,
+    CLOSED,
+    LENT,
+    NEW,
+    READY,
+    RETURNED,
+    TAKING,
+    WAITING,
+    Permit,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy.pool import PoolProxiedConnection, QueuePool
+
+    from .gate import Gate
+    from .origin import Origin
+
+
+class Borrower(Protocol):
+    """Who looks at a loan's connection: Django's DatabaseWrapper of one thread."""
+
+    @property
+    def has_transaction(self) -> bool:
+        """Whether it is within an atomic block, whoever asks."""
+
+    def detach(self) -> None:
+        """Forget the connection and its transaction, which are not its any more."""
+
+
+class Requester(Protocol):
+    """The request that a loan belongs to."""
+
+    def describe(self) -> str:
+        """Name the request, as it goes on after "for"."""
+
+
+class Lender(Protocol):
+    """The pool, as its loans know it."""
+
+    alias: str
+    timeout: float
+    database: object
+    lends_by_transaction: bool
+
+    @property
+    def gate(self) -> Gate: ...
+
+    def check_in(self, loan: Loan, keep: bool) -> None:
+        """Take the loan's connection back, and let the next have its permit."""
+
+    def drop(self, loan: Loan) -> None:
+        """Do what is left of that after an interrupt, without the connection."""
+
+    def cleans(self, connection: Connection) -> bool:
+        """Whether *connection* was cleaned for its next user."""
+
+    def needs_cleaning(self, connection: Connection) -> bool:
+        """Whether that takes a round trip."""
+
+    def refuse_turn(self, loan: Loan, waited: float) -> BaseException:
+        """Make the error of whoever waited in vain for its turn."""
+
+
+#: A weak reference to a borrower: one for each, so that they compare by identity.
+BorrowerRef = Callable[[], "Borrower | None"]
+
+
+class Turn:
+    """Who waits for a loan of its own request to be at rest.
+
+    *permit* waits in the gate meanwhile: whichever comes first.
+    """
+
+    __slots__ = ("borrower", "came", "granted", "permit", "thread")
+
+    def __init__(
+        self,
+        thread: int,
+        borrower: BorrowerRef | None = None,
+        permit: Permit | None = None,
+    ) -> None:
+        self.thread = thread
+        self.borrower = borrower
+        self.permit = permit
+        self.granted: bool = False
+        #: Set when it has been granted, or the loan is over.
+        self.came = threading.Event()
+
+
+class Loan(Permit):
+    """The loan of a connection of *pool*, to the request of *requester* or to a thread.
+
+    At work it is inside a statement, its result not yet read, in an atomic block or
+    with the autocommit mode changed, or with a session that is not clean. Otherwise it
+    is at rest. Of the threads of its request whoever needs it at rest becomes its
+    *user*, who alone may make statements.
+
+    The state changes under the gate's lock, but for the end: a finalizer, which must
+    not wait for a lock, can end it, too. Whoever gives it sets what it gives and looks
+    at ``over`` then; the end does it the other way round, so one of the two sees the
+    other.
+    """
+
+    #: When it was taken, on the gate's clock.
+    since: float = 0.0
+    connection: Connection | None = None
+    fairy: PoolProxiedConnection | None = None
+    queue: QueuePool | None = None
+    user: int | None = NO_THREAD
+    borrower: BorrowerRef | None = None
+    #: Nobody may use it any more.
+    over: bool = False
+    #: It was taken back at rest, for somebody who waited.
+    called_back: bool = False
+    #: Where it was taken, if not for a request.
+    origin: Origin | None = None
+    _ender: object = None
+
+    def __init__(
+        self, pool: Lender, requester: Callable[[], Requester | None] | None = None
+    ) -> None:
+        self.pool = pool
+        #: A weak reference to its request; ``None`` outside of requests.
+        self.requester = requester
+        #: Who may become its user again: their cursors are still good.
+        self.threads: set[int] = set()
+        self.line: deque[Turn] = deque()
+        #: Threads that are just about to use it: none of the others may have it.
+        self.pins: set[int] = set()
+
+    def __repr__(self) -> str:
+        return f"<Loan of {self.pool.alias!r}: {self.state.name.lower()}>"
+
+    @property
+    def is_out(self) -> bool:
+        """Whether it has a connection, and has not ended."""
+        return self.connection is not None and not self.over
+
+    # At work or at rest.
+
+    def resting_since(self) -> float | None:
+        """Since when nobody has worked with it; ``None`` while somebody does."""
+        if self.state is ADMITTED:
+            return self.arrived + self.waited
+        if self.state is READY:
+            return self.since
+        if self.state is LENT and self._is_at_rest():
+            assert self.connection is not None
+            return max(self.since, self.connection.rested)
+        return None
+
+    def _is_at_rest(self) -> bool:
+        connection = self.connection
+        return (
+            connection is not None
+            and connection.is_at_rest
+            and not self.in_atomic_block
+        )
+
+    @property
+    def in_atomic_block(self) -> bool:
+        """Whether its user has a transaction open."""
+        ref = self.borrower
+        borrower = None if ref is None else ref()
+        return borrower is not None and borrower.has_transaction
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its permit is back, too."""
+        return self.state in (RETURNED, CLOSED)
+
+    @property
+    def is_on_call(self) -> bool:
+        """Whether it may be called back when it is at rest and somebody waits."""
+        if self.state is not LENT:
+            return self.requester is not None and self.borrower is None
+        if not self.may_be_missed:
+            return False
+        return self.requester is None or self.pool.lends_by_transaction
+
+    @property
+    def may_be_missed(self) -> bool:
+        """Whether its borrower finds out when it is called back, and takes another."""
+        return self.borrower is not None and self.user is not ANY_THREAD
+
+    # Lending.
+
+    def lend(self, borrower: BorrowerRef | None, thread: int) -> bool:
+        """Let *thread* use it, and nobody else; ``False`` if that cannot be now.
+
+        It can if the loan is ready, or lent and at rest. It is pinned for the
+        borrower.
+        """
+        gate = self.pool.gate
+        with gate.lock:
+            lent = self._lend(borrower, thread)
+        if gate.returned:
+            gate.settle()
+        return lent
+
+    def _lend(self, borrower: BorrowerRef | None, thread: int) -> bool:
+        connection = self.connection
+        if self.over or connection is None or self.state not in (READY, LENT):
+            return False
+        previous = self.user
+        if self.state is LENT:
+            if not self._is_at_rest() or self._is_pinned_besides(thread):
+                return False
+            # A statement raises its flag, and looks at the user after that. Whoever
+            # pins it looks at the borrower.
+            mine, self.borrower = self.borrower, None
+            self.user = NO_THREAD
+            if not connection.is_at_rest or self._is_pinned_besides(thread):
+                self._restore(previous, mine)
+                return False
+            self.borrower = mine
+        self.state = LENT
+        self.threads.add(thread)
+        if self.line:
+            connection.after_rest = self._after_rest
+        connection.is_clean = False
+        if borrower is not None:
+            self.pins.add(thread)
+            self.borrower = borrower
+        if thread != previous and previous is not NO_THREAD:
+            connection.forget_last_statement()
+        self.user = thread
+        if self.over:  # by another thread, or a finalizer
+            self._take_away()  # type: ignore[unreachable]
+            return False
+        return True
+
+    def _restore(self, user: int | None, borrower: BorrowerRef | None) -> None:
+        self.user = user
+        self.borrower = borrower
+        if self.over:
+            self._take_away()
+
+    def _take_away(self) -> None:
+        self.user = NO_THREAD
+        self.borrower = None
+
+    def _is_pinned_besides(self, thread: int) -> bool:
+        return bool(self.pins) and self.pins != {thread}
+
+    def pin(self, thread: int) -> None:
+        """Let nobody else have it, while *thread* is just about to use it.
+
+        Whoever pins it looks after that whether it is the borrower still.
+        """
+        self.pins.add(thread)
+
+    def unpin(self, thread: int) -> None:
+        self.pins.discard(thread)
+        if self.line and not self.over:
+            self.pass_turn()
+
+    def share(self) -> None:
+        """Let any thread use it, as Django's thread sharing allows."""
+        self.user = ANY_THREAD
+        if self.over:
+            self.user = NO_THREAD
+
+    def take_turn(self, thread: int) -> None:
+        """Let *thread*, which has used it before, make a statement; wait for its turn.
+
+        Raises MySQLdb.InterfaceError if the loan is not its any more, and PoolTimeout
+        if the others do not come to rest in time.
+        """
+        turn = Turn(thread)
+        if thread not in self.threads or not self.queue_up(turn):
+            if self.over:
+                self._end(False)  # it may have been left in a statement
+            raise self._over()
+        try:
+            if not turn.came.wait(self.pool.timeout):
+                raise self.pool.refuse_turn(self, self.pool.timeout)
+            if not turn.granted:
+                raise self._over()
+        except BaseException:
+            self.leave_line(turn)
+            raise
+
+    def _over(self) -> MySQLdb.InterfaceError:
+        if self.called_back:
+            what = "called back for others, who were waiting"
+        else:
+            what = "given back to its pool"
+        return MySQLdb.InterfaceError(0, f"This connection has been {what}.")
+
+    def queue_up(self, turn: Turn) -> bool:
+        """Grant *turn* now, or when the loan comes to rest; ``False`` if it is over."""
+        gate = self.pool.gate
+        with gate.lock:
+            self.line.append(turn)
+            if self.connection is not None:
+                # Before the look: a statement that ends now sees it, or is seen.
+                self.connection.after_rest = self._after_rest
+            if not self.over:
+                self.pass_turn_locked()
+        gate.settle()
+        if self.over and not turn.granted:
+            self.leave_line(turn)
+            return False
+        return True
+
+    def leave_line(self, turn: Turn) -> None:
+        """Wait for *turn* no more, and leave it to the next if it has come."""
+        with self.pool.gate.lock:
+            if turn in self.line:
+                self.line.remove(turn)
+        if turn.granted:
+            self.pins.discard(turn.thread)
+            self.pass_turn()
+        else:
+            self.pool.gate.settle()
+
+    def pass_turn(self) -> None:
+        """Let the first in line use it, if it is at rest."""
+        gate = self.pool.gate
+        with gate.lock:
+            if not self.over:
+                self.pass_turn_locked()
+        gate.settle()
+
+    def pass_turn_locked(self) -> None:
+        """Do the same, with the gate's lock held."""
+        while self.line:
+            turn = self.line[0]
+            permit = turn.permit
+            if permit is not None and permit.state not in (NEW, WAITING):
+                self.line.popleft()  # it has got a connection of its own
+                continue
+            if not self._lend(turn.borrower, turn.thread):
+                return
+            self.line.popleft()
+            turn.granted = True
+            turn.came.set()
+            if permit is not None:
+                self.pool.gate.withdraw(permit)
+            return
+
+    def _after_rest(self) -> None:
+        """Called by the connection when a statement has ended."""
+        connection = self.connection
+        if self.over:
+            if connection is not None and connection.is_being_read:
+                connection.after_rest = self._after_rest
+            else:
+                self._end(False)
+        elif self.line:
+            self.pass_turn()
+            if self.line and connection is not None:
+                connection.after_rest = self._after_rest
+
+    # Giving back.
+
+    def needs_io(self) -> bool:
+        """Whether giving it back takes a round trip to the server in this thread."""
+        connection = self.connection
+        return (
+            connection is not None
+            and not connection.in_query
+            and self.pool.needs_cleaning(connection)
+        )
+
+    def checkin(self) -> None:
+        """Give the connection back: clean, or closed if that is in doubt.
+
+        If another thread is still inside a statement, the connection is closed, and
+        its permit given back, when that thread comes out.
+        """
+        self._end(True)
+
+    def discard(self) -> None:
+        """Close the connection instead of giving it back for others to use."""
+        self._end(False)
+
+    def call_back(self) -> bool:
+        """Let nobody use it any more, if it is at rest, with the gate's lock held.
+
+        Whoever calls it hands it in after that.
+        """
+        if self.over:
+            return False
+        connection = self.connection
+        if self.state is LENT:
+            assert connection is not None
+            user, self.user = self.user, NO_THREAD
+            borrower, self.borrower = self.borrower, None
+            # As in _lend. And whoever pins it looks at the borrower after that.
+            if self.pins or not connection.is_at_rest or connection.has_open_cursor():
+                self._restore(user, borrower)
+                return False
+        elif self.state not in (ADMITTED, READY):
+            return False
+        self.called_back = True
+        self.over = True
+        return True
+
+    def leave(self) -> bool:
+        """Give it up without ending it, for a thread whose request others go on with.
+
+        ``False`` if nobody else has a cursor that is still good: then it is to end.
+        """
+        connection = self.connection
+        if (
+            self.over
+            or connection is None
+            or len(self.threads) < 2
+            or connection.in_query
+            or not connection.has_open_cursor(besides=threading.get_ident())
+            or not self.pool.cleans(connection)
+        ):
+            return False
+        self.threads.discard(threading.get_ident())
+        self.borrower = None
+        connection.is_clean = False
+        return not self.over
+
+    def _end(self, keep: bool) -> None:
+        # Whatever of it is interrupted can be done again.
+        self.over = True
+        self.user = NO_THREAD
+        self.borrower = None
+        if self.state is RETURNED or self.state is CLOSED:
+            return
+        if self.state is TAKING:
+            return  # whoever takes the connection sees that it is over
+        connection = self.connection
+        if connection is not None and not connection.let_go():
+            # Whoever is inside a statement closes it on leaving. If that has just been,
+            # nobody would.
+            connection.after_rest = self._after_rest
+            if not connection.let_go():
+                return
+        self._finish(keep)
+
+    def _finish(self, keep: bool) -> None:
+        ender = object()
+        try:
+            # Of several threads one gets it: dict.setdefault is atomic.
+            if self.__dict__.setdefault("_ender", ender) is ender:
+                self.pool.check_in(self, keep)
+        except BaseException:
+            if self._ender is ender:
+                self.pool.drop(self)
+            raise
+        for turn in list(self.line):
+            turn.came.set()

@@ -1,0 +1,83 @@
+"""Which loans are called back, for whom, and when."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from .loan import Loan
+from .permit import LENT, Permit
+
+#: For how many seconds a loan has rested at least: its holder may be just about to use
+#: it. A shorter one takes connections from threads that have only lost the interpreter.
+MOMENT = 0.002
+#: The same for one that its request has not used yet. On a busy event loop some turns
+#: pass before it does, and whoever is let in instead needs a thread, too.
+MOMENT_UNUSED = 0.2
+#: Seconds between two looks while nobody rests.
+PAUSE = 0.01
+
+
+class OnCall:
+    """What nobody works with is on call: it is taken back when somebody waits.
+
+    These are the loans outside of requests and those that their requests have not used
+    yet, and with transaction pooling all. Besides, when *every* loan rests while
+    somebody outside of requests waits, those of requests are taken, too: their requests
+    may be waiting for that very thread, such as an executor's.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+
+    def call_back(
+        self, held: Iterable[Permit], waiters: Iterable[Permit], into: list[Permit]
+    ) -> float:
+        """Put into *into* those that have rested for longest, one for each waiter.
+
+        Returns when to look again.
+        """
+        now = self._clock()
+        on_call: list[tuple[float, Loan]] = []
+        resting: list[tuple[float, Loan]] = []
+        at_work = False
+        for permit in held:
+            loan = permit if isinstance(permit, Loan) else None
+            since = None if loan is None else loan.resting_since()
+            if loan is None or since is None:
+                at_work = True
+                continue
+            if loan.line and since + MOMENT <= now:
+                # Who had the last turn has not used it.
+                loan.pass_turn_locked()
+                continue
+            moment = MOMENT if loan.state is LENT else MOMENT_UNUSED
+            (on_call if loan.is_on_call else resting).append((since + moment, loan))
+        line = list(waiters)
+        if not (at_work or on_call) and any(map(_is_outsider, line)):
+            on_call = [entry for entry in resting if entry[1].may_be_missed]
+        on_call.sort(key=_ripe_at)
+        look_at = now + (MOMENT if on_call else PAUSE)
+        for ripe_at, loan in on_call[: len(line)]:
+            if ripe_at > now:
+                look_at = min(ripe_at, now + PAUSE)
+                break
+            if loan.call_back():
+                into.append(loan)
+        return look_at
+
+    def hand_in(self, permit: Permit) -> None:
+        assert isinstance(permit, Loan)
+        permit.checkin()
+
+
+def _ripe_at(entry: tuple[float, Loan]) -> float:
+    return entry[0]
+
+
+def _is_outsider(permit: Permit) -> bool:
+    return (
+        isinstance(permit, Loan)
+        and permit.requester is None
+        and permit.state is not LENT
+    )
