@@ -19,6 +19,9 @@ HOST = "127.0.0.1"
 # Below that no client's connection can sit on a stopped server's port.
 FIRST_PORT, LAST_PORT = 10_000, 32_767
 
+# Tests start the common generator anew, and all alike.
+CHANCE = random.SystemRandom()
+
 SOCKET_PATH_LIMIT = 107
 MARK = "POOLED_DB_KEEPER"
 
@@ -114,9 +117,15 @@ def _temporary_directory(name: str) -> Path:
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 on which nobody listens."""
+    """Return a TCP port of 127.0.0.1 on which nobody listens.
+
+    Workers of pytest-xdist draw from shares of their own: a port that one of them has
+    drawn and does not use yet is free for the others too.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     while True:
-        port = random.randint(FIRST_PORT, LAST_PORT)
+        port = CHANCE.randrange(FIRST_PORT + worker, LAST_PORT + 1, workers)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((HOST, port))
