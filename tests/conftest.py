@@ -20,6 +20,24 @@ from tests.harness.server import Server
 from tests.sites import Site, make_tables, serve
 
 
+def pytest_collection_finish() -> None:
+    """Let collections after each test look only at what tests have made."""
+    gc.collect()
+    gc.freeze()
+
+
+def start_anew() -> None:
+    """Forget all pools, as a process has none that has just started."""
+    connections.close_all()
+    for alias in pools.stats():
+        pools.dispose(alias)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    start_anew()
+
+
 @pytest.fixture(scope="session")
 def server() -> Server:
     return database_server.start()
@@ -46,6 +64,7 @@ def nothing_is_left_behind() -> Iterator[None]:
         used |= stats.checkouts != before.get(alias, 0)
     if used:
         assert SERVER.open_transactions() == 0
+    start_anew()  # what pytest-django does next may not meet an outage of this test's
 
 
 def connector(server: Server, name: str, **options: Any) -> Callable[[], Connection]:
