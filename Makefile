@@ -2,6 +2,11 @@ PYTHON ?= python3
 export PYTHON
 BIN := .venv/bin
 
+# Each worker has a private server of its own; one that exists already can be asked
+# what it did by one worker only.
+WORKERS := $(if $(POOLED_DB_TEST_URL),0,auto)
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
 .DEFAULT_GOAL := help
 .PHONY: help setup check format test test-mysql test-django soak recovery demo siege site bench bench-overload bench-gate simulate matrix build clean
 
@@ -21,12 +26,12 @@ format: setup  ## Format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: setup  ## All tests, on a private MariaDB; make test ARGS="-k harness"
-	$(BIN)/python -m pytest $(ARGS)
+test: setup  ## All tests, on private MariaDBs; make test ARGS="-k harness"
+	$(PYTEST) $(ARGS)
 
-test-mysql: setup  ## All tests, on a private MySQL with TLS
+test-mysql: setup  ## All tests, on private MySQLs with TLS
 	@mysqld=$$(.ci/mysql) && \
-	POOLED_DB_MYSQLD=$$mysqld POOLED_DB_TEST_SERVER=mysql $(BIN)/python -m pytest $(ARGS)
+	POOLED_DB_MYSQLD=$$mysqld POOLED_DB_TEST_SERVER=mysql $(PYTEST) $(ARGS)
 
 test-django: setup  ## Django's own tests, on Django's backend and on ours; ARGS=--all
 	$(BIN)/python -m tests.django_suite $(ARGS)
