@@ -134,3 +134,32 @@ def site(site_database: dict[str, Any]) -> Iterator[Callable[..., Site]]:
             return stack.enter_context(serve(*args, **kwargs))
 
         yield serve_until_the_end
+
+
+@pytest.fixture(scope="module")
+def served_once(site_database: dict[str, Any]) -> Iterator[Callable[..., Site]]:
+    """Serve the test site until the module ends, once for each way to serve it."""
+    served: dict[str, Site] = {}
+    with contextlib.ExitStack() as stack:
+
+        def serve_once(*args: Any, **kwargs: Any) -> Site:
+            wanted = repr((args, sorted(kwargs.items())))
+            if wanted not in served:
+                site = serve(*args, database=site_database, **kwargs)
+                served[wanted] = stack.enter_context(site)
+            return served[wanted]
+
+        yield serve_once
+
+
+@pytest.fixture
+def shared_site(served_once: Callable[..., Site]) -> Iterator[Callable[..., Site]]:
+    """As `site`, for tests that do not care what the site has served before."""
+    with contextlib.ExitStack() as stack:
+
+        def serve_until_the_end(*args: Any, **kwargs: Any) -> Site:
+            site = served_once(*args, **kwargs)
+            stack.callback(site.assert_nothing_left)
+            return site
+
+        yield serve_until_the_end

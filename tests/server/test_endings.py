@@ -138,9 +138,9 @@ def begin(served: Site, path: str) -> socket.socket:
 @with_and_without_door
 @pytest.mark.parametrize("path", ["/long-stream", "/long-stream-async"])
 def test_the_connection_of_a_stream_goes_back_when_its_client_has_gone(
-    site: Serve, kind: str, door: bool, path: str
+    shared_site: Serve, kind: str, door: bool, path: str
 ) -> None:
-    served = site(kind, threads=4, door=door, pool={"pool_size": 2})
+    served = shared_site(kind, threads=4, door=door, pool={"pool_size": 2})
     clients = [begin(served, path) for _ in range(2)]
     # Each kind of server consumes the other kind of body at once.
     if path == {"gunicorn": "/long-stream", "uvicorn": "/long-stream-async"}[kind]:
@@ -153,9 +153,9 @@ def test_the_connection_of_a_stream_goes_back_when_its_client_has_gone(
 
 @both
 def test_a_stream_that_fails_in_the_middle_gives_its_connection_back(
-    site: Serve, kind: str
+    endings: dict[str, Site], kind: str
 ) -> None:
-    served = site(kind, threads=2, pool={"pool_size": 2})
+    served = endings[kind]
     for _ in range(4):
         begin(served, "/stream-that-fails").close()
         served.assert_nothing_left()

@@ -26,9 +26,9 @@ both = pytest.mark.parametrize("kind", ["gunicorn", "uvicorn"])
 )
 @pytest.mark.parametrize("queries", [0, 1, 3])
 def test_n_queries_cost_n_statements_and_no_connection(
-    site: Serve, server: Server, kind: str, path: str, queries: int
+    shared_site: Serve, server: Server, kind: str, path: str, queries: int
 ) -> None:
-    served = site(kind, threads=1, pool={"pool_size": 1})
+    served = shared_site(kind, threads=1, pool={"pool_size": 1})
     url = f"{path}?n={queries}" if queries else "/nothing"
     for _ in range(3):
         assert served.get(url).status == 200
@@ -49,9 +49,11 @@ def test_n_queries_cost_n_statements_and_no_connection(
 def test_overload_is_answered_with_200_or_503_and_never_more_connections(
     site: Serve, server: Server, kind: str, path: str
 ) -> None:
-    served = site(kind, threads=32, pool={"pool_size": 5, "timeout": 0.5})
+    database = server.database("pooled_overload")
+    pool = {"pool_size": 5, "timeout": 0.5}
+    served = site(kind, database=database, threads=32, pool=pool)
 
-    with ConnectionCounter(server, "pooled_site") as connections:
+    with ConnectionCounter(server, database["NAME"]) as connections:
         report = run(Plan(served.server.url, (Request(path),), clients=64, seconds=3))
 
     assert set(report.counts) <= {200, 503}
