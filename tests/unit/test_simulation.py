@@ -7,10 +7,10 @@ from functools import partial
 
 import pytest
 
-from benchmarks.engine import Policy, Scenario, Simulation, service_times
-from benchmarks.outcome import Outcome, percentile
-from benchmarks.policies import Fifo
-from benchmarks.scenarios import FLASH, GATE, NEVER, SLOW, STOP, small_pool
+from benchmarks.simulation.engine import Policy, Scenario, Simulation, service_times
+from benchmarks.simulation.outcome import Outcome, percentile
+from benchmarks.simulation.policies import Fifo
+from benchmarks.simulation.scenarios import FLASH, GATE, NEVER, SLOW, STOP, small_pool
 from pooled_db.pool.gate import Gate
 
 FIFO = Policy("FIFO", Fifo)

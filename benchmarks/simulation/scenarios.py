@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from benchmarks.engine import Policy, Scenario
-from benchmarks.policies import AdaptiveLifo, CoDel, Fifo
+from benchmarks.simulation.engine import Policy, Scenario
+from benchmarks.simulation.policies import AdaptiveLifo, CoDel, Fifo
 from pooled_db.conf import PoolSettings
 from pooled_db.pool.gate import Gate
 

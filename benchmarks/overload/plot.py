@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from benchmarks.cases import FEW_CLIENTS, MANY_CLIENTS
-from benchmarks.measurement import Measurement
-from benchmarks.overload_tables import Measurements
+from benchmarks.overload.cases import FEW_CLIENTS, MANY_CLIENTS
+from benchmarks.overload.measurement import Measurement
+from benchmarks.overload.tables import Measurements
 
 # Okabe and Ito's palette, for colour-blind eyes.
 COLOURS = {

@@ -13,10 +13,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
-from benchmarks.engine import Scenario
-from benchmarks.outcome import STEP
-from benchmarks.runs import LARGE_SITE, REFINING, THREADS, Result
-from benchmarks.scenarios import FLASH, STOP
+from benchmarks.simulation.engine import Scenario
+from benchmarks.simulation.outcome import STEP
+from benchmarks.simulation.runs import LARGE_SITE, REFINING, THREADS, Result
+from benchmarks.simulation.scenarios import FLASH, STOP
 
 # Okabe and Ito's palette, for colour-blind eyes.
 COLOURS = {

@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks.engine import Policy, Scenario, Simulation
-from benchmarks.outcome import percentile
-from benchmarks.scenarios import (
+from benchmarks.simulation.engine import Policy, Scenario, Simulation
+from benchmarks.simulation.outcome import percentile
+from benchmarks.simulation.scenarios import (
     GATE,
     LARGE,
     POLICIES,

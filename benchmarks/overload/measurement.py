@@ -27,8 +27,8 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from benchmarks.cases import QUERY_SECONDS, Case
 from benchmarks.observing import afterwards, counting_threads, watching_others
+from benchmarks.overload.cases import QUERY_SECONDS, Case
 from benchmarks.serving import served
 from tests.harness import load
 from tests.harness.load_report import NONE, Report, is_good

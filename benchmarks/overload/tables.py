@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from benchmarks.cases import CLOSED_POOL_SIZE, OPEN_POOL_SIZE, Case
 from benchmarks.contenders import ServerName
-from benchmarks.measurement import SETTLED_AFTER_SECONDS, Figures, Measurement
 from benchmarks.observing import NEXT_SERVED_WITHIN_SECONDS
+from benchmarks.overload.cases import CLOSED_POOL_SIZE, OPEN_POOL_SIZE, Case
+from benchmarks.overload.measurement import SETTLED_AFTER_SECONDS, Figures, Measurement
 from benchmarks.report import Table, amount, milliseconds, seconds
 from tests.harness.load_report import NONE
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.outcome import Outcome
+from benchmarks.simulation.outcome import Outcome
 from pooled_db.pool.permit import Permit, Refused, State
 
 #: For how long a refusal takes a thread of a threaded server, in seconds.

@@ -16,10 +16,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.runs import play, runs
-from benchmarks.simulation_report import markdown, print_tables, save_plot
+from benchmarks.simulation.report import markdown, print_tables, save_plot
+from benchmarks.simulation.runs import play, runs
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 #: Columns of a table that goes into a file or pipe.
 PAPER = 120
 

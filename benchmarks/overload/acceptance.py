@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from benchmarks.cases import (
+from benchmarks.contenders import ServerName
+from benchmarks.overload.cases import (
     CALM,
     CLOSED_POOL_SIZE,
     FEW_CLIENTS,
@@ -13,9 +14,8 @@ from benchmarks.cases import (
     QUERY_SECONDS,
     Case,
 )
-from benchmarks.contenders import ServerName
-from benchmarks.measurement import Measurement
-from benchmarks.overload_tables import Measurements
+from benchmarks.overload.measurement import Measurement
+from benchmarks.overload.tables import Measurements
 from pooled_db.conf import PoolSettings
 
 OVERLOAD = 10.0

@@ -20,13 +20,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import report
-from benchmarks.acceptance import SECONDS as ACCEPTANCE_SECONDS
-from benchmarks.acceptance import Check, acceptance_cases, checks
-from benchmarks.cases import CALM, CLOSED_POOL_SIZE, LOADS, Case, Load, cases
 from benchmarks.contenders import CONTENDERS, SERVERS
 from benchmarks.machine import machine, versions
-from benchmarks.measurement import Measurement, measure
-from benchmarks.overload_tables import Measurements, overload_tables
+from benchmarks.overload.acceptance import SECONDS as ACCEPTANCE_SECONDS
+from benchmarks.overload.acceptance import Check, acceptance_cases, checks
+from benchmarks.overload.cases import CALM, CLOSED_POOL_SIZE, LOADS, Case, Load, cases
+from benchmarks.overload.measurement import Measurement, measure
+from benchmarks.overload.tables import Measurements, overload_tables
 from tests.harness.load import allow_many_sockets
 from tests.harness.load_report import NONE
 from tests.harness.mariadb import MariaDB
@@ -62,7 +62,7 @@ console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
 
 
 def overload(options: argparse.Namespace) -> int:
-    from benchmarks.overload_plot import save_plot
+    from benchmarks.overload.plot import save_plot
 
     wanted = list(
         cases(options.servers, options.contenders, options.loads, options.seconds)

@@ -1,0 +1,1 @@
+"""More requests than the database can serve, beside the peers."""
