@@ -123,11 +123,8 @@ def acceptance(options: argparse.Namespace) -> int:
 def verdict_table(verdicts: Iterable[Check]) -> report.Table:
     return report.Table(
         "Overload: acceptance",
-        ("", "check", "figure", "verdict"),
-        [
-            (str(c.number), c.promise, c.figure, "OK" if c.holds else "NOT")
-            for c in verdicts
-        ],
+        ("promise", "figure", "verdict"),
+        [(c.promise, c.figure, "OK" if c.holds else "NOT") for c in verdicts],
     )
 
 

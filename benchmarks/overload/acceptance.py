@@ -60,53 +60,29 @@ def acceptance_cases(seconds: float) -> dict[str, Case]:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    number: int
     promise: str
     figure: str
     holds: bool
 
 
-class NotMeasured(Exception):
-    """A check asks for a case that could not be served."""
-
-
-class Named:
-    """Measurements by the names of their cases."""
-
-    def __init__(self, cases: Mapping[str, Case], measured: Measurements) -> None:
-        self._cases = cases
-        self._measured = measured
-
-    def __call__(self, name: str) -> Measurement:
-        try:
-            return self._measured[self._cases[name]]
-        except KeyError:
-            raise NotMeasured(name) from None
-
-
 def checks(cases: Mapping[str, Case], measured: Measurements) -> Iterator[Check]:
-    named = Named(cases, measured)
-    for number, promise, judge in JUDGES:
-        try:
-            figure, holds = judge(named)
-        except NotMeasured as missing:
-            figure, holds = f"not measured: {missing}", False
-        yield Check(number, promise, figure, holds)
+    for promise, judge, names in PROMISES:
+        missing = [name for name in names if cases[name] not in measured]
+        if missing:
+            figure, holds = f"not measured: {', '.join(missing)}", False
+        else:
+            figure, holds = judge(*(measured[cases[name]] for name in names))
+        yield Check(promise, figure, holds)
 
 
 Verdict = tuple[str, bool]
+Judge = Callable[..., Verdict]
 
 
-def _at_most(value: float | None, most: float, unit: str = "s") -> Verdict:
+def _at_most(value: float | None, most: float) -> Verdict:
     if value is None:
-        return f"there were none (at most {most:g} {unit})", False
-    return f"{value:.3f} {unit} (at most {most:g} {unit})", value <= most
-
-
-def _goodput(one: Measurement) -> Verdict:
-    least = LEAST_SHARE * one.case.capacity
-    good = one.whole.good_per_second
-    return f"{good:.1f}/s (at least {least:g}/s)", good >= least
+        return f"there were none (at most {most:g} s)", False
+    return f"{value:.3f} s (at most {most:g} s)", value <= most
 
 
 def _queued(latency: float | None, beside: float) -> Verdict:
@@ -116,39 +92,61 @@ def _queued(latency: float | None, beside: float) -> Verdict:
     return _at_most(latency, beside + 2 * QUEUE_TARGET + MARGIN_SECONDS)
 
 
+def _goodput(one: Measurement) -> Verdict:
+    least = LEAST_SHARE * one.case.capacity
+    good = one.whole.good_per_second
+    return f"{good:.1f}/s (at least {least:g}/s)", good >= least
+
+
+def _good_come_soon(one: Measurement) -> Verdict:
+    return _queued(one.settled.p99_good, beside=QUERY_SECONDS)
+
+
+def _refusals_come_soon(one: Measurement) -> Verdict:
+    return _queued(one.settled.p99_refused, beside=0.0)
+
+
 def _all_answered(one: Measurement) -> Verdict:
     counts = one.whole.counts
     others = sum(counts.values()) - counts.get(200, 0) - counts.get(503, 0)
     return f"{others} of {sum(counts.values()):,} got neither", others == 0
 
 
-def _share_of_few(of: Named) -> Verdict:
-    few, many = (of(name).whole.good_per_second for name in ("door, few", "door, many"))
-    least = LEAST_SHARE * few
-    return f"{many:.1f}/s (at least {least:.1f}/s of {few:.1f}/s)", many >= least
+def _share_of_few(few: Measurement, many: Measurement) -> Verdict:
+    alone, good = few.whole.good_per_second, many.whole.good_per_second
+    least = LEAST_SHARE * alone
+    return f"{good:.1f}/s (at least {least:.1f}/s of {alone:.1f}/s)", good >= least
 
 
-def _p99_against_dj_pool(of: Named) -> Verdict:
-    ours = of("door, many").whole.p99_good
-    theirs = of("dj-pool, many").whole.p99_good
-    if ours is None or theirs is None:
-        return f"{ours} s against {theirs} s", False
-    return f"{ours:.3f} s (below a third of {theirs:.3f} s)", ours < theirs / 3
+def _third_of_the_peers(ours: Measurement, theirs: Measurement) -> Verdict:
+    here, there = ours.whole.p99_good, theirs.whole.p99_good
+    if here is None or there is None:
+        return f"{here} s against {there} s", False
+    return f"{here:.3f} s (below a third of {there:.3f} s)", here < there / 3
 
 
-def _saving(of: Named) -> Verdict:
-    door = of("door, 10x").cpu_per_refusal(of("door, calm"))
-    middleware = of("middleware, 10x").cpu_per_refusal(of("middleware, calm"))
-    if door is None or middleware is None:
+def _saving(
+    door: Measurement,
+    door_calm: Measurement,
+    middleware: Measurement,
+    middleware_calm: Measurement,
+) -> Verdict:
+    at_door = door.cpu_per_refusal(door_calm)
+    inside = middleware.cpu_per_refusal(middleware_calm)
+    if at_door is None or inside is None:
         return "not every answer was good at half the load, or none refused", False
-    figure = f"{door * 1e6:.0f} us against {middleware * 1e6:.0f} us"
-    return figure, door * LEAST_SAVING <= middleware
+    figure = f"{at_door * 1e6:.0f} us against {inside * 1e6:.0f} us"
+    return figure, at_door * LEAST_SAVING <= inside
 
 
-def _threads(of: Named) -> Verdict:
-    waiting, alone = of("door, many").most_threads, of("door, few").most_threads
+def _few_threads(few: Measurement, many: Measurement) -> Verdict:
+    waiting, alone = many.most_threads, few.most_threads
     most = CLOSED_POOL_SIZE + MOST_THREADS_BESIDE
     return f"{waiting} (at most {most}); {alone} with nobody waiting", waiting <= most
+
+
+def _gthread_is_quick(one: Measurement) -> Verdict:
+    return _at_most(one.whole.p99_good, GTHREAD_P99_SECONDS)
 
 
 def _none_refused(one: Measurement) -> Verdict:
@@ -160,61 +158,44 @@ def _recovery(one: Measurement) -> Verdict:
     return _at_most(one.next_served, RECOVERY_SECONDS)
 
 
-JUDGES: tuple[tuple[int, str, Callable[[Named], Verdict]], ...] = (
-    (1, "uvicorn, door, 10x: good/s", lambda of: _goodput(of("door, 10x"))),
+#: What is promised, who judges it, and the cases that it is judged by.
+PROMISES: tuple[tuple[str, Judge, tuple[str, ...]], ...] = (
+    ("uvicorn, door, 10x: good/s", _goodput, ("door, 10x",)),
+    ("uvicorn, door, 10x, after 2 s: p99 good", _good_come_soon, ("door, 10x",)),
+    ("uvicorn, door, 10x, after 2 s: p99 refused", _refusals_come_soon, ("door, 10x",)),
+    ("uvicorn, door, 10x: all get 200 or 503", _all_answered, ("door, 10x",)),
     (
-        1,
-        "uvicorn, door, 10x, after 2 s: p99 good",
-        lambda of: _queued(of("door, 10x").settled.p99_good, QUERY_SECONDS),
+        "uvicorn, door: good/s of 1,000 retrying clients against 10",
+        _share_of_few,
+        ("door, few", "door, many"),
     ),
     (
-        1,
-        "uvicorn, door, 10x, after 2 s: p99 of refusals",
-        lambda of: _queued(of("door, 10x").settled.p99_refused, 0.0),
+        "uvicorn, 1,000 retrying clients: p99 good against the peer's",
+        _third_of_the_peers,
+        ("door, many", "dj-pool, many"),
+    ),
+    ("gthread, middleware, 10x: good/s", _goodput, ("gthread middleware, 10x",)),
+    (
+        f"uvicorn, 10x: CPU per refusal, door against middleware (1/{LEAST_SAVING})",
+        _saving,
+        ("door, 10x", "door, calm", "middleware, 10x", "middleware, calm"),
     ),
     (
-        1,
-        "uvicorn, door, 10x: every arrival gets 200 or 503",
-        lambda of: _all_answered(of("door, 10x")),
+        "uvicorn, door: threads with 1,000 clients on 10 connections",
+        _few_threads,
+        ("door, few", "door, many"),
     ),
-    (2, "uvicorn, door, 1,000 retrying clients: good/s against 10", _share_of_few),
-    (2, "uvicorn, 1,000 clients: p99 good against the peer's", _p99_against_dj_pool),
+    ("gthread, door, 10x: p99 good", _gthread_is_quick, ("gthread door, 10x",)),
+    ("uvicorn, door, half a second at 2x: all good", _none_refused, ("door, burst",)),
     (
-        3,
-        "gthread, middleware, 10x: good/s",
-        lambda of: _goodput(of("gthread middleware, 10x")),
-    ),
-    (4, "uvicorn, 10x: CPU per refusal, door against middleware (1/5)", _saving),
-    (
-        4,
-        "uvicorn, door, 1,000 clients on 10 connections: threads",
-        _threads,
-    ),
-    (
-        5,
-        "gthread, door, 10x: p99 good",
-        lambda of: _at_most(
-            of("gthread door, 10x").whole.p99_good, GTHREAD_P99_SECONDS
-        ),
-    ),
-    (
-        6,
-        "uvicorn, door, half a second at 2x: all good",
-        lambda of: _none_refused(of("door, burst")),
-    ),
-    (
-        6,
         "gthread, door, half a second at 2x: all good",
-        lambda of: _none_refused(of("gthread door, burst")),
+        _none_refused,
+        ("gthread door, burst",),
     ),
+    ("uvicorn, door, after 10x: next request served", _recovery, ("door, 10x",)),
     (
-        6,
-        "uvicorn, door, after 10x: next request served",
-        lambda of: _recovery(of("door, 10x")),
-    ),
-    (
-        6,
         "gthread, door, after 10x: next request served",
-        lambda of: _recovery(of("gthread door, 10x")),
+        _recovery,
+        ("gthread door, 10x",),
     ),
 )
