@@ -1,10 +1,9 @@
-"""Settings: what is right is taken as it is, what is wrong is named."""
+"""A pool's settings: what is right is taken as it is, what is wrong is named."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import re
 import threading
 from typing import Any
 
@@ -15,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pooled_db import conf, pools
-from pooled_db.conf import MiddlewareSettings, PoolSettings
+from pooled_db.conf import PoolSettings
 
 POSITIVE_INTEGER = "must be an integer of at least 1"
 INTEGER = "must be an integer of at least 0"
@@ -26,16 +25,9 @@ SECONDS_FROM_0 = (
 )
 SECONDS_OR_NONE = f"{SECONDS}, or None to switch it off"
 BOOLEAN = "must be True or False"
-PATTERNS = "must be a list of regular expressions"
-ALIASES = "must be a list of aliases of DATABASES"
-HEADER = 'must be the name of a header, such as "X-Request-Start", or None'
 
 POOL_OPTIONS = [option.name for option in dataclasses.fields(PoolSettings)]
-MIDDLEWARE_OPTIONS = [
-    option.name.upper() for option in dataclasses.fields(MiddlewareSettings)
-]
 THE_POOL_OPTIONS = f"The options are {', '.join(POOL_OPTIONS)}."
-THE_MIDDLEWARE_OPTIONS = f"The options are {', '.join(MIDDLEWARE_OPTIONS)}."
 
 WRONG_POOL_OPTIONS: list[tuple[str, Any, str]] = [
     ("pool_size", 0, POSITIVE_INTEGER),
@@ -96,34 +88,6 @@ RIGHT_POOL_OPTIONS: list[tuple[str, Any]] = [
     ("queue_target", 0.05),
     ("queue_target", None),
     ("queue_interval", 0.1),
-]
-
-WRONG_MIDDLEWARE_OPTIONS: list[tuple[str, Any, str]] = [
-    ("CHECKOUT", "connection", 'must be "request" or "query"'),
-    ("CHECKOUT", "REQUEST", 'must be "request" or "query"'),
-    ("CHECKOUT", True, 'must be "request" or "query"'),
-    ("CHECKOUT", None, 'must be "request" or "query"'),
-    ("EXEMPT", "^healthz$", PATTERNS),
-    ("EXEMPT", ["^ok$", "("], PATTERNS),
-    ("EXEMPT", ["a{99999999999999999999}"], PATTERNS),
-    ("EXEMPT", [re.compile("^compiled$")], PATTERNS),
-    ("EXEMPT", None, PATTERNS),
-    ("ALIASES", "default", ALIASES),
-    ("ALIASES", ["defualt"], ALIASES),
-    ("ALIASES", ["default", "nowhere"], ALIASES),
-    ("ALIASES", [["default"]], ALIASES),
-    ("ALIASES", {"default"}, ALIASES),
-    ("RETRY_AFTER", 0, POSITIVE_INTEGER),
-    ("RETRY_AFTER", 1.5, POSITIVE_INTEGER),
-    ("RETRY_AFTER", "2", POSITIVE_INTEGER),
-    ("RETRY_AFTER", None, POSITIVE_INTEGER),
-    ("RETRY_AFTER", True, POSITIVE_INTEGER),
-    ("REQUEST_START_HEADER", "", HEADER),
-    ("REQUEST_START_HEADER", "X Request Start", HEADER),
-    ("REQUEST_START_HEADER", "X-Request-Start:", HEADER),
-    ("REQUEST_START_HEADER", "X-Request-Start\n", HEADER),
-    ("REQUEST_START_HEADER", ["X-Request-Start"], HEADER),
-    ("REQUEST_START_HEADER", True, HEADER),
 ]
 
 
@@ -220,7 +184,6 @@ def test_a_right_value_is_taken_as_it_is(name: str, value: Any) -> None:
 def test_every_option_has_a_wrong_and_a_right_value_here() -> None:
     assert {name for name, _ in RIGHT_POOL_OPTIONS} == {*POOL_OPTIONS}
     assert {name for name, _, _ in WRONG_POOL_OPTIONS} == {*POOL_OPTIONS}
-    assert {name for name, _, _ in WRONG_MIDDLEWARE_OPTIONS} == {*MIDDLEWARE_OPTIONS}
 
 
 # What is wrong with the pool.
@@ -343,153 +306,7 @@ def test_an_option_is_taken_as_it_is_or_refused(options: dict[str, Any]) -> None
     assert threading.Lock().acquire(timeout=taken["timeout"])
 
 
-# The middleware's settings.
-
-
-def test_the_middleware_has_defaults(settings: Any) -> None:
-    settings.POOLED_DB = {}  # only setting it tells Django's listeners
-    del settings.POOLED_DB
-
-    assert conf.middleware_settings() == MiddlewareSettings(
-        checkout="request",
-        exempt=(),
-        aliases=None,
-        retry_after=2,
-        request_start_header=None,
-    )
-
-
-def test_right_middleware_options_are_taken_as_they_are(
-    settings: Any,
-) -> None:
-    settings.POOLED_DB = {
-        "CHECKOUT": "query",
-        "EXEMPT": [r"^healthz$", r"^static/"],
-        "ALIASES": ("other", "default"),
-        "RETRY_AFTER": 30,
-        "REQUEST_START_HEADER": "X-Request-Start",
-    }
-
-    assert conf.middleware_problems() == []
-    assert conf.middleware_settings() == MiddlewareSettings(
-        checkout="query",
-        exempt=(r"^healthz$", r"^static/"),
-        aliases=("other", "default"),
-        retry_after=30,
-        request_start_header="X-Request-Start",
-    )
-
-
-@pytest.mark.parametrize(("name", "value", "rule"), WRONG_MIDDLEWARE_OPTIONS)
-def test_a_wrong_middleware_option_gives_one_message(
-    settings: Any, name: str, value: Any, rule: str
-) -> None:
-    settings.POOLED_DB = {name: value}
-
-    message = f'POOLED_DB["{name}"] {rule}, not {value!r}.'
-    assert conf.middleware_problems() == [message]
-    with pytest.raises(ImproperlyConfigured) as raised:
-        conf.middleware_settings()
-    assert str(raised.value) == message
-
-
-@pytest.mark.parametrize(
-    ("written", "meant"),
-    [
-        ("checkout", "CHECKOUT"),
-        ("CHECK_OUT", "CHECKOUT"),
-        ("EXEMPTIONS", "EXEMPT"),
-        ("exempt", "EXEMPT"),
-        ("ALIAS", "ALIASES"),
-        ("RETRY-AFTER", "RETRY_AFTER"),
-    ],
-)
-def test_a_misspelt_middleware_option_gets_the_nearest_name(
-    settings: Any, written: str, meant: str
-) -> None:
-    settings.POOLED_DB = {written: "request"}
-
-    assert conf.middleware_problems() == [
-        (
-            f'POOLED_DB["{written}"] is not an option of pooled_db. '
-            f"Did you mean '{meant}'? {THE_MIDDLEWARE_OPTIONS}"
-        )
-    ]
-
-
-@pytest.mark.parametrize("written", ["SHEDDING", 7])
-def test_an_unknown_middleware_option_gets_the_list(
-    settings: Any, written: Any
-) -> None:
-    settings.POOLED_DB = {written: 1}
-
-    assert conf.middleware_problems() == [
-        (
-            f'POOLED_DB["{written}"] is not an option of pooled_db. '
-            f"{THE_MIDDLEWARE_OPTIONS}"
-        )
-    ]
-
-
-@pytest.mark.parametrize("options", [None, True, [], "CHECKOUT=query"])
-def test_the_middlewares_settings_are_a_dict(settings: Any, options: Any) -> None:
-    settings.POOLED_DB = options
-
-    assert conf.middleware_problems() == [f"POOLED_DB must be a dict, not {options!r}."]
-
-
-def test_all_wrong_middleware_options_are_named_at_once(
-    settings: Any,
-) -> None:
-    settings.POOLED_DB = {name: value for name, value, _ in WRONG_MIDDLEWARE_OPTIONS}
-
-    problems = conf.middleware_problems()
-
-    assert len(problems) == len(MIDDLEWARE_OPTIONS)
-    with pytest.raises(ImproperlyConfigured) as raised:
-        conf.middleware_settings()
-    assert str(raised.value) == " ".join(problems)
-
-
-@pytest.mark.parametrize(
-    ("path", "exempt"),
-    [
-        ("/healthz", True),
-        ("/healthz/", False),
-        ("/static/site.css", True),
-        ("/shop/static/site.css", False),
-        ("/", False),
-        ("", False),
-    ],
-)
-def test_exempt_paths_match_without_their_leading_slash(
-    path: str, exempt: bool
-) -> None:
-    settings = MiddlewareSettings(exempt=(r"^healthz$", r"^static/"))
-
-    assert settings.is_exempt(path) is exempt
-
-
 # Changes while the process runs, as tests make them.
-
-
-def test_a_changed_middleware_setting_takes_effect(settings: Any) -> None:
-    for retry_after in (3, 4):
-        settings.POOLED_DB = {"RETRY_AFTER": retry_after}
-        assert conf.middleware_settings().retry_after == retry_after
-
-
-def test_middleware_settings_are_read_once() -> None:
-    assert conf.middleware_settings() is conf.middleware_settings()
-
-
-def test_a_mistake_is_not_remembered(settings: Any) -> None:
-    settings.POOLED_DB = {"RETRY_AFTER": 0}
-    with pytest.raises(ImproperlyConfigured):
-        conf.middleware_settings()
-    settings.POOLED_DB = {}
-
-    assert conf.middleware_settings() == MiddlewareSettings()
 
 
 def test_changed_defaults_make_a_new_pool(settings: Any) -> None:
