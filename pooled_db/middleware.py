@@ -19,7 +19,7 @@ from .exceptions import PoolTimeout, Reason, ServerUnavailable
 from .pool.pool import Pool, outsiders
 from .request.admission import Admission
 from .request.adoption import adopt
-from .request.diagnosis import diagnose
+from .request.diagnosis import diagnose, without_frames
 from .request.pace import process_pace
 from .request.responses import to_django
 from .request.scope import Scope, begin_request, current_scope
@@ -194,8 +194,9 @@ def _remember_error(*, request: HttpRequest | None, **kwargs: Any) -> None:
     error = sys.exc_info()[1]
     if request is not None and error is not None:
         diagnosis = diagnose(error)
-        if diagnosis is not None:
-            setattr(request, _ERROR, diagnosis[1].with_traceback(None))
+        # None replaces what an earlier error of the same request has left.
+        cause = None if diagnosis is None else without_frames(diagnosis[1])
+        setattr(request, _ERROR, cause)
 
 
 got_request_exception.connect(_remember_error, dispatch_uid="pooled_db")

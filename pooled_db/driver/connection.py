@@ -15,19 +15,37 @@ import MySQLdb
 
 from . import DriverConnection
 from .cursor import taking_turns
-from .errors import CONNECTION_LOST, TLS_ERROR, broke_within_handshake, error_code
+from .errors import (
+    CONNECTION_LOST,
+    PACKET_TOO_LARGE,
+    TLS_ERROR,
+    broke_within_handshake,
+    error_code,
+    mark_pooled,
+)
 from .last_statement import LastStatement
+from .packets import name_too_large
 from .readable import Readable
 from .statements import may_change_session, outlasts_reset
+from .unbuffered import Unbuffered
 from .use import ANY_THREAD, ANYBODYS, NOBODYS, Use
 
 #: The isolation level of a session that Django has not set up yet.
 NOT_SET_UP = object()
 
-#: Errors after which the connection is not lent again. It is lost; or the statement
-#: was killed or timed out, and a KILL that came late may hit the next one; or the
-#: server has become read-only, as a primary does after a fail-over.
-RETIRING = frozenset({*CONNECTION_LOST, TLS_ERROR, 1317, 1969, 3024, 1290, 1792, 1836})
+#: Errors after which the connection is not lent again. It is lost; or the server or the
+#: client has closed it over a packet that was too large; or the statement was killed or
+#: timed out, and a KILL that came late may hit the next one; or the server has become
+#: read-only, as a primary does after a fail-over.
+RETIRING = frozenset(
+    {
+        *CONNECTION_LOST,
+        TLS_ERROR,
+        *PACKET_TOO_LARGE,
+        *(1317, 1969, 3024),
+        *(1290, 1792, 1836),
+    }
+)
 
 #: Every open connection of this process, for those who must know after a fork.
 connections: weakref.WeakSet[Connection] = weakref.WeakSet()
@@ -62,6 +80,8 @@ class Connection(DriverConnection):
 
     #: The server's number for it.
     _id: int | None = None
+    #: Whose pool it is of.
+    alias: str = "unknown"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         #: Who may use it: the loan that it is out for.
@@ -91,6 +111,7 @@ class Connection(DriverConnection):
         self.is_clean: bool = True
         #: The autocommit mode in which it is lent.
         self.home_mode: bool = bool(kwargs.get("autocommit", True))
+        self._options = kwargs
         try:
             super().__init__(*args, **kwargs)
         except BaseException as error:
@@ -102,7 +123,6 @@ class Connection(DriverConnection):
                 raise MySQLdb.OperationalError(2013, text) from error
             raise
         self._id = self.thread_id()
-        self._options = kwargs
         self.is_dirty = self._uncommitted = self._unread = False
         #: What Django's backend has learnt of the server on this connection.
         self.server_data: dict[str, Any] | None = None
@@ -132,7 +152,7 @@ class Connection(DriverConnection):
             self._reader = self._busy
             return super().query(query, **options)
         except BaseException as error:
-            self._judge(error)
+            self._judge(error, len(query))
             raise
         finally:
             self._rest()
@@ -156,7 +176,7 @@ class Connection(DriverConnection):
             self._unbuffered = True
             result = super().use_result()  # type: ignore[no-untyped-call]
             self._unread = False
-            return result
+            return result and Unbuffered(result, self._judge)
         except BaseException as error:
             self._judge(error)
             raise
@@ -199,6 +219,9 @@ class Connection(DriverConnection):
         try:
             more: int = super().next_result(*args)  # type: ignore[no-untyped-call]
             return more
+        except BaseException as error:
+            self._judge(error)
+            raise
         finally:
             self._rest()
 
@@ -299,7 +322,8 @@ class Connection(DriverConnection):
         """Whether this thread has not read the answer to an earlier statement."""
         return self.is_out_of_step or self.is_being_read
 
-    def _judge(self, error: BaseException) -> None:
+    def _judge(self, error: BaseException, size: int = 0) -> None:
+        """Draw the consequences of *error*, of a statement of *size* bytes."""
         if not isinstance(error, MySQLdb.Error):
             # It came from elsewhere, between a statement's first byte and its last row:
             # the answer may be on its way, or in the client library, where `poll` does
@@ -311,6 +335,8 @@ class Connection(DriverConnection):
         if code in RETIRING or code == OUT_OF_STEP:
             self.is_doubtful = True
             self.is_out_of_step |= code == OUT_OF_STEP
+        name_too_large(error, size, self._options)
+        mark_pooled(error, self.alias)
 
     def _rest(self) -> None:
         self.rested = time.monotonic()
@@ -341,8 +367,8 @@ class Connection(DriverConnection):
         try:
             function(*args)
         except BaseException as error:
-            self._judge(error)
             self.is_doubtful = True
+            self._judge(error)
             raise
         finally:
             self._rest()

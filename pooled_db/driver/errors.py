@@ -36,6 +36,9 @@ CONNECTION_LOST = {
     4031: "the server closed the idle connection",
 }
 
+#: A statement or a row is larger than ``max_allowed_packet``: as the server and as the
+#: client library say it. The connection is closed then, and trying again is in vain.
+PACKET_TOO_LARGE = (1153, 2020)
 
 #: The driver's number for every failure of an encrypted connection, lasting or not.
 TLS_ERROR = 2026
@@ -112,3 +115,16 @@ def error_code(error: BaseException) -> int | None:
     if code == AUTHENTICATION_ERROR and text == _NO_KEY:
         return 2013
     return 2013 if code == TLS_ERROR and _TLS_BROKE(text) else code
+
+
+_MARK = "pooled_alias"
+
+
+def mark_pooled(error: BaseException, alias: str) -> None:
+    """Note that *error* came out of a connection of the pool of *alias*."""
+    error.__dict__[_MARK] = alias
+
+
+def pooled_alias(error: BaseException) -> str | None:
+    """Of whose pool's connection *error* came, if it came out of a pooled one."""
+    return error.__dict__.get(_MARK)

@@ -395,6 +395,7 @@ class Pool:
                 unavailable.alias = self.alias
                 raise unavailable from error
             raise
+        connection.alias = self.alias
         connection.expires = time.monotonic() + self.recycle * (
             1.0 - RECYCLE_JITTER * random.random()
         )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from django.db import connections
 
 from .. import conf, pools
-from ..driver.errors import CANNOT_CONNECT, CONNECTION_LOST, error_code
+from ..driver.errors import CANNOT_CONNECT, CONNECTION_LOST, error_code, pooled_alias
 from ..exceptions import PoolTimeout, ServerUnavailable
 from ..pool.pool import Pool
 from .age import age_of
@@ -52,7 +52,7 @@ class Admission:
         diagnosis = diagnose(error)
         assert diagnosis is not None
         reason, cause = diagnosis
-        refusal_log.add(*_describe(scope, cause))
+        refusal_log.add(*_describe(cause))
         harmless = method in SAFE_METHODS or not scope.begun
         return refuse(
             reason,
@@ -74,7 +74,7 @@ class Admission:
         return [alias for alias in pooled if alias in wanted]
 
 
-def _describe(scope: Scope, cause: BaseException) -> tuple[str, object]:
+def _describe(cause: BaseException) -> tuple[str, object]:
     """Return the alias and what to write into the log: no host, no user, no SQL."""
     if isinstance(cause, PoolTimeout):
         return cause.alias, cause
@@ -83,5 +83,5 @@ def _describe(scope: Scope, cause: BaseException) -> tuple[str, object]:
         return cause.alias, (
             f"no connection to {cause.alias!r}: {CANNOT_CONNECT[code]} (error {code})."
         )
-    alias = ", ".join(scope.aliases) or "unknown"
+    alias = pooled_alias(cause) or "unknown"
     return alias, f"lost {alias!r}: {CONNECTION_LOST[code]} (error {code})."

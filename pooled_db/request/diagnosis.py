@@ -2,45 +2,111 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
+from typing import cast
 
+import django.db
 import MySQLdb
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
+from django.http import Http404
+from django.http.multipartparser import MultiPartParserError
 
-from ..driver.errors import CONNECTION_LOST, error_code
+from ..driver.errors import CONNECTION_LOST, error_code, pooled_alias
 from ..exceptions import PoolTimeout, Reason, ServerUnavailable
 
+#: What Django answers with a page of its own rather than with a 500.
+ANSWERED_BY_DJANGO = (
+    Http404,
+    PermissionDenied,
+    MultiPartParserError,
+    BadRequest,
+    SuspiciousOperation,
+)
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Go through what *error* came from, and what a group of errors holds."""
-    seen: set[int] = set()
-    links: list[BaseException | None] = [error]
-    while links:
-        link = links.pop()
-        if link is None or id(link) in seen:
-            continue
-        seen.add(id(link))
-        yield link
-        hides_context = link.__cause__ is not None or link.__suppress_context__
-        links.append(link.__cause__ if hides_context else link.__context__)
-        members = getattr(link, "exceptions", ())  # ExceptionGroup, from Python 3.11
-        if isinstance(members, tuple):
-            links.extend(m for m in members if isinstance(m, BaseException))
+#: Numbers of errors that no server has sent: none at all, and those of the client.
+#: https://dev.mysql.com/doc/mysql-errors/8.4/en/client-error-reference.html
+NOT_FROM_SERVER = (range(1), range(2000, 3000))
 
 
 def diagnose(error: BaseException) -> tuple[Reason, BaseException] | None:
-    """Say why *error* means that the database cannot be used now.
+    """Say why *error* means that a pooled database cannot be used now.
 
     Returns the reason and the link of the exception's chain that shows it, or
-    ``None`` for every error that is not about having a connection.
+    ``None`` for every error that is not about having a connection of a pool, and for
+    those that Django answers with another status than 500.
     """
-    for link in _chain(error):
-        if isinstance(link, PoolTimeout):
-            return link.reason, link
-        if isinstance(link, ServerUnavailable):
-            return Reason.UNAVAILABLE, link
-        if (
-            isinstance(link, MySQLdb.OperationalError)
-            and error_code(link) in CONNECTION_LOST
-        ):
-            return Reason.CONNECTION_LOST, link
+    return None if isinstance(error, ANSWERED_BY_DJANGO) else _diagnose(error, set())
+
+
+def _diagnose(
+    error: BaseException, seen: set[int]
+) -> tuple[Reason, BaseException] | None:
+    for link in _chain(error, seen):
+        reason = _reason(link)
+        if reason is not None:
+            return reason, link
+        members = [member for member in _members(link) if id(member) not in seen]
+        diagnoses = [_diagnose(member, seen) for member in members]
+        # Were only some of a group about a connection, the others would be hidden.
+        if diagnoses and all(diagnoses):
+            return diagnoses[0]
     return None
+
+
+def without_frames(error: BaseException) -> BaseException:
+    """Return a copy of *error* that keeps no frame's variables alive.
+
+    *error* itself keeps its traceback, for whoever logs it.
+    """
+    return copy.copy(error)
+
+
+def _reason(error: BaseException) -> Reason | None:
+    if isinstance(error, PoolTimeout):
+        return error.reason
+    if isinstance(error, ServerUnavailable):
+        return Reason.UNAVAILABLE
+    if (
+        isinstance(error, MySQLdb.OperationalError)
+        and error_code(error) in CONNECTION_LOST
+        and pooled_alias(error) is not None
+    ):
+        return Reason.CONNECTION_LOST
+    return None
+
+
+def _members(error: BaseException) -> tuple[BaseException, ...]:
+    """What an ExceptionGroup holds, which Python has from 3.11 on."""
+    members = getattr(error, "exceptions", ())
+    if isinstance(members, tuple) and all(
+        isinstance(member, BaseException) for member in members
+    ):
+        return cast("tuple[BaseException, ...]", members)
+    return ()
+
+
+def _chain(error: BaseException, seen: set[int]) -> Iterator[BaseException]:
+    """Go through *error* and what it came from, but for what has been *seen*."""
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        if link.__cause__ is not None:
+            link = link.__cause__
+        elif not link.__suppress_context__ and _follows_from_context(link):
+            link = link.__context__
+        else:
+            link = None
+
+
+def _follows_from_context(error: BaseException) -> bool:
+    """Whether *error* is another sign of what was being handled when it was raised.
+
+    A handler's mistake is not, nor a server's answer to a further statement: there was
+    a connection again. What Django or the driver objects to by itself is.
+    """
+    if not isinstance(error, (django.db.Error, MySQLdb.Error)):
+        return False
+    code = error_code(error) or 0
+    return any(code in numbers for numbers in NOT_FROM_SERVER)

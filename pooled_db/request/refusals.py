@@ -39,7 +39,8 @@ class RefusalLog:
             logger.warning(
                 "503 for %d request(s) since the last line. The latest: %s",
                 untold + 1,
-                message,
+                # A handler may keep its arguments, and with an error whole requests.
+                str(message),
             )
 
     def after_fork(self) -> None:

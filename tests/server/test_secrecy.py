@@ -17,6 +17,7 @@ from django.db import OperationalError, connection, connections
 import pooled_db
 from pooled_db import PoolTimeout, ServerUnavailable, pools
 from pooled_db.backends.mysql.base import PooledMixin
+from pooled_db.driver.errors import mark_pooled
 from pooled_db.exceptions import Reason
 from pooled_db.pool.permit import Permit
 from pooled_db.request.admission import Admission
@@ -30,7 +31,9 @@ TOLD = f"'{USER}'@'{HOST}' (using password: {PASSWORD}), near SELECT * FROM {SQL
 def lost() -> Exception:
     """What Django raises for a connection that broke."""
     error = OperationalError(2013, TOLD)
-    error.__cause__ = MySQLdb.OperationalError(2013, TOLD)
+    cause = MySQLdb.OperationalError(2013, TOLD)
+    mark_pooled(cause, "default")
+    error.__cause__ = cause
     return error
 
 

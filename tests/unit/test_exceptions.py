@@ -21,13 +21,10 @@ from pooled_db.driver.errors import (
     error_code,
 )
 from pooled_db.exceptions import Reason
-from pooled_db.request.diagnosis import diagnose
 
 LOST = 2013
 TLS_ERROR = 2026
 ACCESS_DENIED = 1045
-DUPLICATE_ENTRY = 1062
-DEADLOCK = 1213
 
 
 def timeout(reason: Reason = Reason.TIMEOUT) -> PoolTimeout:
@@ -38,14 +35,6 @@ def unavailable() -> ServerUnavailable:
     error = ServerUnavailable(2003, "Can't connect to server on 'db.internal' (115)")
     error.alias = "billing"
     return error
-
-
-def caught(function: Callable[[], object]) -> Exception:
-    try:
-        function()
-    except Exception as error:  # noqa: BLE001 - it is what the test looks at
-        return error
-    raise AssertionError("nothing was raised")
 
 
 @pytest.mark.parametrize(
@@ -147,93 +136,6 @@ def test_a_reason_prints_as_its_value() -> None:
     assert f"{Reason.QUEUE_FULL} {Reason.QUEUE_FULL!s}" == "queue_full queue_full"
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        *(timeout(reason) for reason in Reason),
-        unavailable(),
-        *(MySQLdb.OperationalError(code, "gone") for code in CONNECTION_LOST),
-    ],
-    ids=repr,
-)
-def test_what_is_about_having_a_connection_is_diagnosed(error: Exception) -> None:
-    diagnosis = diagnose(error)
-
-    assert diagnosis is not None
-    assert diagnosis[1] is error
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        *((timeout(reason), reason) for reason in Reason),
-        (unavailable(), Reason.UNAVAILABLE),
-        (MySQLdb.OperationalError(LOST, "lost"), Reason.CONNECTION_LOST),
-    ],
-)
-def test_reasons_are_told_apart(error: Exception, reason: Reason) -> None:
-    diagnosis = diagnose(error)
-
-    assert diagnosis is not None
-    assert diagnosis[0] is reason
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        ValueError("the view's own"),
-        ValueError(LOST),
-        MySQLdb.OperationalError(ACCESS_DENIED, "Access denied for user 'shop'"),
-        MySQLdb.OperationalError(DEADLOCK, "Deadlock found"),
-        MySQLdb.OperationalError(),
-        MySQLdb.OperationalError("no number"),
-        MySQLdb.IntegrityError(DUPLICATE_ENTRY, "Duplicate entry"),
-        MySQLdb.IntegrityError(LOST, "a number of another kind of error"),
-        MySQLdb.ProgrammingError(1064, "You have an error in your SQL syntax"),
-        MySQLdb.InterfaceError(0, ""),
-        django.db.OperationalError(LOST, "raised by hand, and not by the driver"),
-        KeyboardInterrupt(),
-    ],
-    ids=repr,
-)
-def test_what_is_not_about_having_a_connection_is_not_diagnosed(
-    error: BaseException,
-) -> None:
-    assert diagnose(error) is None
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "TLS/SSL error: unexpected eof while reading",
-        "TLS/SSL error: shutdown while in init",
-        "TLS/SSL error: wrong version number",
-        "TLS/SSL error: Connection reset by peer (104)",
-        "TLS/SSL error: Connection timed out (110)",
-        "SSL connection error: error:0A000126:SSL routines::unexpected eof",
-    ],
-)
-def test_a_connection_that_breaks_is_lost_over_tls_too(text: str) -> None:
-    diagnosis = diagnose(MySQLdb.OperationalError(TLS_ERROR, text))
-
-    assert diagnosis is not None
-    assert diagnosis[0] is Reason.CONNECTION_LOST
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "TLS/SSL error: No such file or directory (2)",
-        "TLS/SSL error: self-signed certificate in certificate chain",
-        "TLS/SSL error: Validation of SSL server certificate failed",
-        "TLS/SSL error: SSL is required, but the server does not support it",
-        "TLS/SSL error: tlsv1 alert protocol version",
-    ],
-)
-def test_tls_that_cannot_work_is_no_outage(text: str) -> None:
-    assert diagnose(MySQLdb.OperationalError(TLS_ERROR, text)) is None
-
-
 NOT_TRUSTED = "TLS/SSL error: self-signed certificate in certificate chain"
 
 
@@ -303,94 +205,6 @@ def test_a_line_that_breaks_before_the_key_has_come_is_lost(
     error = MySQLdb.OperationalError(AUTHENTICATION_ERROR, text)
 
     assert error_code(error) == code
-
-
-def explicit(inner: Exception) -> None:
-    try:
-        raise inner
-    except type(inner) as error:
-        raise django.db.OperationalError(*error.args) from error
-
-
-def implicit(inner: Exception) -> None:
-    try:
-        raise inner
-    except type(inner):
-        raise KeyError("while handling it")  # noqa: B904 - the point of the test
-
-
-def both_ways(inner: Exception) -> None:
-    try:
-        implicit(inner)
-    except KeyError as error:
-        raise RuntimeError("a library's own") from error
-
-
-@pytest.mark.parametrize("wrap", [explicit, implicit, both_ways])
-@pytest.mark.parametrize(
-    "inner", [timeout(), unavailable(), MySQLdb.OperationalError(LOST, "lost")]
-)
-def test_the_cause_is_found_behind_other_errors(
-    wrap: Callable[[Exception], None], inner: Exception
-) -> None:
-    diagnosis = diagnose(caught(lambda: wrap(inner)))
-
-    assert diagnosis is not None
-    assert diagnosis[1] is inner
-
-
-def test_an_error_that_looks_empty_does_not_hide_its_cause() -> None:
-    class Empty(Exception):
-        def __len__(self) -> int:
-            return 0
-
-    outer = ValueError("outer")
-    outer.__cause__ = Empty()
-    outer.__cause__.__cause__ = timeout()
-
-    assert diagnose(outer) is not None
-
-
-def test_from_none_says_that_the_cause_does_not_matter() -> None:
-    def handled() -> None:
-        try:
-            raise timeout()
-        except PoolTimeout:
-            raise LookupError("answered from the cache instead") from None
-
-    assert diagnose(caught(handled)) is None
-
-
-def test_an_explicit_cause_hides_what_was_being_handled() -> None:
-    def handled() -> None:
-        try:
-            raise timeout()
-        except PoolTimeout:
-            raise LookupError("something else") from ValueError("the cause")
-
-    assert diagnose(caught(handled)) is None
-
-
-@pytest.mark.parametrize("link", ["__cause__", "__context__"])
-def test_a_cycle_of_causes_ends(link: str) -> None:
-    first, second = ValueError("first"), ValueError("second")
-    setattr(first, link, second)
-    setattr(second, link, first)
-
-    assert diagnose(first) is None
-
-
-def test_of_several_causes_the_outermost_counts() -> None:
-    def timeout_while_reconnecting() -> None:
-        try:
-            raise MySQLdb.OperationalError(LOST, "lost")
-        except MySQLdb.OperationalError:
-            raise timeout()  # noqa: B904 - the point of the test
-
-    diagnosis = diagnose(caught(timeout_while_reconnecting))
-
-    assert diagnosis is not None
-    assert diagnosis[0] is Reason.TIMEOUT
 
 
 def test_every_error_that_passes_is_explained_without_naming_anybody() -> None:

@@ -163,3 +163,12 @@ def test_counts_of_many_threads_add_up(caplog: pytest.LogCaptureFixture) -> None
 
     assert sum(counts(caplog)) == threads * refusals + 1
     assert len(caplog.records) <= threads * refusals / 7 + 2
+
+
+def test_no_handler_gets_an_error_that_keeps_a_request_alive(
+    log: RefusalLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    log.add("default", ValueError("the cause"))
+
+    (record,) = caplog.records
+    assert record.args == (1, "the cause")
