@@ -5,6 +5,7 @@ The identifiers are permanent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,9 +16,12 @@ from django.db import connections
 from django.utils.module_loading import import_string
 
 from . import conf, pools
-from .workers import threads_per_process
+from .workers import configured_workers
 
 MIDDLEWARE = "pooled_db.middleware.PooledConnectionMiddleware"
+
+#: Where other packages want the options of a pool, at the top or in ``DATABASES``.
+OTHERS = "POOL_OPTIONS"
 
 #: From how many threads for each connection on there are too many of them.
 MANY_THREADS = 16
@@ -40,6 +44,8 @@ USES_DATABASE = (
 
 def register() -> None:
     checks.register(check_pools)
+    checks.register(check_ignored_settings)
+    checks.register(check_exempt)
     checks.register(check_middleware_settings)
     checks.register(check_middleware)
     checks.register(check_threads)
@@ -61,6 +67,71 @@ def check_pools(**kwargs: Any) -> list[CheckMessage]:
         checks.Error(problem, id="pooled_db.E001")
         for problem in dict.fromkeys(problems)
     ]
+
+
+def check_ignored_settings(**kwargs: Any) -> list[CheckMessage]:
+    """Find what other packages and Django itself heed, and a pool does not."""
+    messages: list[CheckMessage] = []
+    pooled = _pooled_aliases()
+    where = [
+        f'DATABASES["{alias}"]["{OTHERS}"]'
+        for alias in pooled
+        if OTHERS in (connections.settings[alias])
+    ]
+    if pooled and hasattr(settings, OTHERS):
+        where.append(f"The setting {OTHERS}")
+    messages.extend(
+        checks.Warning(
+            f"{place} has no effect: it is another package's.",
+            hint=(
+                "Write the options, in lower case, into "
+                'DATABASES[...]["OPTIONS"]["pool"] or SQLALCHEMY_QUEUEPOOL.'
+            ),
+            id="pooled_db.W004",
+        )
+        for place in where
+    )
+    messages.extend(
+        checks.Warning(
+            f'DATABASES["{alias}"]["CONN_HEALTH_CHECKS"] has no effect: the pool looks '
+            "at each connection before it lends it, without asking the server.",
+            hint=(
+                'Remove it. To ping connections that were idle, set "ping_after" in '
+                f'DATABASES["{alias}"]["OPTIONS"]["pool"].'
+            ),
+            id="pooled_db.W005",
+        )
+        for alias in pooled
+        if connections.settings[alias].get("CONN_HEALTH_CHECKS")
+    )
+    return messages
+
+
+def check_exempt(**kwargs: Any) -> list[CheckMessage]:
+    """Find patterns of ``POOLED_DB["EXEMPT"]`` that no path can match."""
+    if conf.middleware_problems():
+        return []
+    found = [
+        (pattern, match)
+        for pattern in conf.middleware_settings().exempt
+        if (match := _LEADING_SLASH.match(pattern)) is not None
+    ]
+    return [
+        checks.Warning(
+            f'POOLED_DB["EXEMPT"] has {pattern!r} in it, whose {match[0]!r} matches '
+            "nothing: a path is matched without its leading slash.",
+            hint=f"Write {match[1] + pattern[match.end() :]!r}.",
+            id="pooled_db.W006",
+        )
+        for pattern, match in found
+    ]
+
+
+_GROUPS = r"(?:\((?:\?:)?)*"
+#: The beginning of the path and a slash that must be there, in flags and groups.
+_LEADING_SLASH = re.compile(
+    rf"((?:\(\?[a-zA-Z]+\))?{_GROUPS}(?:\^|\\A){_GROUPS})\\?/(?![?*{{])"
+)
 
 
 def check_middleware_settings(**kwargs: Any) -> list[CheckMessage]:
@@ -115,7 +186,7 @@ def _middleware_messages(
 
 def check_threads(**kwargs: Any) -> list[CheckMessage]:
     """Compare the pools with the threads of the application server, if it is known."""
-    threads = threads_per_process()
+    threads = configured_workers().threads
     if threads is None or conf.middleware_problems():
         return []
     return [

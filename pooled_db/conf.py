@@ -88,7 +88,10 @@ _RULES: Mapping[str, tuple[str, Any]] = {
     ),
     "patterns": (
         "must be a list of regular expressions",
-        lambda value: isinstance(value, (list, tuple)) and all(map(_is_pattern, value)),
+        lambda value: (
+            isinstance(value, (list, tuple))
+            and all(isinstance(pattern, str) for pattern in value)
+        ),
     ),
     "header or None": (
         'must be the name of a header, such as "X-Request-Start", or None',
@@ -107,14 +110,15 @@ _RULES: Mapping[str, tuple[str, Any]] = {
 }
 
 
-def _is_pattern(value: object) -> bool:
-    if not isinstance(value, str):
-        return False
-    try:
-        re.compile(value)
-    except (re.error, OverflowError):
-        return False
-    return True
+def _pattern_problems(where: str, patterns: Iterable[str]) -> Iterator[str]:
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except (re.error, OverflowError, RecursionError) as error:
+            yield (
+                f"{where} has {pattern!r} in it, which is no regular expression: "
+                f"{error}."
+            )
 
 
 def _option(default: Any, rule: str) -> Any:
@@ -189,6 +193,8 @@ def _problems(
             words, holds = _RULES[rules[name]]
             if not holds(value):
                 yield f"{where[name]} {words}, not {value!r}."
+            elif rules[name] == "patterns":
+                yield from _pattern_problems(where[name], value)
 
 
 def _rules(cls: type[Any]) -> dict[str, str]:

@@ -1,39 +1,96 @@
-"""How many threads an application server is set to run, where that can be known."""
+"""How an application server is set to run, where that can be known."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import runpy
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import PurePath
+from typing import Any
+
+#: What is read of gunicorn's settings, by its names for them.
+_READ = ("workers", "threads", "worker_class")
 
 
-def threads_per_process(
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """How many processes there are, and how many requests each works on at once.
+
+    ``None`` stands for what nobody says.
+    """
+
+    processes: int | None = None
+    threads: int | None = None
+
+
+def configured_workers(
     argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None
-) -> int | None:
-    """Return how many requests one process can work on at once, or ``None``.
+) -> Workers:
+    """Return what the command line, the environment and gunicorn's file say.
 
-    gunicorn says so in ``GUNICORN_CMD_ARGS`` and on its command line, which wins;
-    uvicorn only with ``--limit-concurrency``. A configuration file is not read.
+    gunicorn's own classes read them, if they can be imported: the file that is named,
+    or ``gunicorn.conf.py`` in the current directory, then ``GUNICORN_CMD_ARGS``, then
+    the command line, if it is gunicorn's. What gunicorn would stop at says nothing.
     """
     argv = sys.argv if argv is None else argv
     environ = os.environ if environ is None else environ
-    words = shlex.split(environ.get("GUNICORN_CMD_ARGS", ""))
     program = _program(argv)
     if program == "uvicorn":
-        return _number(argv[1:], "--limit-concurrency")
-    if program == "gunicorn":
-        words += argv[1:]
-    if not words:
+        return Workers(
+            _number(argv, "--workers") or _concurrency(environ) or 1,
+            _number(argv, "--limit-concurrency"),
+        )
+    words = argv[1:] if program == "gunicorn" else ()
+    config = _gunicorn_config(words, environ)
+    if config is None:
+        return Workers(_concurrency(environ))
+    kind = config.worker_class_str
+    return Workers(config.workers, config.threads if kind in _WITH_THREADS else None)
+
+
+#: The workers of gunicorn that work on as many requests as they have threads.
+_WITH_THREADS = ("sync", "gthread")
+
+
+def _gunicorn_config(words: Sequence[str], environ: Mapping[str, str]) -> Any:
+    """Return gunicorn's ``Config``, or ``None`` if nothing is known of it."""
+    try:
+        gunicorn = import_module("gunicorn.config")
+    except ImportError:
         return None
-    kind = _value(words, "-k", "--worker-class") or "sync"
-    threads = _number(words, "--threads")
-    if kind not in ("sync", "gthread"):
+    in_environ = shlex.split(environ.get("GUNICORN_CMD_ARGS", ""))
+    default_file = gunicorn.get_default_config_file()
+    if not (words or in_environ or default_file):
         return None
-    if any(word.split("=")[0] in ("-c", "--config") for word in words):
-        return threads
-    return threads or 1
+    config = gunicorn.Config(prog="gunicorn")
+    parser = config.parser()
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            line, variable = (
+                vars(parser.parse_args(given)) for given in (words, in_environ)
+            )
+        path = line["config"] or variable["config"] or default_file
+        file = _read(path) if path else {}
+        for source in ({"workers": _concurrency(environ)}, file, variable, line):
+            for name in _READ:
+                if source.get(name) is not None:
+                    config.set(name, source[name])
+    except (Exception, SystemExit):  # noqa: BLE001 - the file is anybody's program
+        return None
+    return config
+
+
+def _read(path: str) -> Mapping[str, Any]:
+    """Run gunicorn's configuration file, as gunicorn does, and return its names."""
+    if path.startswith("python:"):
+        return vars(import_module(path.removeprefix("python:")))
+    return runpy.run_path(path.removeprefix("file:"))
 
 
 def _program(argv: Sequence[str]) -> str:
@@ -44,16 +101,20 @@ def _program(argv: Sequence[str]) -> str:
     return path.parent.name if path.name == "__main__.py" else path.name
 
 
-def _value(words: Sequence[str], *names: str) -> str | None:
-    """Return what the last of the options called *names* is set to."""
+def _number(words: Sequence[str], wanted: str) -> int | None:
+    """Return what the last option called *wanted* is set to, if it is a number."""
     value = None
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    for word, following in zip(words, [*words[1:], ""], strict=True):
         name, equals, given = word.partition("=")
-        if name in names:
+        if name == wanted:
             value = given if equals else following
-    return value
+    return _whole(value)
 
 
-def _number(words: Sequence[str], *names: str) -> int | None:
-    value = _value(words, *names)
+def _concurrency(environ: Mapping[str, str]) -> int | None:
+    """How many processes gunicorn and uvicorn start, if they are not told otherwise."""
+    return _whole(environ.get("WEB_CONCURRENCY"))
+
+
+def _whole(value: str | None) -> int | None:
     return int(value) if value is not None and value.isdecimal() else None

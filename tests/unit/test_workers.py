@@ -1,41 +1,134 @@
-"""What can be known of the application server's threads."""
+"""What can be known of the application server's processes and threads."""
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
 
 import pytest
 from django.db import connections
 
 from pooled_db import checks
-from pooled_db.workers import threads_per_process
+from pooled_db.workers import Workers, configured_workers
+
+GUNICORN = "/venv/bin/gunicorn shop.wsgi"
+UVICORN = "/venv/bin/uvicorn shop.asgi:application"
+CHECK = "manage.py check"
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current directory without gunicorn's file."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.mark.parametrize(
-    ("argv", "arguments", "threads"),
+    ("argv", "arguments", "processes", "threads"),
     [
-        ("manage.py check", "", None),
-        ("manage.py check", "--threads 32", 32),
-        ("manage.py check", "--threads=32 -w 4", 32),
-        ("manage.py check", "--workers 4", 1),
-        ("manage.py check", "-k gthread --threads 8", 8),
-        ("manage.py check", "-k uvicorn.workers.UvicornWorker", None),
-        ("manage.py check", "-k gevent", None),
-        ("manage.py check", "--config conf.py", None),
-        ("manage.py check", "--threads many", 1),
-        ("/venv/bin/gunicorn shop.wsgi --threads 16", "", 16),
-        ("/venv/bin/gunicorn shop.wsgi --threads 16", "--threads 4", 16),
-        ("/venv/bin/gunicorn shop.wsgi", "--threads 4", 4),
-        ("/lib/gunicorn/__main__.py shop.wsgi --threads 16", "", 16),
-        ("/venv/bin/gunicorn shop.wsgi", "", 1),
-        ("/venv/bin/uvicorn shop.asgi:application", "", None),
-        ("/venv/bin/uvicorn shop.asgi:application --limit-concurrency 99", "", 99),
-        ("daphne shop.asgi:application", "", None),
+        (CHECK, "", None, None),
+        (CHECK, "--threads 32", 1, 32),
+        (CHECK, "--threads=32 -w 4", 4, 32),
+        (CHECK, "--workers 4", 4, 1),
+        (CHECK, "-w4", 4, 1),
+        (CHECK, "-k gthread --threads 8", 1, 8),
+        (CHECK, "-k uvicorn.workers.UvicornWorker -w 3", 3, None),
+        (CHECK, "-k gevent", 1, None),
+        (CHECK, "--config missing.py", None, None),
+        (CHECK, "--threads many", None, None),
+        (CHECK, "--no-such-option", None, None),
+        (f"{GUNICORN} --threads 16", "", 1, 16),
+        (f"{GUNICORN} --threads 16", "--threads 4 -w 2", 2, 16),
+        (GUNICORN, "--threads 4", 1, 4),
+        ("/lib/gunicorn/__main__.py shop.wsgi --threads 16", "", 1, 16),
+        (GUNICORN, "", 1, 1),
+        (UVICORN, "", 1, None),
+        (f"{UVICORN} --limit-concurrency 99 --workers 3", "", 3, 99),
+        (f"{UVICORN} --workers=3", "", 3, None),
+        ("daphne shop.asgi:application", "", None, None),
+        ("", "", None, None),
     ],
 )
-def test_threads_are_known_or_silence_is_kept(
-    argv: str, arguments: str, threads: int | None
+def test_workers_are_known_or_silence_is_kept(
+    argv: str, arguments: str, processes: int | None, threads: int | None
 ) -> None:
     environ = {"GUNICORN_CMD_ARGS": arguments} if arguments else {}
-    assert threads_per_process(argv.split(), environ) == threads
+
+    assert configured_workers(argv.split(), environ) == Workers(processes, threads)
+
+
+@pytest.mark.parametrize(
+    ("argv", "processes", "threads"),
+    [
+        (CHECK, 6, None),
+        (GUNICORN, 6, 1),
+        (f"{GUNICORN} -w 2", 2, 1),
+        (UVICORN, 6, None),
+        (f"{UVICORN} --workers 2", 2, None),
+    ],
+)
+def test_web_concurrency_is_how_many_processes_there_are_by_default(
+    argv: str, processes: int, threads: int | None
+) -> None:
+    environ = {"WEB_CONCURRENCY": "6"}
+
+    assert configured_workers(argv.split(), environ) == Workers(processes, threads)
+
+
+def test_web_concurrency_that_is_no_number_says_nothing() -> None:
+    assert configured_workers([], {"WEB_CONCURRENCY": "auto"}) == Workers()
+
+
+def test_gunicorns_own_file_is_read(directory: Path) -> None:
+    (directory / "gunicorn.conf.py").write_text("workers = 2 * 2 + 1\nthreads = 16\n")
+
+    assert configured_workers([CHECK], {}) == Workers(5, 16)
+    assert configured_workers([CHECK], {"WEB_CONCURRENCY": "9"}) == Workers(5, 16)
+    environ = {"GUNICORN_CMD_ARGS": "--workers 3"}
+    assert configured_workers([CHECK], environ) == Workers(3, 16)
+    argv = [*GUNICORN.split(), "--threads", "4"]
+    assert configured_workers(argv, environ) == Workers(3, 4)
+
+
+@pytest.mark.parametrize("option", ["-c {}", "--config={}", "--config file:{}"])
+def test_a_file_that_is_named_is_read_instead(directory: Path, option: str) -> None:
+    (directory / "gunicorn.conf.py").write_text("workers = 5\nbind = ':80'\n")
+    file = directory / "production.py"
+    file.write_text("workers, worker_class = 7, 'gevent'\n")
+
+    environ = {"GUNICORN_CMD_ARGS": option.format(file)}
+    assert configured_workers([CHECK], environ) == Workers(7, None)
+
+
+def test_a_module_that_is_named_is_imported(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (directory / "settings_of_gunicorn.py").write_text("workers = 7\n")
+    monkeypatch.syspath_prepend(directory)
+    monkeypatch.delitem(sys.modules, "settings_of_gunicorn", raising=False)
+
+    environ = {"GUNICORN_CMD_ARGS": "-c python:settings_of_gunicorn"}
+    assert configured_workers([CHECK], environ) == Workers(7, 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["raise SystemExit(3)", "1 / 0", "workers =", "workers = 'many'"]
+)
+def test_a_file_that_gunicorn_would_stop_at_says_nothing(
+    directory: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (directory / "gunicorn.conf.py").write_text(text)
+
+    assert configured_workers([CHECK], {}) == Workers()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_without_gunicorn_nothing_is_known_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "gunicorn.config", None)
+
+    assert configured_workers([CHECK], {"GUNICORN_CMD_ARGS": "-w 3"}) == Workers()
 
 
 @pytest.mark.parametrize(
@@ -55,7 +148,7 @@ def test_threads_that_do_not_fit_the_pool_are_pointed_out(
     pool_size: int,
     ids: list[str],
 ) -> None:
-    monkeypatch.setattr(checks, "threads_per_process", lambda: threads)
+    monkeypatch.setattr(checks, "configured_workers", lambda: Workers(1, threads))
     options = {"pool": {"pool_size": pool_size}}
     monkeypatch.setitem(connections.settings["default"], "OPTIONS", options)
 

@@ -11,6 +11,7 @@ from django.db.backends.mysql import validation as mysql
 
 from ... import conf
 from ...driver.errors import error_code
+from ...workers import configured_workers
 
 
 class DatabaseValidation(mysql.DatabaseValidation):
@@ -49,12 +50,16 @@ class DatabaseValidation(mysql.DatabaseValidation):
         with self.connection.cursor() as cursor:
             cursor.execute("SELECT @@max_connections")
             (max_connections,) = cursor.fetchone()
-        if limit < max_connections:
+        processes = configured_workers().processes or 1
+        if limit * processes < max_connections:
             return []
+        each = "in each process"
+        if processes > 1:
+            each = f"in each of {processes} processes, {limit * processes} together"
         return [
             checks.Warning(
                 f"The pool of {self.connection.alias!r} may open {limit} connections "
-                f"in each process, and the server allows {max_connections} in all.",
+                f"{each}, and the server allows {max_connections} in all.",
                 hint=(
                     "Lower pool_size and max_overflow: their sum, times the number of "
                     "processes, must stay below the server's max_connections."
