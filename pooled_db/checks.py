@@ -15,7 +15,7 @@ from django.core.checks import CheckMessage
 from django.db import connections
 from django.utils.module_loading import import_string
 
-from . import conf, pools
+from . import conf, model_checks, pools
 from .workers import configured_workers
 
 MIDDLEWARE = "pooled_db.middleware.PooledConnectionMiddleware"
@@ -43,6 +43,7 @@ USES_DATABASE = (
 
 
 def register() -> None:
+    model_checks.register()
     checks.register(check_pools)
     checks.register(check_ignored_settings)
     checks.register(check_exempt)

@@ -1,0 +1,1 @@
+"""An app whose models make Django's checks ask for all that a server can do."""
