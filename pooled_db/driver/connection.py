@@ -147,7 +147,7 @@ class Connection(DriverConnection):
     def query(self, query: bytes | bytearray | str, **options: Any) -> Any:
         self._begin()
         try:
-            self._look_at(query.encode() if isinstance(query, str) else bytes(query))
+            self._look_at(query)
             self._uncommitted = self._unread = True
             self._reader = self._busy
             return super().query(query, **options)
@@ -277,15 +277,20 @@ class Connection(DriverConnection):
         busy = self._busy
         return busy is None or busy == threading.get_ident()
 
-    def _look_at(self, statement: bytes) -> None:
+    def _look_at(self, query: bytes | bytearray | str) -> None:
+        statement = (
+            query.encode(errors="surrogateescape") if isinstance(query, str) else query
+        )
         if not self.is_dirty:
-            self.is_dirty = may_change_session(statement, self._backslash_escapes)
+            self.is_dirty = may_change_session(
+                statement, self._backslash_escapes, self.character_set_name
+            )
         if self.is_dirty and outlasts_reset(statement):
             self.is_doubtful = True
         if self._last is not None:
             self._refuse_to_lie(self._last, statement)
 
-    def _refuse_to_lie(self, last: LastStatement, statement: bytes) -> None:
+    def _refuse_to_lie(self, last: LastStatement, statement: bytes | bytearray) -> None:
         words = last.asks_for_lost(statement, self.insert_id())
         if words is not None:
             raise MySQLdb.ProgrammingError(

@@ -31,7 +31,7 @@ class LastStatement:
         self._spoke = False
         self._inserted = False
 
-    def asks_for_lost(self, statement: bytes, insert_id: int) -> str | None:
+    def asks_for_lost(self, statement: bytes | bytearray, insert_id: int) -> str | None:
         """Return the words by which *statement* asks for what is another's.
 
         *insert_id* is the identifier that the statement before it has made, or 0. To

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from pooled_db import pools
 from pooled_db.backends.mysql.base import DatabaseWrapper
 from pooled_db.driver.connection import Connection
 from pooled_db.pool.pool import Pool
+from tests.conftest import connector
 from tests.database_server import SERVER
 from tests.harness.server import Server
 from tests.loans import lend
@@ -99,6 +101,11 @@ KINDS: dict[str, tuple[Callable[[Connection], Any], str]] = {
         "(SELECT COUNT(*) FROM t)",
     ),
     "GET_LOCK": (run("SELECT GET_LOCK('mine', 0)"), "IS_FREE_LOCK('mine')"),
+    "GET_LOCK by a quoted name": (
+        run("SELECT `GET_LOCK` /* a */\n('mine', 0)"),
+        "IS_FREE_LOCK('mine')",
+    ),
+    "DO GET_LOCK": (run("DO GET_LOCK('mine', 0)"), "IS_FREE_LOCK('mine')"),
     "LOCK TABLES": (run("LOCK TABLES t WRITE"), "(SELECT COUNT(*) FROM t)"),
     "USE": (run("USE information_schema"), "DATABASE()"),
     "select_db": (
@@ -116,6 +123,7 @@ KINDS: dict[str, tuple[Callable[[Connection], Any], str]] = {
         "(SELECT COUNT(*) FROM t)",
     ),
     "CALL": (run("CALL p()"), "@called"),
+    "PREPARE and EXECUTE": (run("PREPARE s FROM 'SET @a = 1'", "EXECUTE s"), "@a"),
     "several statements": (run("SELECT 1; SET @a = 1"), "@a"),
     "executable comment": (run("/*! SET @a = 1 */"), "@a"),
     "comment in front": (run("/* hello */ SET @a = 1"), "@a"),
@@ -134,7 +142,13 @@ KINDS: dict[str, tuple[Callable[[Connection], Any], str]] = {
     ),
 }
 
-if not SERVER.is_mariadb:
+if SERVER.is_mariadb:
+    KINDS |= {
+        "EXECUTE IMMEDIATE": (run("EXECUTE IMMEDIATE 'SET @a = 1'"), "@a"),
+        "compound statement": (run("BEGIN NOT ATOMIC SET @a = 1; END"), "@a"),
+        "MariaDB's executable comment": (run("SELECT 1 /*M! , @a := 1 */"), "@a"),
+    }
+else:
     KINDS |= {
         "backup lock": (
             run("LOCK INSTANCE FOR BACKUP"),
@@ -184,6 +198,44 @@ def test_the_next_users_transaction_is_as_the_session_has_it(pool: Pool) -> None
     loan, connection = lend(pool)
     ask(connection, "INSERT INTO t VALUES (1)")
     loan.checkin()
+
+
+@pytest.mark.parametrize(
+    ("character_set", "first_byte"), [("gbk", b"\xbf"), ("sjis", b"\x95")]
+)
+def test_no_character_hides_what_follows_its_string(
+    make_pool: MakePool, server: Server, character_set: str, first_byte: bytes
+) -> None:
+    connect = connector(server, "pooled_bare", charset=character_set)
+    pool = make_pool(connect, pool_size=1)
+    # Its second byte is the one of a backslash, which does not escape the quote.
+    character = first_byte + b"\\"
+    loan, connection = lend(pool)
+    connection.query(b"SELECT '%b', @a := 5, '%b'" % (character, character))
+    connection.store_result()
+    loan.checkin()
+
+    loan, connection = lend(pool)
+    assert ask(connection, "SELECT @a") is None
+    loan.checkin()
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+def test_a_statement_is_looked_at_without_a_copy(
+    pool: Pool, kind: type[bytes] | type[bytearray]
+) -> None:
+    statement = kind(b"DO '" + b"@\\'" * (1 << 21) + b"'")
+    loan, connection = lend(pool)
+    tracemalloc.start()
+    try:
+        connection.query(statement)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    connection.store_result()
+    loan.checkin()
+    # The driver itself copies what could change meanwhile.
+    assert peak < len(statement) * (kind is bytearray) + (1 << 18)
 
 
 def fresh_character_set(make_pool: MakePool) -> str:
@@ -245,6 +297,10 @@ def test_a_resource_group_is_left_to_nobody(pool: Pool, resource_group: str) -> 
         "SELECT * FROM t FOR UPDATE",
         "SELECT @@version",
         "SHOW TABLES",
+        "SELECT 1 /*Model.objects.get()*/",
+        "DO 1",
+        "SELECT 1 AS job_lock",
+        *(["SET STATEMENT max_statement_time = 1 FOR SELECT '@'"] * SERVER.is_mariadb),
     ],
 )
 def test_a_usual_statement_costs_nothing_on_return(

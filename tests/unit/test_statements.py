@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +44,31 @@ SELECT * FROM t FOR UPDATE
 SELECT * FROM t LOCK IN SHARE MODE
 SELECT a-b, a - -1 FROM t
 SELECT is_locked FROM door_lock
+SELECT job_lock FROM t WHERE job_lock (1)
+INSERT INTO t (job_lock) VALUES ('@')
+INSERT INTO job_lock (a) VALUES (1)
+SELECT t.get_lock_count, forget_lock, get_locks FROM t
+SELECT 'GET_LOCK(1)', `my get_lock`
+SELECT IS_FREE_LOCK('a'), IS_USED_LOCK('a')
+SELECT NEXTVAL(s), SETVAL(s, 5)
+SELECT LAST_INSERT_ID(), FOUND_ROWS()
+SELECT 1;;
+SELECT 1; -- done
+SELECT 1; /* done */ # done
+/*Model.objects.filter()*/ SELECT 1
+/* Model */ SELECT 1
+SELECT 1 /*Models: @a; SET*/
+SELECT 1 /*action='%%2Fx',route='@x;'*/
+SELECT /*+ MAX_EXECUTION_TIME(1000) */ 1
+DO 1
+DO SLEEP(0)
+SET STATEMENT max_statement_time=1 FOR SELECT 1
+set statement max_statement_time = 0.5, sort_buffer_size=99999 for (select '@')
+SET STATEMENT optimizer_switch='index_merge=off' FOR UPDATE t SET a = 1
+SELECT `größe` FROM `straße` WHERE "größe" = '@'
+SELECT a$b, '@'
+SELECT 1 --1, '@'
+SELECT 1 / 2 * 3, '@'
 """
 
 CHANGING = """
@@ -50,20 +78,41 @@ SET @a = 1
 SET NAMES latin1
 SET ROLE r
 SET TRANSACTION READ ONLY
-SET STATEMENT max_statement_time=1 FOR SELECT 1
+SET STATEMENT max_statement_time=1 FOR SET x = 1
+SET STATEMENT max_statement_time=1 FOR CALL p()
+SET STATEMENT max_statement_time=1 FOR SELECT @a := 1
+SET STATEMENT max_statement_time=(SELECT 1) FOR SELECT 1
 SELECT @a := 1
+SELECT @`a` := 1
+SELECT @@@a
 SELECT 1 INTO @a
 SELECT '@', @a
 SELECT GET_LOCK('a', 1)
 SELECT get_lock ('a', 1)
 SELECT Get_Lock/**/('a', 1)
+SELECT `GET_LOCK`('a', 1)
+SELECT `get_lock` /* b */ ('a', 1)
+SELECT "GET_LOCK"('a', 1)
+SELECT shop.`GET_LOCK`('a', 1)
+SELECT 1 FROM t WHERE a_lock = GET_LOCK('a', 1)
+SELECT RELEASE_LOCK('a')
+SELECT RELEASE_ALL_LOCKS()
+SELECT service_get_read_locks('a', 'b', 1)
+SELECT service_get_write_locks('a', 'b', 1)
+SELECT service_release_locks('a')
+SELECT version_tokens_lock_shared('a', 1)
+SELECT `Version_Tokens_Lock_Exclusive`('a', 1)
 DO GET_LOCK('a', 1)
+DO @a := 1
+SHOW TABLES WHERE GET_LOCK('a', 1)
+INSERT INTO t VALUES (GET_LOCK('a', 1))
 CREATE TEMPORARY TABLE t (a INT)
 LOCK TABLES t WRITE
 FLUSH TABLES WITH READ LOCK
 USE other
 PREPARE s FROM 'SELECT 1'
 EXECUTE s
+EXECUTE IMMEDIATE 'SET @a = 1'
 HANDLER t OPEN
 XA START 'a'
 BEGIN
@@ -87,6 +136,12 @@ LOAD DATA INFILE 'x' INTO TABLE t
 ALTER TABLE t ADD a INT
 nonsense
 SELECT --@a
+SELECT /*!80000 1 */
+SELECT /*M! 1 */
+SELECT "a\\"", @a, "b"
+SELECT $$ ' $$, @a, ' $$
+SELECT 1; SELECT 2 -- one
+SELECT 1; /*! SET x = 1 */
 """
 
 
@@ -132,6 +187,141 @@ def test_without_backslash_escapes_a_literal_ends_where_the_server_ends_it() -> 
     assert may_change_session(statement, lambda: False)
 
 
+@pytest.mark.parametrize("gap", ["\n", " \t\r\n", "/**/", "/* a */ -- b\n", "# b\n"])
+@pytest.mark.parametrize("name", ["GET_LOCK", "`GET_LOCK`", '"GET_LOCK"'])
+def test_a_lock_function_is_seen_whatever_stands_before_its_bracket(
+    name: str, gap: str
+) -> None:
+    assert may_change_session(f"SELECT {name}{gap}('a', 1)".encode())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        b"SELECT 1 --\x7f'\n, @a := 1 -- '",  # DEL is a control character
+        b"SELECT 1 --\xa0'\n, @a := 1 -- '",  # a blank, in latin1
+        b"SELECT /*+ QB_NAME(`a*/`) */ @a := 1, `b `",
+        b"SELECT '@', \0 1",
+    ],
+)
+def test_what_a_server_may_take_for_something_else_counts(statement: bytes) -> None:
+    assert may_change_session(statement)
+
+
+# What was made of characters whose second byte can be a backslash or a backtick.
+
+
+@pytest.mark.parametrize("name", ["gbk", "gb18030", "big5", "sjis", "cp932", "new"])
+def test_no_closer_look_is_trusted_in_such_a_character_set(name: str) -> None:
+    # 0xBF5C is one character in gbk: the first string ends behind it.
+    hiding = b"SELECT '\xbf\\', @a := 1, '\xbf\\'"
+
+    assert may_change_session(hiding, lambda: True, lambda: name)
+    assert may_change_session(b"SELECT '@'", lambda: True, lambda: name)
+    assert not may_change_session(b"SELECT '\xbf\\'", lambda: True, lambda: name)
+    assert not may_change_session(b"SELECT '@'", lambda: True, lambda: "utf8mb4")
+
+
+# How much it takes.
+
+QUARTER = 1 << 18
+
+#: Each is repeated until the statement has the wanted length.
+LONG = {
+    "text": ("INSERT INTO t VALUES ('@", "x", "')"),
+    "at signs": ("INSERT INTO t VALUES ('", "@", "')"),
+    "escaped quotes": ("INSERT INTO t VALUES ('@", "\\'", "')"),
+    "doubled quotes": ("INSERT INTO t VALUES ('@", "''", "')"),
+    "backslashes": ("INSERT INTO t VALUES ('@", "\\\\", "')"),
+    "binary": ("INSERT INTO t VALUES (_binary'@", "ab\\0\\'c@;--#/*d", "')"),
+    "short strings": ("INSERT INTO t VALUES ('@'", ",'a@b'", ")"),
+    "escaped strings": ("INSERT INTO t VALUES ('@'", ",'a\\'\\nb'", ")"),
+    "many escapes": ("SELECT '@", ",'" + 31 * ("x" * 500 + "\\'") + "'", "'"),
+    "numbers": ("INSERT INTO t VALUES ('@'", ",-1.5", ")"),
+    "names": ("SELECT '@'", ',`a_b`,c_d,"e@"', ""),
+    "names of locks": ("SELECT '@'", ",a_lock", ""),
+    "comments": ("SELECT '@'", "/* a */ -- b\n# c\n", ""),
+    "beginnings of comments": ("SELECT '@", "/*", "'"),
+    "open comments": ("SELECT 1 ", "/*", ""),
+    "open quotes": ("SELECT '@", '`"', ""),
+    "open names": ("SELECT '@' ", '`` ""', "`"),
+    "slashes and dashes": ("SELECT '@'", "/-", ""),
+    "blanks": ("SELECT '@'", " (", ""),
+    "blanks in front": ("", " (", "SELECT '@'"),
+    "comments in front": ("", "/**/", "SELECT '@'"),
+    "semicolons": ("SELECT '@'", ";", ""),
+    "variables": ("SELECT '@'", ",@@a", ""),
+    "settings": ("SET STATEMENT a=1", " , a = 1", " FOR SELECT '@'"),
+    "open settings": ("SET STATEMENT a=1 ", " ", "'@'"),
+    "keyword": ("RELEASE ", " ", "'@'"),
+}
+
+
+def long(kind: str, length: int) -> bytes:
+    before, unit, after = LONG[kind]
+    return (before + unit * (length // len(unit)) + after).encode()
+
+
+@pytest.mark.parametrize("escapes", [True, False])
+@pytest.mark.parametrize("kind", LONG)
+def test_a_look_takes_next_to_no_memory(kind: str, escapes: bool) -> None:
+    statement = long(kind, QUARTER)
+    tracemalloc.start()
+    try:
+        may_change_session(statement, lambda: escapes)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < QUARTER // 4
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("escapes", [True, False])
+@pytest.mark.parametrize("kind", LONG)
+def test_a_look_takes_time_in_proportion(kind: str, escapes: bool) -> None:
+    def seconds(length: int) -> float:
+        statement = long(kind, length)
+
+        def look() -> float:
+            begin = time.thread_time()
+            may_change_session(statement, lambda: escapes)
+            return time.thread_time() - begin
+
+        return min(look() for _ in range(3))
+
+    # If it were quadratic, sixteen times.
+    assert seconds(QUARTER) < 8 * seconds(QUARTER // 4) + 0.001
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("character_set", ["gbk", "sjis", "big5", "utf8mb4"])
+def test_64_kb_of_quotes_are_looked_at_within_20_ms(character_set: str) -> None:
+    statement = b"SELECT '@" + b"''" * (1 << 15) + b"'"
+    begin = time.thread_time()
+    may_change_session(statement, lambda: True, lambda: character_set)
+    assert time.thread_time() - begin < 0.02
+
+
+@pytest.mark.parametrize("length", [0, 600, 100_000])
+def test_a_backslash_escapes_only_where_sql_mode_lets_it(length: int) -> None:
+    statement = b"SELECT '" + b"x" * length + b"\\', @a := 1, 'y' -- '"
+
+    assert may_change_session(statement, lambda: False)
+    assert not may_change_session(statement, lambda: True)
+    assert may_change_session(statement + b", @a", lambda: True)
+
+
+@pytest.mark.parametrize("pad", [0, 1])
+@pytest.mark.parametrize("unit", [b"\\'", b"\\\\", b"\\\\\\'", b"a\\'b"])
+def test_a_long_string_ends_at_the_first_quote_that_is_not_escaped(
+    pad: int, unit: bytes
+) -> None:
+    statement = b"SELECT '" + b"x" * pad + unit * 20_000 + b"', 'a@'"
+
+    assert not may_change_session(statement)
+    assert may_change_session(statement + b", @a")
+
+
 @given(st.binary())
 def test_no_statement_is_too_strange_to_be_judged(statement: bytes) -> None:
     assert may_change_session(statement) in (True, False)
@@ -150,6 +340,9 @@ def test_a_variable_after_closed_quotes_is_always_seen(text: str) -> None:
         (b"SELECT 1; set resource\ngroup batch", True),
         (b"SELECT /*+ RESOURCE_GROUP(batch) */ 1", False),
         (b"SELECT resource FROM t GROUP BY 1", False),
+        (b"SET/**/RESOURCE/* a * b */-- c\n# d\nGROUP batch", True),
+        (b"/*!80003 SET RESOURCE */ GROUP batch", True),
+        (b"SELECT resource /* FROM t GROUP BY 1", False),
         (b"SET NAMES utf8mb4", False),
     ],
 )
