@@ -22,23 +22,13 @@ from .permit import (
     WAITING,
     Permit,
 )
+from .turn import BorrowerRef, Turn
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
     from .gate import Gate
     from .origin import Origin
-
-
-class Borrower(Protocol):
-    """Who looks at a loan's connection: Django's DatabaseWrapper of one thread."""
-
-    @property
-    def has_transaction(self) -> bool:
-        """Whether it is within an atomic block, whoever asks."""
-
-    def detach(self) -> None:
-        """Forget the connection and its transaction, which are not its any more."""
 
 
 class Requester(Protocol):
@@ -73,32 +63,6 @@ class Lender(Protocol):
 
     def refuse_turn(self, loan: Loan, waited: float) -> BaseException:
         """Make the error of whoever waited in vain for its turn."""
-
-
-#: A weak reference to a borrower: one for each, so that they compare by identity.
-BorrowerRef = Callable[[], "Borrower | None"]
-
-
-class Turn:
-    """Who waits for a loan of its own request to be at rest.
-
-    *permit* waits in the gate meanwhile: whichever comes first.
-    """
-
-    __slots__ = ("borrower", "came", "granted", "permit", "thread")
-
-    def __init__(
-        self,
-        thread: int,
-        borrower: BorrowerRef | None = None,
-        permit: Permit | None = None,
-    ) -> None:
-        self.thread = thread
-        self.borrower = borrower
-        self.permit = permit
-        self.granted: bool = False
-        #: Set when it has been granted, or the loan is over.
-        self.came = threading.Event()
 
 
 class Loan(Permit):

@@ -14,11 +14,11 @@ from sqlalchemy.pool import QueuePool
 
 from ..driver.connection import Connection
 from ..driver.errors import CANNOT_CONNECT, error_code
-from ..driver.use import OwnUse
 from ..exceptions import PoolTimeout, Reason, ServerUnavailable
+from .cleaning import Cleaning
 from .gate import Gate
 from .holders import describe_holders
-from .loan import BorrowerRef, Loan, Turn
+from .loan import Loan
 from .on_call import OnCall
 from .origin import origin
 from .outage import Outage
@@ -26,6 +26,7 @@ from .permit import ADMITTED, CLOSED, READY, RETURNED, TAKING, Refused
 from .stall import is_stalled, waiting_for
 from .stats import PoolStats
 from .thread_end import give_back_at_thread_end
+from .turn import BorrowerRef, Turn
 
 #: Connections end up to this share of `recycle` early, so that those opened together
 #: do not all end together (HikariCP's maxLifetime does the same).
@@ -84,13 +85,9 @@ class Pool:
     ) -> None:
         self.alias = alias
         self.database = database
-        self.reset = reset
         self.timeout = timeout
         self.recycle = recycle
         self.ping_after = ping_after
-        self.autocommit = autocommit
-        # Whether a session that nothing has changed may be lent on as it is.
-        self._spares_unchanged = autocommit and reset != "always"
         self.lends_by_transaction: bool = hold == "transaction"
         self.gate: Gate = Gate(
             pool_size + max_overflow,
@@ -100,6 +97,7 @@ class Pool:
             on_call=OnCall(),
         )
         self._connect = connect
+        self._cleaning = Cleaning(reset, autocommit)
         self._outage = Outage()
         self._here = threading.local()
         self._open: set[Any] = set()
@@ -346,43 +344,11 @@ class Pool:
 
     def cleans(self, connection: Connection) -> bool:
         """Make *connection* fit for its next user; ``False`` if that cannot be done."""
-        if self.is_disposed or connection.is_doubtful:
-            return False
-        if connection.is_clean or (self._spares_unchanged and connection.is_at_rest):
-            connection.is_clean = True
-            return True
-        if not connection.is_drained():
-            return False
-        if self.needs_cleaning(connection):
-            use, connection.loan = connection.loan, OwnUse(threading.get_ident())
-            try:
-                if not self._clean(connection):
-                    return False
-            except MySQLdb.Error:
-                return False
-            finally:
-                connection.loan = use
-        connection.is_clean = True
-        return True
-
-    def _clean(self, connection: Connection) -> bool:
-        if self.reset == "always" or (self.reset == "dirty" and connection.is_dirty):
-            return connection.reset_session(self.autocommit)
-        connection.rollback()
-        connection.autocommit(self.autocommit)
-        connection.is_dirty = False
-        return True
+        return not self.is_disposed and self._cleaning.cleans(connection)
 
     def needs_cleaning(self, connection: Connection) -> bool:
         """Whether making *connection* fit for its next user takes a round trip."""
-        if connection.is_clean:
-            return False
-        if connection.is_dirty or self.reset == "always" or not self.autocommit:
-            return True
-        try:
-            return not connection.get_autocommit()
-        except MySQLdb.Error:
-            return True  # another thread has it just now
+        return self._cleaning.needs_io(connection)
 
     def _connect_new(self) -> Connection:
         if self._idle_only:

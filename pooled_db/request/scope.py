@@ -15,10 +15,11 @@ from django.http import HttpRequest
 
 from ..exceptions import ServerUnavailable
 from ..fork import in_child
-from ..pool.loan import BorrowerRef, Loan
+from ..pool.loan import Loan
 from ..pool.permit import ADMITTED, READY
 from ..pool.pool import NoIdleConnection, Pool, outsiders
 from ..pool.thread_end import give_back_at_thread_end
+from ..pool.turn import BorrowerRef
 
 
 class Scope:
@@ -74,6 +75,8 @@ class Scope:
     def __del__(self) -> None:
         # A body that was never closed. Nobody else has the scope, and a finalizer must
         # not wait for a lock or for the server.
+        if getattr(self, "_others", None) is None:
+            return  # an interrupt came while it was made
         if self._loans or self._others:
             for loan in self._all():
                 loan.discard()

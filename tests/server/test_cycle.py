@@ -24,6 +24,7 @@ from django.test import RequestFactory
 import pooled_db
 from pooled_db import pools
 from pooled_db.middleware import PooledConnectionMiddleware
+from pooled_db.pool.cleaning import Cleaning
 
 PACKAGE = str(Path(pooled_db.__file__).parent)
 
@@ -123,7 +124,7 @@ def test_a_request_without_queries_costs_the_server_nothing_however_it_resets(
 ) -> None:
     connections.close_all()
     pool = pools.for_alias("default")
-    pool.reset = "always"
+    pool._cleaning = Cleaning("always", autocommit=True)
     try:
         middleware = PooledConnectionMiddleware(lambda request: HttpResponse("none"))
         middleware(rf.get("/"))

@@ -189,6 +189,31 @@ def ask_twice(request: HttpRequest) -> HttpResponse:
     return HttpResponse(str(ask(request.GET["sql"])))
 
 
+def pause_with_cursor(request: HttpRequest) -> HttpResponse:
+    """Keep a cursor open while waiting for something slow, and go on with it."""
+    with connection.cursor() as cursor:
+        cursor.execute(SELECT)
+        (before,) = cursor.fetchone()
+        time.sleep(float(request.GET["seconds"]))
+        cursor.execute(SELECT)
+        return HttpResponse(str(cursor.fetchone() == (before,)))
+
+
+def pause_in(request: HttpRequest) -> HttpResponse:
+    """Pause with something that only this connection has."""
+    what = request.GET["what"]
+    if what == "variable":
+        ask("SET @mine = 'mine'")
+        time.sleep(float(request.GET["seconds"]))
+        return HttpResponse(str(ask("SELECT @mine")))
+    with transaction.atomic():
+        Item.objects.create(name="not committed")
+        time.sleep(float(request.GET["seconds"]))
+        found = Item.objects.filter(name="not committed").count()
+        transaction.set_rollback(True)
+    return HttpResponse(str(found))
+
+
 # Code around the views, switched on by the environment of the site.
 
 

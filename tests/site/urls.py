@@ -66,4 +66,6 @@ urlpatterns = [
     path("awaited", threads.awaited),
     path("autonomous", threads.autonomous),
     path("ask-twice", threads.ask_twice),
+    path("pause-with-cursor", threads.pause_with_cursor),
+    path("pause-in", threads.pause_in),
 ]

@@ -1,0 +1,102 @@
+"""An interrupt at whatever moment of a loan loses nothing, and leaks no transaction."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.db import connection, connections, transaction
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+
+from pooled_db import pools
+from pooled_db.middleware import PooledConnectionMiddleware
+from pooled_db.pool.pool import Pool
+from tests.harness.interrupts import interrupt
+from tests.loans import lend
+from tests.site.views import ask
+
+WITHIN = ("pooled_db", "sqlalchemy.pool", "sqlalchemy.util.queue")
+MOST = 2_000
+
+MakePool = Callable[..., Pool]
+
+
+def moments() -> Iterator[int]:
+    yield from range(1, MOST)
+    pytest.fail("there was no last moment")
+
+
+def assert_nothing_lost(pool: Pool) -> None:
+    """Everybody who may have a connection gets one, without a transaction in it."""
+    gc.collect()
+    gate = pool.gate
+    assert not gate.lock.locked()
+    assert (gate.free, gate.waiting, pool.checkedout()) == (gate.capacity, 0, 0)
+    loans = [lend(pool) for _ in range(gate.capacity)]
+    for _, lent in loans:
+        with lent.cursor() as cursor:
+            cursor.execute("SELECT @@in_transaction, @@autocommit, @mine")
+            assert cursor.fetchone() == (0, 1, None)
+    for loan, _ in loans:
+        loan.checkin()
+    assert gate.free == gate.capacity
+
+
+@pytest.mark.parametrize("how", ["unchanged", "transaction", "variable"])
+def test_an_interrupted_checkin_can_be_done_again(
+    make_pool: MakePool, how: str
+) -> None:
+    pool = make_pool(pool_size=2)
+    for moment in moments():
+        loan, lent = lend(pool)
+        if how == "transaction":
+            lent.autocommit(False)
+            lent.query("DO 1")
+            lent.store_result()
+        elif how == "variable":
+            lent.query("SET @mine = 1")
+            lent.store_result()
+        was_there = interrupt(loan.checkin, moment, *WITHIN)
+        loan.checkin()
+        assert_nothing_lost(pool)
+        if not was_there:
+            break
+
+
+def test_an_interrupted_checkout_loses_nothing(make_pool: MakePool) -> None:
+    pool = make_pool(pool_size=2)
+    for moment in moments():
+        was_there = interrupt(lambda: pool.checkout().checkin(), moment, *WITHIN)
+        for loan in list(pool.lent):  # which the interrupt has kept from its caller
+            loan.checkin()
+        assert_nothing_lost(pool)
+        if not was_there:
+            break
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("how", ["nothing", "query", "transaction"])
+def test_an_interrupted_request_loses_nothing(rf: RequestFactory, how: str) -> None:
+    """The thread goes on to the next request, as a server's would."""
+
+    def view(request: HttpRequest) -> HttpResponse:
+        if how == "query":
+            ask("SELECT 1")
+        elif how == "transaction":
+            transaction.atomic().__enter__()
+            ask("SET @mine = 1")
+        return HttpResponse("done")
+
+    middleware = PooledConnectionMiddleware(view)
+    connections.close_all()
+    pool = pools.for_alias("default")
+    for moment in moments():
+        was_there = interrupt(lambda: middleware(rf.get("/")), moment, "pooled_db")
+        middleware(rf.get("/"))
+        assert not connection.in_atomic_block
+        connection.close()
+        assert_nothing_lost(pool)
+        if not was_there:
+            break
