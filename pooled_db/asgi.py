@@ -88,7 +88,7 @@ class Door:
             request_scope,
             error,
             method=scope["method"],
-            accept=_header(scope, "accept") or "",
+            header=lambda name: _header(scope, name),
         )
 
 

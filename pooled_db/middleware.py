@@ -173,7 +173,8 @@ class PooledConnectionMiddleware:
             scope,
             error,
             method=request.method or "GET",
-            accept=request.headers.get("Accept", ""),
+            header=request.headers.get,
+            language=getattr(request, "LANGUAGE_CODE", None),
         )
         response = to_django(refusal)
         setattr(response, _REFUSED, True)

@@ -55,7 +55,7 @@ class Door:
                     scope,
                     error,
                     method=environ["REQUEST_METHOD"],
-                    accept=environ.get("HTTP_ACCEPT", ""),
+                    header=lambda name: environ.get(_key(name)),
                 )
                 process_pace.hold()
                 return _answer(start_response, refusal)

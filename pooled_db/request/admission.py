@@ -15,6 +15,7 @@ from ..exceptions import PoolTimeout, ServerUnavailable
 from ..pool.pool import Pool
 from .age import age_of
 from .diagnosis import diagnose
+from .language import Header, language_of
 from .refusals import refusal_log
 from .responses import SAFE_METHODS, Refusal, refuse
 from .scope import Scope
@@ -46,9 +47,19 @@ class Admission:
         return age_of(header)
 
     def refuse(
-        self, scope: Scope, error: BaseException, *, method: str, accept: str
+        self,
+        scope: Scope,
+        error: BaseException,
+        *,
+        method: str,
+        header: Header,
+        language: str | None = None,
     ) -> Refusal:
-        """Log the refusal, and make the answer to it."""
+        """Log the refusal, and make the answer to it.
+
+        *header* looks a header of the request up. *language* is the code of the one
+        that Django has chosen for it, if it has come so far.
+        """
         diagnosis = diagnose(error)
         assert diagnosis is not None
         reason, cause = diagnosis
@@ -57,7 +68,8 @@ class Admission:
         return refuse(
             reason,
             method=method,
-            accept=accept,
+            accept=header("accept") or "",
+            language=language_of(header, language),
             retry_after=self.settings.retry_after if harmless else None,
         )
 

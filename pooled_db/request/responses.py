@@ -7,15 +7,23 @@ import logging
 import random
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 
+from django.conf import settings
 from django.core.signals import setting_changed
 from django.http import HttpResponse
 from django.template import TemplateDoesNotExist, loader
-from django.utils.translation import get_language
+from django.utils import translation
+from django.utils.functional import Promise
+from django.utils.html import escape
+from django.utils.translation import gettext, pgettext
+from django.utils.translation import gettext_lazy as _
 
 from ..exceptions import Reason
+from .accept import prefers_json
+from .language import Language, beginning
 
 logger: logging.Logger = logging.getLogger("pooled_db")
 
@@ -23,26 +31,27 @@ logger: logging.Logger = logging.getLogger("pooled_db")
 #: https://www.rfc-editor.org/rfc/rfc9110#section-9.2.1
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
-_DETAILS: Mapping[Reason, str] = {
-    Reason.TIMEOUT: "The site is busy. Please try again in a moment.",
-    Reason.QUEUE_FULL: "The site is busy. Please try again in a moment.",
-    Reason.OVERLOADED: "The site is busy. Please try again in a moment.",
-    Reason.STALLED: "The site is busy. Please try again in a moment.",
-    Reason.UNAVAILABLE: (
+_BUSY = _("The site is busy. Please try again in a moment.")
+_DETAILS: Mapping[Reason, Promise] = {
+    Reason.TIMEOUT: _BUSY,
+    Reason.QUEUE_FULL: _BUSY,
+    Reason.OVERLOADED: _BUSY,
+    Reason.STALLED: _BUSY,
+    Reason.UNAVAILABLE: _(
         "The site cannot reach its database. Please try again in a moment."
     ),
-    Reason.CONNECTION_LOST: (
+    Reason.CONNECTION_LOST: _(
         "The site lost its database while it worked on your request. "
         "Please check whether your last change was saved before you try again."
     ),
 }
 
 _PAGE = """<!doctype html>
-<html lang="en">
+<html lang="{language}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Please try again</title>
+<title>{title}</title>
 <style>
 body {{ font: 1.1rem/1.5 system-ui, sans-serif; max-width: 34rem; margin: 20vh auto;
        padding: 0 1.5rem; color-scheme: light dark }}
@@ -50,7 +59,7 @@ h1 {{ font-size: 1.5rem }}
 </style>
 </head>
 <body>
-<h1>One moment, please</h1>
+<h1>{heading}</h1>
 <p>{detail}</p>
 </body>
 </html>
@@ -75,33 +84,37 @@ class Refusal:
 
 
 def refuse(
-    reason: Reason, *, method: str, accept: str, retry_after: int | None
+    reason: Reason,
+    *,
+    method: str,
+    accept: str,
+    language: Language,
+    retry_after: int | None,
 ) -> Refusal:
     """Make the answer to a refused request.
 
     *retry_after* is in seconds, before jitter; ``None`` leaves the header out, for a
     request that may have done something and must not be repeated blindly.
     """
-    as_json = prefers_json(accept)
-    body = (
-        _json(reason)
-        if as_json
-        else _html(reason, get_language(), int(time.monotonic() / PAGE_SECONDS))
-    )
+    if prefers_json(beginning(accept)):
+        content_type = "application/problem+json"
+        content = _json(reason, language.code)
+    else:
+        content_type = "text/html; charset=utf-8"
+        content = _html(reason, language.code, int(time.monotonic() / PAGE_SECONDS))
     headers = {
-        "Content-Type": (
-            "application/problem+json" if as_json else "text/html; charset=utf-8"
-        ),
+        "Content-Type": content_type,
+        "Content-Language": content.language,
         "Cache-Control": "no-store",
-        "Vary": "Accept",
-        "Content-Length": str(len(body)),
+        "Vary": ", ".join(("Accept", *language.vary)),
+        "Content-Length": str(len(content.body)),
     }
     if retry_after is not None:
         # Spread over twice the time, so that those who were refused together do not
         # all come back together.
         wait = random.randint(retry_after, 2 * retry_after)
         headers["Retry-After"] = str(wait)
-    return Refusal(503, headers, b"" if method == "HEAD" else body)
+    return Refusal(503, headers, b"" if method == "HEAD" else content.body)
 
 
 def to_django(refusal: Refusal) -> HttpResponse:
@@ -114,61 +127,67 @@ def to_django(refusal: Refusal) -> HttpResponse:
     return response
 
 
-@lru_cache(maxsize=256)
-def prefers_json(accept: str) -> bool:
-    """Whether an ``Accept`` header asks for JSON rather than for HTML.
-
-    https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1
-    """
-    quality = {"html": -1.0, "json": -1.0}
-    for part in accept.lower().split(","):
-        media_type, _, parameters = part.strip().partition(";")
-        subtype = media_type.strip().partition("/")[2]
-        kind = "json" if subtype == "json" or subtype.endswith("+json") else "html"
-        if kind == "html" and subtype not in ("html", "xhtml+xml"):
-            continue
-        quality[kind] = max(quality[kind], _quality(parameters))
-    return quality["json"] > max(quality["html"], 0.0)
+@dataclass(frozen=True, slots=True)
+class _Content:
+    body: bytes
+    language: str
 
 
-def _quality(parameters: str) -> float:
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0
+@lru_cache(maxsize=128)
+def _json(reason: Reason, code: str | None) -> _Content:
+    with _in_language(code):
+        # https://www.rfc-editor.org/rfc/rfc9457
+        problem = {
+            "type": "about:blank",
+            "title": "Service Unavailable",
+            "status": 503,
+            "detail": str(_DETAILS[reason]),
+            "reason": reason.value,
+        }
+        return _Content(json.dumps(problem).encode(), _language_of_texts())
 
 
-def _json(reason: Reason) -> bytes:
-    # https://www.rfc-editor.org/rfc/rfc9457
-    problem = {
-        "type": "about:blank",
-        "title": "Service Unavailable",
-        "status": 503,
-        "detail": _DETAILS[reason],
-        "reason": reason.value,
-    }
-    return json.dumps(problem).encode()
-
-
-@lru_cache(maxsize=32)
-def _html(reason: Reason, language: str | None, age: int) -> bytes:
+@lru_cache(maxsize=128)
+def _html(reason: Reason, code: str | None, age: int) -> _Content:
     """Render the project's ``503.html``, or the built-in page.
 
-    Once for each *language* and *age*: refusals come by the thousand.
+    Once for each language *code* and *age*: refusals come by the thousand.
     """
-    context = {"reason": reason.value, "detail": _DETAILS[reason]}
-    page = None
-    try:
-        page = _project_page(context)
-    except Exception as error:
-        if type(error) not in _logged_failures:
-            _logged_failures.add(type(error))
-            logger.exception("503.html cannot be rendered; the built-in page is sent.")
-    return _PAGE.format(**context).encode() if page is None else page
+    with _in_language(code):
+        context = {"reason": reason.value, "detail": str(_DETAILS[reason])}
+        page = None
+        try:
+            page = _project_page(context)
+        except Exception as error:
+            if type(error) not in _logged_failures:
+                _logged_failures.add(type(error))
+                logger.exception(
+                    "503.html cannot be rendered; the built-in page is sent."
+                )
+        if page is not None:
+            return _Content(page, translation.get_language() or settings.LANGUAGE_CODE)
+        return _built_in_page(context["detail"])
+
+
+def _in_language(code: str | None) -> AbstractContextManager[object]:
+    return nullcontext() if code is None else translation.override(code)
+
+
+def _language_of_texts() -> str:
+    """The code of the language that the texts above are in: there may be no such."""
+    return pgettext("the code of the language of this translation", "en")
+
+
+def _built_in_page(detail: str) -> _Content:
+    language = _language_of_texts()
+    texts = {
+        "language": language,
+        "title": gettext("Please try again"),
+        "heading": gettext("One moment, please"),
+        "detail": detail,
+    }
+    escaped = {name: escape(text) for name, text in texts.items()}
+    return _Content(_PAGE.format(**escaped).encode(), language)
 
 
 def _project_page(context: dict[str, str]) -> bytes | None:
@@ -183,9 +202,9 @@ def _project_page(context: dict[str, str]) -> bytes | None:
     return template.render(context).encode()
 
 
-def _settings_changed(*, setting: str, **kwargs: object) -> None:
-    if setting == "TEMPLATES":
-        _html.cache_clear()
+def _settings_changed(**kwargs: object) -> None:
+    _html.cache_clear()
+    _json.cache_clear()
 
 
 setting_changed.connect(_settings_changed)

@@ -59,7 +59,9 @@ def test_a_503_and_its_line_in_the_log_tell_no_secret(
     error: str, accept: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     refusal_log._last.clear()
-    refusal = Admission().refuse(Scope(), ERRORS[error](), method="GET", accept=accept)
+    refusal = Admission().refuse(
+        Scope(), ERRORS[error](), method="GET", header={"accept": accept}.get
+    )
     (record,) = caplog.records
     for text in (record.getMessage(), repr(refusal.headers), refusal.body.decode()):
         assert "secret" not in text.lower()

@@ -11,22 +11,20 @@ import pytest
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import path
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.exceptions import Reason
 from pooled_db.request import admission, responses
+from pooled_db.request.language import Language
 from pooled_db.request.refusals import RefusalLog
 from pooled_db.request.responses import (
     SAFE_METHODS,
     Refusal,
-    prefers_json,
     refuse,
     to_django,
 )
 
+ENGLISH = Language("en-us")
 HTML = "text/html"
 JSON = "application/json"
 BUILT_IN = "<h1>One moment, please</h1>"
@@ -52,9 +50,16 @@ def answer(
     *,
     method: str = "GET",
     accept: str = HTML,
+    language: Language = ENGLISH,
     retry_after: int | None = None,
 ) -> Refusal:
-    return refuse(reason, method=method, accept=accept, retry_after=retry_after)
+    return refuse(
+        reason,
+        method=method,
+        accept=accept,
+        language=language,
+        retry_after=retry_after,
+    )
 
 
 def templates(page: str | None = None, **options: Any) -> list[dict[str, Any]]:
@@ -82,6 +87,7 @@ def test_every_refusal_has_the_same_headers(reason: Reason, accept: str) -> None
         "Content-Type": (
             "text/html; charset=utf-8" if accept == HTML else "application/problem+json"
         ),
+        "Content-Language": "en",
         "Cache-Control": "no-store",
         "Vary": "Accept",
         "Content-Length": str(len(refusal.body)),
@@ -118,104 +124,6 @@ def test_without_a_time_there_is_no_retry_after() -> None:
 
 def test_safe_methods_are_those_of_http() -> None:
     assert {"GET", "HEAD", "OPTIONS", "TRACE"} == SAFE_METHODS
-
-
-# HTML or JSON.
-
-
-@pytest.mark.parametrize(
-    "accept",
-    [
-        "application/json",
-        "APPLICATION/JSON",
-        "application/json; charset=utf-8",
-        "application/problem+json",
-        "application/vnd.api+json",
-        "application/hal+json, application/json;q=0.9",
-        # axios, jQuery.getJSON, and Django REST framework's browsable API's own calls
-        "application/json, text/plain, */*",
-        "application/json, text/javascript, */*; q=0.01",
-        "application/json; indent=4, */*",
-        "text/html;q=0.5, application/json",
-        "text/html;q=0.8,application/json;q=0.9",
-        "application/json;q=0.1",
-        "text/html;q=0, application/json;q=0.1",
-        "text/html ; level=1 ; Q=0.3 , application/json ; q=0.4",
-    ],
-)
-def test_who_asks_for_json_gets_json(accept: str) -> None:
-    assert prefers_json(accept)
-    assert answer(accept=accept).headers["Content-Type"] == "application/problem+json"
-
-
-@pytest.mark.parametrize(
-    "accept",
-    [
-        "",
-        "*/*",
-        "text/html",
-        "text/plain",
-        "image/avif,image/webp,*/*;q=0.8",
-        # Firefox and Safari, then Chrome
-        "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
-        (
-            "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,"
-            "image/webp,image/apng,*/*;q=0.8,"
-            "application/signed-exchange;v=b3;q=0.7"
-        ),
-        "text/html, application/json",
-        "application/json, text/html",
-        "application/xhtml+xml, application/json",
-        "text/html, application/json;q=0.9",
-        "application/json;q=0",
-        "application/json;q=0.0, */*",
-        "application/json;q=nonsense",
-        "application/json;q=",
-        "application/jsonlines",
-    ],
-)
-def test_everybody_else_gets_html(accept: str) -> None:
-    assert not prefers_json(accept)
-    assert answer(accept=accept).headers["Content-Type"] == "text/html; charset=utf-8"
-
-
-media_ranges = st.builds(
-    "".join,
-    st.lists(
-        st.sampled_from(
-            [
-                "application/json",
-                "text/html",
-                "*/*",
-                "/",
-                ",",
-                ";",
-                "=",
-                "q",
-                ";q=",
-                "0.5",
-                "1e999",
-                "-1",
-                "nan",
-                "inf",
-                "+json",
-                " ",
-                '"',
-                "\t",
-                "\x00",
-                "é",
-                "İ",
-            ]
-        ),
-        max_size=30,
-    ),
-)
-
-
-@hypothesis_settings(derandomize=True, deadline=None)
-@given(accept=st.text() | media_ranges)
-def test_no_accept_header_raises(accept: str) -> None:
-    assert prefers_json(accept) in (True, False)
 
 
 # What is said.
