@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Sequence
 
-from .private import START_SECONDS, PrivateServer, ServerError, common_options
+from .private import PrivateServer, ServerError, common_options
 from .processes import Keeper
 
 LEAST_MAX_CONNECTIONS = 10
@@ -44,19 +44,16 @@ class MariaDB(PrivateServer):
     def _counts_administrators(self) -> bool:
         return False
 
-    def _install(self, keeper: Keeper) -> None:
-        install = keeper.start(
-            [
-                _binary("mariadb-install-db"),
-                *common_options(keeper),
-                LOG_SIZE,
-                "--force",  # no matter whether this host's name can be resolved
-                "--skip-test-db",
-                "--auth-root-authentication-method=normal",
-            ]
-        )
-        if install.wait(START_SECONDS) != 0:
-            raise self._failure("could not make its data directory")
+    @classmethod
+    def install_command(cls, keeper: Keeper) -> list[str]:
+        return [
+            _binary("mariadb-install-db"),
+            *common_options(keeper),
+            LOG_SIZE,
+            "--force",  # no matter whether this host's name can be resolved
+            "--skip-test-db",
+            "--auth-root-authentication-method=normal",
+        ]
 
     def _command(self) -> list[str]:
         return [

@@ -5,16 +5,11 @@ The program is the one that POOLED_DB_MYSQLD names; `make test-mysql` sees to th
 
 from __future__ import annotations
 
-import atexit
-import functools
 import os
-import shutil
-import subprocess
-from pathlib import Path
 from types import MappingProxyType
 
-from .private import START_SECONDS, PrivateServer, ServerError, common_options
-from .processes import HOST, Keeper, tail
+from .private import PrivateServer, ServerError, common_options
+from .processes import HOST, Keeper
 
 PROGRAM = "POOLED_DB_MYSQLD"
 LOG_SIZE = "--innodb-redo-log-capacity=8M"
@@ -32,8 +27,14 @@ class MySQL(PrivateServer):
     withheld = "SUPER, CONNECTION_ADMIN"
     client_options = MappingProxyType({"ssl_mode": "REQUIRED"})
 
-    def _install(self, keeper: Keeper) -> None:
-        shutil.copytree(_fresh_data(), keeper.directory / "data")
+    @classmethod
+    def install_command(cls, keeper: Keeper) -> list[str]:
+        return [
+            _program(),
+            *common_options(keeper),
+            LOG_SIZE,
+            "--initialize-insecure",
+        ]
 
     def _command(self) -> list[str]:
         return [
@@ -46,23 +47,6 @@ class MySQL(PrivateServer):
             "--secure-file-priv=NULL",
             "--event-scheduler=OFF",  # it would count as a running thread
         ]
-
-
-@functools.cache
-def _fresh_data() -> Path:
-    """A data directory to copy: to make one takes longer than to start a server."""
-    keeper = Keeper("pooled_db-fresh")
-    atexit.register(keeper.close)
-    command = [_program(), *common_options(keeper), LOG_SIZE, "--initialize-insecure"]
-    try:
-        status = keeper.start(command).wait(START_SECONDS)
-    except subprocess.TimeoutExpired:
-        status = None
-    if status != 0:
-        raise ServerError(
-            f"mysqld could not make its data directory; its log:\n{tail(keeper.log())}"
-        )
-    return keeper.directory / "data"
 
 
 def _program() -> str:

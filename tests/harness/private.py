@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 from abc import ABC, abstractmethod
@@ -82,9 +85,10 @@ class PrivateServer(Server, ABC):
         self._keeper: Keeper | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
+    @classmethod
     @abstractmethod
-    def _install(self, keeper: Keeper) -> None:
-        """Make the data directory."""
+    def install_command(cls, keeper: Keeper) -> list[str]:
+        """The command that makes a data directory where *keeper* has its own."""
 
     @abstractmethod
     def _command(self) -> list[str]:
@@ -118,7 +122,7 @@ class PrivateServer(Server, ABC):
         if self._keeper is None:
             self._keeper = Keeper("pooled_db")
             self.socket = str(self._keeper.directory / "socket")
-            self._install(self._keeper)
+            shutil.copytree(_fresh_data(type(self)), self._keeper.directory / "data")
             first = [f"--init-file={self._write_accounts(self._keeper)}"]
         program, *own = self._command()
         self._process = self._keeper.start(
@@ -206,6 +210,24 @@ class PrivateServer(Server, ABC):
             f"--pid-file={keeper.directory / 'pid'}",
             f"--max-connections={self.max_connections}",
         ]
+
+
+@functools.cache
+def _fresh_data(kind: type[PrivateServer]) -> Path:
+    """A data directory to copy: to make one takes longer than to start a server."""
+    keeper = Keeper("pooled_db-fresh")
+    atexit.register(keeper.close)
+    install = keeper.start(kind.install_command(keeper))
+    try:
+        status = install.wait(START_SECONDS)
+    except subprocess.TimeoutExpired:
+        status = None
+    if status != 0:
+        raise ServerError(
+            f"{kind.program} could not make its data directory; the end of its log:\n"
+            f"{tail(keeper.log())}"
+        )
+    return keeper.directory / "data"
 
 
 def common_options(keeper: Keeper) -> list[str]:
