@@ -33,7 +33,7 @@ test-mysql: setup  ## All tests, on private MySQLs with TLS
 	@mysqld=$$(.ci/mysql) && \
 	POOLED_DB_MYSQLD=$$mysqld POOLED_DB_TEST_SERVER=mysql $(PYTEST) $(ARGS)
 
-test-django: setup  ## Django's own tests, on Django's backend and on ours; ARGS=--all
+test-django: setup  ## Django's own tests, on both backends at once; ARGS=--all
 	$(BIN)/python -m tests.django_suite $(ARGS)
 
 soak: setup  ## Let everything fail by chance, and audit; 7 minutes

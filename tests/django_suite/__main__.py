@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from tests import database_server
 from tests.harness.mariadb import MariaDB
@@ -49,8 +51,7 @@ def main() -> int:
     if isinstance(server, MariaDB):
         load_time_zones(server)
     try:
-        plain = run(PLAIN, server, labels)
-        pooled = run(POOLED, server, labels)
+        plain, pooled = run_both(server, labels)
     except Incomplete as error:
         print(error)
         return 1
@@ -71,29 +72,47 @@ def _labels() -> Sequence[str]:
     return () if options.all else options.labels
 
 
-def run(engine: str, server: Server, labels: Sequence[str]) -> Outcomes:
-    """Run Django's tests on *engine*. Raises Incomplete."""
+def run_both(server: Server, labels: Sequence[str]) -> list[Outcomes]:
+    """Run Django's tests on both engines at once. Raises Incomplete."""
+    engines = (PLAIN, POOLED)
     folder = tests_folder()
-    outcomes = CACHE / f"{engine}.jsonl"
+    print(f"Running; {CACHE.name}/*.log shows how far it is.", flush=True)
+    with ThreadPoolExecutor() as threads:
+        for log in threads.map(lambda one: run(one, server, labels, folder), engines):
+            print(f"\n{log.stem}\n{log.read_text()}")
+    return [read(outcomes_of(engine)) for engine in engines]
+
+
+def outcomes_of(engine: str) -> Path:
+    return CACHE / f"{engine}.jsonl"
+
+
+def run(engine: str, server: Server, labels: Sequence[str], folder: Path) -> Path:
+    """Run Django's tests on *engine*; the log of it."""
+    outcomes = outcomes_of(engine)
     outcomes.unlink(missing_ok=True)
+    name = engine.partition(".")[0]
     databases = {
-        alias: {"ENGINE": engine, **server.database(f"django_{alias}")}
+        alias: {"ENGINE": engine, **server.database(f"{name}_{alias}")}
         for alias in ("default", "other")
     }
-    print(f"\n{engine}", flush=True)
     options = ["--settings=tests.django_suite.settings", "--parallel=1", "--buffer"]
-    subprocess.run(
-        [sys.executable, "runtests.py", "--noinput", *options, *labels],
-        cwd=folder,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(CACHE.parent),
-            DATABASES_VARIABLE: json.dumps(databases),
-            OUTCOMES: str(outcomes),
-        },
-        check=False,
-    )
-    return read(outcomes)
+    log = CACHE / f"{engine}.log"
+    with log.open("w") as output:
+        subprocess.run(
+            [sys.executable, "runtests.py", "--noinput", *options, *labels],
+            cwd=folder,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(CACHE.parent),
+                DATABASES_VARIABLE: json.dumps(databases),
+                OUTCOMES: str(outcomes),
+            },
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    return log
 
 
 if __name__ == "__main__":
