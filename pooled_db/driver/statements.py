@@ -282,7 +282,10 @@ _resource_group = re.compile(
 def outlasts_reset(statement: Statement) -> bool:
     """Whether *statement* changes what a session keeps when it is made as new.
 
-    MySQL forgets a session's resource group only with the connection.
+    MySQL forgets a session's resource group only with the connection, and either server
+    its profiles, which are the texts of the last statements.
     """
     text = statement.upper()
+    if b"PROFILING" in text:
+        return True
     return b"RESOURCE" in text and (b"/*!" in text or _resource_group(text) is not None)

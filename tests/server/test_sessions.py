@@ -200,6 +200,43 @@ def test_the_next_users_transaction_is_as_the_session_has_it(pool: Pool) -> None
     loan.checkin()
 
 
+@pytest.mark.skipif(not SERVER.is_mariadb, reason="deprecated in MySQL")
+def test_the_texts_of_statements_are_shown_to_nobody_else(pool: Pool) -> None:
+    lease, connection = lend(pool)
+    ask(connection, "SET profiling = 1")
+    ask(connection, "SELECT 'a secret'")
+    assert ask(connection, "SHOW PROFILES") is not None
+    lease.checkin()
+
+    lease, connection = lend(pool)
+    assert ask(connection, "SHOW PROFILES") is None
+    lease.checkin()
+
+
+#: Questions about statements before, and what a new session answers.
+DIAGNOSTICS = {
+    "SHOW WARNINGS": None,
+    "SELECT LAST_INSERT_ID()": 0,
+}
+
+
+@pytest.mark.parametrize("question", DIAGNOSTICS)
+def test_always_cleans_the_diagnostics_too(make_pool: MakePool, question: str) -> None:
+    pool = make_pool(pool_size=1, reset="always")
+    lease, connection = lend(pool)
+    ask(connection, "DROP TABLE IF EXISTS numbers")
+    ask(connection, "CREATE TABLE numbers (a INT AUTO_INCREMENT PRIMARY KEY)")
+    ask(connection, "INSERT INTO numbers VALUES (7), (8)")
+    ask(connection, "INSERT INTO numbers VALUES (NULL)")
+    ask(connection, "SELECT SQL_CALC_FOUND_ROWS a FROM numbers LIMIT 1")
+    ask(connection, "SELECT CAST('secret' AS SIGNED)")
+    lease.checkin()
+
+    lease, connection = lend(pool)
+    assert ask(connection, question) == DIAGNOSTICS[question]
+    lease.checkin()
+
+
 @pytest.mark.parametrize(
     ("character_set", "first_byte"), [("gbk", b"\xbf"), ("sjis", b"\x95")]
 )

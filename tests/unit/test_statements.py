@@ -343,6 +343,9 @@ def test_a_variable_after_closed_quotes_is_always_seen(text: str) -> None:
         (b"SET/**/RESOURCE/* a * b */-- c\n# d\nGROUP batch", True),
         (b"/*!80003 SET RESOURCE */ GROUP batch", True),
         (b"SELECT resource /* FROM t GROUP BY 1", False),
+        (b"SET profiling = 1", True),
+        (b"SET @@session./**/Profiling=1", True),
+        (b"SHOW PROFILES", False),
         (b"SET NAMES utf8mb4", False),
     ],
 )
