@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import MySQLdb
 
-from . import DriverConnection
+from . import DriverConnection, reset
 from .errors import (
     CONNECTION_LOST,
     PACKET_TOO_LARGE,
@@ -168,31 +168,13 @@ class Connection(GuardedConnection):
     def reset_session(self, autocommit: bool) -> bool:
         """Make the session what it was at connect, at the cost of a few round trips.
 
-        Returns ``False`` if that cannot be done: the account is not known, or the
-        server did not do it. Transactions are rolled back.
+        Returns ``False`` if that cannot be done: the account is not known or not the
+        present one, a login would do more, or the server did not do it. Transactions
+        are rolled back.
         """
-        options = self._options
-        if "user" not in options or {"read_default_file", "read_default_group"} & (
-            options.keys()
-        ):
-            return False
-        password = options.get("password", options.get("passwd", ""))
-        database = options.get("database", options.get("db", ""))
         try:
-            # Besides the variables it ends transactions, temporary tables, locks,
-            # prepared statements and user variables. See
-            # https://mariadb.com/docs/server/reference/clientserver-protocol/1-connecting/com_change_user
-            self.change_user(options["user"], password, database)
-            if options.get("collation"):
-                self.set_character_set(options["charset"], options["collation"])
-            if options.get("sql_mode"):
-                self.set_sql_mode(options["sql_mode"])
-            if options.get("init_command"):
-                self.query(options["init_command"])
-                self.store_result()
-                while self.next_result() != NO_MORE_RESULTS:
-                    self.discard_result()
-            self.autocommit(autocommit)
+            if not reset.make_as_new(self, self._options, autocommit):
+                return False
         except MySQLdb.Error:
             return False
         self.is_dirty = False

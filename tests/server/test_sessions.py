@@ -217,6 +217,7 @@ def test_the_texts_of_statements_are_shown_to_nobody_else(pool: Pool) -> None:
 DIAGNOSTICS = {
     "SHOW WARNINGS": None,
     "SELECT LAST_INSERT_ID()": 0,
+    "SELECT FOUND_ROWS()": 1,
 }
 
 

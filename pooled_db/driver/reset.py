@@ -1,0 +1,82 @@
+"""How a session is made what it was at connect, and when it is closed instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whom a server lets in."""
+
+    host: str | None
+    port: int | None
+    unix_socket: str | None
+    user: str
+    password: str = field(repr=False)
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Account | None:
+        """Return whom the driver's *options* name; ``None`` if it is for a file."""
+        if "user" not in options or options.keys() & {
+            "read_default_file",
+            "read_default_group",
+        }:
+            return None
+        return cls(
+            options.get("host"),
+            options.get("port"),
+            options.get("unix_socket"),
+            options["user"],
+            options.get("password", options.get("passwd", "")),
+        )
+
+
+def make_as_new(
+    connection: Connection, options: Mapping[str, Any], autocommit: bool
+) -> bool:
+    """Make the session what it was when it was opened with *options*.
+
+    Returns ``False`` if that cannot be done, or not for certain. Raises the driver's
+    errors.
+    """
+    account = Account.of(options)
+    if account is None:
+        return False
+    database: str = options.get("database", options.get("db", ""))
+    # Besides the variables it ends transactions, temporary tables, locks, prepared
+    # statements and user variables, and sets the default role. See
+    # https://mariadb.com/docs/server/reference/clientserver-protocol/1-connecting/com_change_user
+    connection.change_user(account.user, account.password, database)
+    if _has_init_connect(connection):
+        return False
+    # From here on in the order of a connect.
+    if options.get("init_command"):
+        connection.query(options["init_command"])
+        connection.store_result()
+        while connection.next_result() != -1:
+            connection.discard_result()
+    # The driver keeps a name and a codec of its own, which change_user leaves.
+    character_set = options.get("charset") or connection.character_set_name()
+    connection.set_character_set(character_set, options.get("collation"))
+    if options.get("sql_mode"):
+        connection.set_sql_mode(options["sql_mode"])
+    connection.autocommit(autocommit)
+    return True
+
+
+def _has_init_connect(connection: Connection) -> bool:
+    """Whether a login executes the server's init_connect, which change_user does not.
+
+    To execute it here would be wrong for accounts that the server exempts, by a
+    privilege that they may have got from a role. It can change at any time.
+    https://mariadb.com/docs/server/server-management/variables-and-modes/server-system-variables#init_connect
+    """
+    connection.query("SELECT @@init_connect")
+    ((init_connect,),) = connection.store_result().fetch_row()
+    return bool(init_connect)

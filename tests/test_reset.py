@@ -1,0 +1,187 @@
+"""A session that was made as new is as one that was just opened."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from pooled_db.driver.connection import Connection
+from pooled_db.pool.pool import Pool
+from tests.harness.server import Server
+from tests.server import SERVER
+from tests.test_sessions import ask, lend
+
+MakePool = Callable[..., Pool]
+
+ACCOUNT = "'pooled_limited'@'%'"
+#: They differ from session to session, or from moment to moment.
+OWN = {"pseudo_thread_id", "timestamp", "rand_seed1", "rand_seed2"}
+
+
+@pytest.fixture
+def admin(server: Server) -> Iterator[Callable[[str], object]]:
+    with contextlib.closing(server.admin()) as connection:
+
+        def execute(sql: str) -> object:
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+                row = cursor.fetchone() if cursor.description else None
+            return row[0] if row else None
+
+        yield execute
+
+
+Admin = Callable[[str], object]
+
+
+@pytest.fixture
+def limited(server: Server, admin: Admin) -> Iterator[dict[str, Any]]:
+    """How to connect as an account with few privileges and a default role."""
+    server.database("pooled_bare")
+    admin(f"DROP USER IF EXISTS {ACCOUNT}")
+    admin("DROP ROLE IF EXISTS pooled_reader, pooled_other")
+    admin(f"CREATE USER {ACCOUNT} IDENTIFIED BY 'first'")
+    admin("CREATE ROLE pooled_reader, pooled_other")
+    admin("GRANT SELECT ON pooled_bare.* TO pooled_reader")
+    admin(f"GRANT CREATE TEMPORARY TABLES ON pooled_bare.* TO {ACCOUNT}")
+    for role in ("pooled_reader", "pooled_other"):
+        admin(f"GRANT {role} TO {ACCOUNT}")
+    whose = "FOR" if SERVER.is_mariadb else "TO"
+    admin(f"SET DEFAULT ROLE pooled_reader {whose} {ACCOUNT}")
+    yield {
+        "host": server.host,
+        "port": server.port,
+        "user": "pooled_limited",
+        "password": "first",
+        "database": "pooled_bare",
+        "autocommit": True,
+        **server.client_options,
+    }
+    admin(f"DROP USER {ACCOUNT}")
+    admin("DROP ROLE pooled_reader, pooled_other")
+
+
+@pytest.fixture
+def init_connect(admin: Admin) -> Iterator[None]:
+    """The server sets up each session itself."""
+    admin(
+        "SET GLOBAL init_connect = 'SET time_zone = ''+03:00'', sql_safe_updates = 1'"
+    )
+    yield
+    admin("SET GLOBAL init_connect = ''")
+
+
+def session(connection: Connection) -> dict[str, object]:
+    """All that can be asked about a session, less what is its own."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW SESSION VARIABLES")
+        variables = dict(cursor.fetchall())
+        cursor.execute("SELECT CURRENT_ROLE(), DATABASE(), CURRENT_USER(), @a")
+        names = ("role", "database", "user", "variable")
+        state = dict(zip(names, cursor.fetchone(), strict=True))
+    driver = {
+        "name": connection.character_set_name(),
+        "codec": connection.encoding,
+        "autocommit": connection.get_autocommit(),
+    }
+    shared = {name: variables[name] for name in variables if name not in OWN}
+    return shared | state | driver
+
+
+def change(connection: Connection) -> None:
+    """Change what a session has, by statements and by the driver."""
+    for statement in (
+        "SET ROLE pooled_other",
+        "SET SESSION time_zone = '+09:00', sql_mode = '', wait_timeout = 9, @a = 1",
+        "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+        "SET NAMES latin1",
+        "USE information_schema",
+    ):
+        ask(connection, statement)
+    connection.set_character_set("latin1")
+    connection.autocommit(False)
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "charset": {"charset": "utf8mb4"},
+    "other charset": {"charset": "latin2", "use_unicode": True},
+    "collation": {"charset": "utf8mb4", "collation": "utf8mb4_unicode_ci"},
+    "sql_mode": {"sql_mode": "TRADITIONAL,ANSI_QUOTES"},
+    # The driver's own settings come later, and win.
+    "init_command": {
+        "init_command": "SET NAMES latin1, wait_timeout = 77, sql_mode = 'ANSI'",
+        "sql_mode": "TRADITIONAL",
+        "charset": "utf8mb4",
+    },
+    "several": {"init_command": "SET wait_timeout = 77; SET @a = 2; SELECT 1"},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_a_session_made_as_new_equals_a_fresh_one(
+    make_pool: MakePool, limited: dict[str, Any], options: dict[str, Any]
+) -> None:
+    def connect() -> Connection:
+        return Connection(**limited, **options)
+
+    with contextlib.closing(connect()) as fresh:
+        expected = session(fresh)
+    assert "pooled_reader" in str(expected["role"])
+    pool = make_pool(connect, pool_size=1)
+    lease, connection = lend(pool)
+    change(connection)
+    assert session(connection) != expected
+    lease.checkin()
+
+    lease, connection = lend(pool)
+    assert session(connection) == expected
+    lease.checkin()
+    assert pool.stats().opened == 1
+
+
+def test_what_the_server_sets_at_login_is_there_after_a_reset(
+    make_pool: MakePool, limited: dict[str, Any], init_connect: None
+) -> None:
+    pool = make_pool(lambda: Connection(**limited), pool_size=1)
+    lease, connection = lend(pool)
+    expected = session(connection)
+    assert expected["time_zone"] == "+03:00"
+    change(connection)
+    lease.checkin()
+
+    lease, connection = lend(pool)
+    assert session(connection) == expected
+    lease.checkin()
+
+
+def test_a_server_that_sets_up_sessions_since_a_moment_ago_does_so_too(
+    make_pool: MakePool, limited: dict[str, Any], request: pytest.FixtureRequest
+) -> None:
+    pool = make_pool(lambda: Connection(**limited), pool_size=1)
+    lease, connection = lend(pool)
+    change(connection)
+    request.getfixturevalue("init_connect")
+    lease.checkin()
+
+    lease, connection = lend(pool)
+    assert ask(connection, "SELECT @@time_zone") == "+03:00"
+    lease.checkin()
+
+
+def test_text_is_encoded_as_the_session_expects_it_again(
+    make_pool: MakePool, limited: dict[str, Any]
+) -> None:
+    pool = make_pool(lambda: Connection(charset="utf8mb4", **limited), pool_size=1)
+    lease, connection = lend(pool)
+    connection.set_character_set("latin1")
+    lease.checkin()
+
+    lease, connection = lend(pool)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT HEX(%s)", ["é"])
+        assert cursor.fetchone() == ("C3A9",)
+    lease.checkin()
