@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import weakref
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,8 @@ class Connection(GuardedConnection):
     _id: int | None = None
     #: Whose pool it is of.
     alias: str = "unknown"
+    #: Returns the options with which a connection would be opened now.
+    current_options: Callable[[], Mapping[str, Any]] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # Whose the last statement is, if it may be another's.
@@ -86,6 +89,7 @@ class Connection(GuardedConnection):
                 raise MySQLdb.OperationalError(2013, text) from error
             raise
         self._id = self.thread_id()
+        reset.let_in(kwargs)
         #: What Django's backend has learnt of the server on this connection.
         self.server_data: dict[str, Any] | None = None
         #: The isolation level for which Django has set up the session.

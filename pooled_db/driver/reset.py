@@ -6,8 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import MySQLdb
+
+from .errors import error_code
+
 if TYPE_CHECKING:
     from .connection import Connection
+
+#: The server does not take these credentials, or not any more: the password or the
+#: privileges have changed, or the account is locked, expired or blocked.
+#: https://mariadb.com/docs/server/reference/error-codes/mariadb-error-code-reference
+#: https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
+ACCESS_DENIED = frozenset(
+    {1044, 1045, 1129, 1130, 1251, 1275, 1524, 1698, 1820, 1862, 1873, 3118, 3955}
+    | {4150, 4151}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +50,17 @@ class Account:
         )
 
 
+#: Accounts that a server has refused since it last let anybody in with them.
+_refused: set[Account] = set()
+
+
+def let_in(options: Mapping[str, Any]) -> None:
+    """Note that a server has just let somebody in with *options*."""
+    account = Account.of(options)
+    if account is not None:
+        _refused.discard(account)
+
+
 def make_as_new(
     connection: Connection, options: Mapping[str, Any], autocommit: bool
 ) -> bool:
@@ -46,13 +70,18 @@ def make_as_new(
     errors.
     """
     account = Account.of(options)
-    if account is None:
+    if account is None or account in _refused or not _is_current(account, connection):
         return False
     database: str = options.get("database", options.get("db", ""))
-    # Besides the variables it ends transactions, temporary tables, locks, prepared
-    # statements and user variables, and sets the default role. See
-    # https://mariadb.com/docs/server/reference/clientserver-protocol/1-connecting/com_change_user
-    connection.change_user(account.user, account.password, database)
+    try:
+        # Besides the variables it ends transactions, temporary tables, locks, prepared
+        # statements and user variables, and sets the default role. See
+        # https://mariadb.com/docs/server/reference/clientserver-protocol/1-connecting/com_change_user
+        connection.change_user(account.user, account.password, database)
+    except MySQLdb.Error as error:
+        if error_code(error) in ACCESS_DENIED:
+            _refused.add(account)
+        raise
     if _has_init_connect(connection):
         return False
     # From here on in the order of a connect.
@@ -68,6 +97,22 @@ def make_as_new(
         connection.set_sql_mode(options["sql_mode"])
     connection.autocommit(autocommit)
     return True
+
+
+def _is_current(account: Account, connection: Connection) -> bool:
+    """Whether the next connection would be opened with the same account.
+
+    A password that was rotated would count as a failed login for every session that is
+    made as new, and a few of those can block the account.
+    """
+    if connection.current_options is None:
+        return True
+    try:
+        return Account.of(connection.current_options()) == account
+    except Exception:  # noqa: BLE001
+        # A backend's own code, which fetches a token perhaps. Whoever opens the next
+        # connection gets the error; the one who returns this one has no use for it.
+        return False
 
 
 def _has_init_connect(connection: Connection) -> bool:

@@ -479,3 +479,41 @@ def test_a_cleaned_session_is_as_django_wants_it(wrapper: DatabaseWrapper) -> No
     wrapper.close()
 
     assert question() == before
+
+
+def connection_id(wrapper: DatabaseWrapper) -> object:
+    with wrapper.cursor() as cursor:
+        cursor.execute("SET @a = 1")
+        cursor.execute("SELECT CONNECTION_ID()")
+        return cursor.fetchone()[0]
+
+
+def test_a_connection_of_an_old_password_is_not_logged_in_again(
+    wrapper: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = connection_id(wrapper)
+    wrapper.close()
+    assert connection_id(wrapper) == used
+    with monkeypatch.context() as patch:
+        patch.setitem(wrapper.settings_dict, "PASSWORD", "rotated")
+        wrapper.close()
+
+    assert connection_id(wrapper) != used
+
+
+def test_nor_is_one_of_a_token_that_the_backend_has_replaced(
+    wrapper: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parameters = DatabaseWrapper.get_connection_params
+    token: dict[str, str] = {}
+    monkeypatch.setattr(
+        DatabaseWrapper, "get_connection_params", lambda self: parameters(self) | token
+    )
+    used = connection_id(wrapper)
+    wrapper.close()
+    assert connection_id(wrapper) == used
+    token["password"] = "another"
+    wrapper.close()
+    token.clear()
+
+    assert connection_id(wrapper) != used

@@ -99,7 +99,9 @@ class PooledMixin(mysql.DatabaseWrapper):
         params.setdefault(
             "connect_timeout", min(math.ceil(settings.timeout), LONGEST_CONNECT)
         )
-        return Connection(**params)
+        connection = Connection(**params)
+        connection.current_options = self.get_connection_params
+        return connection
 
     def connect(self) -> None:
         if self.in_atomic_block and self.closed_in_transaction and self.is_pooled:

@@ -6,13 +6,15 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import MySQLdb
 import pytest
 
 from pooled_db.driver.connection import Connection
 from pooled_db.pool.pool import Pool
+from tests.database_server import SERVER
 from tests.harness.server import Server
-from tests.server import SERVER
-from tests.test_sessions import ask, lend
+from tests.loans import lend
+from tests.server.test_sessions import ask
 
 MakePool = Callable[..., Pool]
 
@@ -132,14 +134,14 @@ def test_a_session_made_as_new_equals_a_fresh_one(
         expected = session(fresh)
     assert "pooled_reader" in str(expected["role"])
     pool = make_pool(connect, pool_size=1)
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     change(connection)
     assert session(connection) != expected
-    lease.checkin()
+    loan.checkin()
 
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     assert session(connection) == expected
-    lease.checkin()
+    loan.checkin()
     assert pool.stats().opened == 1
 
 
@@ -147,41 +149,150 @@ def test_what_the_server_sets_at_login_is_there_after_a_reset(
     make_pool: MakePool, limited: dict[str, Any], init_connect: None
 ) -> None:
     pool = make_pool(lambda: Connection(**limited), pool_size=1)
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     expected = session(connection)
     assert expected["time_zone"] == "+03:00"
     change(connection)
-    lease.checkin()
+    loan.checkin()
 
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     assert session(connection) == expected
-    lease.checkin()
+    loan.checkin()
 
 
 def test_a_server_that_sets_up_sessions_since_a_moment_ago_does_so_too(
     make_pool: MakePool, limited: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
     pool = make_pool(lambda: Connection(**limited), pool_size=1)
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     change(connection)
     request.getfixturevalue("init_connect")
-    lease.checkin()
+    loan.checkin()
 
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     assert ask(connection, "SELECT @@time_zone") == "+03:00"
-    lease.checkin()
+    loan.checkin()
 
 
 def test_text_is_encoded_as_the_session_expects_it_again(
     make_pool: MakePool, limited: dict[str, Any]
 ) -> None:
     pool = make_pool(lambda: Connection(charset="utf8mb4", **limited), pool_size=1)
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     connection.set_character_set("latin1")
-    lease.checkin()
+    loan.checkin()
 
-    lease, connection = lend(pool)
+    loan, connection = lend(pool)
     with connection.cursor() as cursor:
         cursor.execute("SELECT HEX(%s)", ["é"])
         assert cursor.fetchone() == ("C3A9",)
-    lease.checkin()
+    loan.checkin()
+
+
+# Credentials that have changed.
+
+
+class Counting(Connection):
+    """Counts how often anybody logs in by it again."""
+
+    logins = 0
+
+    def change_user(self, *args: Any, **kwargs: Any) -> None:
+        type(self).logins += 1
+        super().change_user(*args, **kwargs)
+
+
+@pytest.fixture
+def counting() -> type[Counting]:
+    return type("CountingHere", (Counting,), {})
+
+
+def dirty(pool: Pool, count: int) -> None:
+    """Let *count* users change their sessions at the same time, and return them."""
+    leases = [lend(pool) for _ in range(count)]
+    for _, connection in leases:
+        ask(connection, "SET @a = 1")
+    for loan, _ in leases:
+        loan.checkin()
+
+
+def test_a_refused_password_is_tried_once(
+    make_pool: MakePool,
+    limited: dict[str, Any],
+    admin: Admin,
+    counting: type[Counting],
+) -> None:
+    pool = make_pool(lambda: counting(**limited), pool_size=4)
+    dirty(pool, 4)
+    assert counting.logins == 4
+
+    admin(f"ALTER USER {ACCOUNT} IDENTIFIED BY 'second'")
+    dirty(pool, 4)
+    assert counting.logins == 5
+    with pytest.raises(MySQLdb.OperationalError):
+        pool.checkout()
+
+    admin(f"ALTER USER {ACCOUNT} IDENTIFIED BY 'first'")
+    with contextlib.closing(counting(**limited)):
+        pass  # the server takes it again
+    pool = make_pool(lambda: counting(**limited), pool_size=4)
+    dirty(pool, 4)
+    assert counting.logins == 9
+
+
+def test_a_locked_account_is_tried_once(
+    make_pool: MakePool,
+    limited: dict[str, Any],
+    admin: Admin,
+    counting: type[Counting],
+) -> None:
+    pool = make_pool(lambda: counting(**limited), pool_size=3)
+    leases = [lend(pool) for _ in range(3)]
+    admin(f"ALTER USER {ACCOUNT} ACCOUNT LOCK")
+    for _, connection in leases:
+        ask(connection, "SET @a = 1")
+    for loan, _ in leases:
+        loan.checkin()
+    assert counting.logins == 1
+
+
+@pytest.mark.parametrize("changed", [{"password": "second"}, {"user": "other"}])
+def test_no_login_is_tried_with_what_has_been_replaced_in_the_settings(
+    make_pool: MakePool,
+    limited: dict[str, Any],
+    counting: type[Counting],
+    changed: dict[str, str],
+) -> None:
+    present = dict(limited)
+
+    def connect() -> Connection:
+        connection = counting(**limited)
+        connection.current_options = lambda: present
+        return connection
+
+    pool = make_pool(connect, pool_size=2)
+    dirty(pool, 2)
+    assert counting.logins == 2
+
+    present |= changed
+    dirty(pool, 2)
+    assert counting.logins == 2
+    assert pool.stats().idle == 0
+
+
+def test_a_backend_that_cannot_tell_its_credentials_breaks_no_request(
+    make_pool: MakePool, limited: dict[str, Any], counting: type[Counting]
+) -> None:
+    def fail() -> dict[str, Any]:
+        raise RuntimeError("no token")
+
+    def connect() -> Connection:
+        connection = counting(**limited)
+        connection.current_options = fail
+        return connection
+
+    pool = make_pool(connect, pool_size=1)
+    dirty(pool, 1)
+
+    assert counting.logins == 0
+    assert pool.stats().idle == 0
