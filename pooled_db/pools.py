@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 from django.core.signals import setting_changed
@@ -16,7 +15,8 @@ from .driver.connection import Connection
 from .driver.connection import connections as open_connections
 from .fork import in_child, notice_fork
 from .pool import stall
-from .pool.pool import Pool
+from .pool.destination import Destination
+from .pool.pool import Leading, Pool
 from .pool.stats import PoolStats
 
 
@@ -32,49 +32,46 @@ class Wrapper(Protocol):
         """Open a connection to where the settings lead now."""
 
 
-#: What two connections must share to be in one pool: where they lead.
-Target = tuple[str, str, str, str]
-
-_pools: dict[str, tuple[Target, Pool]] = {}
+_pools: dict[str, Pool] = {}
 _lock = threading.Lock()
 #: Pools of the parent process. They are kept: to take them apart is to use their locks,
 #: which another thread may have held at the fork.
 _inherited: list[Pool] = []
 
 
-def _target(database: Mapping[str, Any]) -> Target:
-    return database["HOST"], str(database["PORT"]), database["NAME"], database["USER"]
-
-
 def for_wrapper(wrapper: Wrapper) -> Pool:
-    """Return the pool for *wrapper*'s alias and the database it points to now.
+    """Return the pool for *wrapper*'s alias.
 
-    A test database takes the place of the real one under the same alias: the old pool
-    then makes room for a new one. Raises ImproperlyConfigured for wrong settings.
+    Raises ImproperlyConfigured for wrong settings.
     """
     notice_fork()
-    target = _target(wrapper.settings_dict)
-    entry = _pools.get(wrapper.alias)
-    if entry is not None and entry[0] == target:
-        return entry[1]
-    pool = _build(wrapper)
-    with _lock:
-        entry = _pools.get(wrapper.alias)
-        if entry is not None and entry[0] == target:
-            return entry[1]
-        _pools[wrapper.alias] = target, pool
-    if entry is not None:
-        entry[1].dispose()
+    pool = _pools.get(wrapper.alias)
+    if pool is None:
+        built = _build(wrapper)
+        with _lock:
+            pool = _pools.setdefault(wrapper.alias, built)
     return pool
 
 
 def for_alias(alias: str) -> Pool:
-    """Return the pool of *alias*; otherwise as `for_wrapper`, but cheaper."""
+    """Return the pool of *alias*, whose loans lead where its settings lead now."""
     notice_fork()
-    entry = _pools.get(alias)
-    if entry is not None and entry[0] == _target(connections.settings[alias]):
-        return entry[1]
-    return for_wrapper(connections[alias])  # type: ignore[arg-type]
+    pool = _pools.get(alias)
+    if pool is None:
+        pool = for_wrapper(connections[alias])  # type: ignore[arg-type]
+    database = connections.settings[alias]
+    if pool.home is None or not pool.home.is_of(database):
+        pool.home = Destination(database)
+    return pool
+
+
+def leading(wrapper: Wrapper, pool: Pool) -> Leading:
+    """Return where *wrapper* wants its connection to lead, and what opens one there."""
+    database = wrapper.settings_dict
+    if pool.home is not None and pool.home.is_of(database):
+        return pool.home, pool.connect
+    # A wrapper of its own, so that the connection does not keep the request's.
+    return Destination(database), _template(wrapper, dict(database)).open_connection
 
 
 def is_pooled(alias: str) -> bool:
@@ -84,16 +81,21 @@ def is_pooled(alias: str) -> bool:
 
 def _build(wrapper: Wrapper) -> Pool:
     settings = conf.pool_settings(wrapper.alias, wrapper.settings_dict)
-    # A wrapper that is never connected itself: it reads the name and the credentials
-    # from the settings each time a connection is opened.
-    template = type(wrapper)(wrapper.settings_dict, wrapper.alias)
     return Pool(
         wrapper.alias,
-        template.open_connection,
+        _template(wrapper, wrapper.settings_dict).open_connection,
         autocommit=wrapper.settings_dict["AUTOCOMMIT"],
-        database=connections.settings.get(wrapper.alias),
+        home=Destination(wrapper.settings_dict),
         **dataclasses.asdict(settings),
     )
+
+
+def _template(wrapper: Wrapper, database: dict[str, Any]) -> Wrapper:
+    """Make a wrapper that is never connected itself.
+
+    It reads the name and the credentials from *database* whenever one is opened.
+    """
+    return type(wrapper)(database, wrapper.alias)
 
 
 def dispose(alias: str) -> None:
@@ -102,14 +104,14 @@ def dispose(alias: str) -> None:
     The next use builds a new pool.
     """
     with _lock:
-        entry = _pools.pop(alias, None)
-    if entry is not None:
-        entry[1].dispose()
+        pool = _pools.pop(alias, None)
+    if pool is not None:
+        pool.dispose()
 
 
 def stats() -> dict[str, PoolStats]:
     """Return the numbers of each pool that has been used in this process, by alias."""
-    return {alias: pool.stats() for alias, (_, pool) in list(_pools.items())}
+    return {alias: pool.stats() for alias, pool in list(_pools.items())}
 
 
 def _forget_parent() -> None:
@@ -120,7 +122,7 @@ def _forget_parent() -> None:
     """
     global _lock
     _lock = threading.Lock()
-    for _, pool in _pools.values():
+    for pool in _pools.values():
         pool.abandon()
         _inherited.append(pool)
     _pools.clear()

@@ -127,7 +127,10 @@ def _scope_cycle(pool: Pool, borrower: Callable[[], Borrower]) -> None:
     scope = open_scope()
     scope.admit(pool)
     scope.check_out(pool)
-    assert scope.lend_ready(pool.database, pool.alias, borrower) is not None
+    assert (
+        scope.lend_ready(connections.settings["default"], pool.alias, borrower)
+        is not None
+    )
     scope.close()
 
 

@@ -69,6 +69,8 @@ class Connection(GuardedConnection):
     _id: int | None = None
     #: Whose pool it is of.
     alias: str = "unknown"
+    #: Where it leads, by what opened it.
+    destination: Any = None
     #: Returns the options with which a connection would be opened now.
     current_options: Callable[[], Mapping[str, Any]] | None = None
 

@@ -27,6 +27,7 @@ from .turn import BorrowerRef, Turn
 if TYPE_CHECKING:
     from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
+    from .destination import Destination
     from .gate import Gate
     from .origin import Origin
 
@@ -43,7 +44,7 @@ class Lender(Protocol):
 
     alias: str
     timeout: float
-    database: object
+    home: Destination | None
     lends_by_transaction: bool
 
     @property
@@ -98,6 +99,9 @@ class Loan(Permit):
         self, pool: Lender, requester: Callable[[], Requester | None] | None = None
     ) -> None:
         self.pool = pool
+        #: Where its connection leads, and what opens one there if not the pool's own.
+        self.destination: Destination | None = pool.home
+        self.opening: Callable[[], Connection] | None = None
         #: A weak reference to its request; ``None`` outside of requests.
         self.requester = requester
         #: Who may become its user again: their cursors are still good.

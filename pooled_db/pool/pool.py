@@ -16,6 +16,7 @@ from ..driver.connection import Connection
 from ..driver.errors import CANNOT_CONNECT, error_code
 from ..exceptions import PoolTimeout, Reason, ServerUnavailable
 from .cleaning import Cleaning
+from .destination import Destination
 from .gate import Gate
 from .holders import describe_holders
 from .loan import Loan
@@ -35,6 +36,8 @@ RECYCLE_JITTER = 0.1
 LONGEST_PING = 1.0
 
 
+#: Where a loan is to lead, and what opens a connection there.
+Leading = tuple[Destination, Callable[[], Connection]]
 #: What threads have taken for themselves, outside of requests, from whatever pool.
 outsiders: set[Loan] = set()
 
@@ -49,7 +52,8 @@ class Pool:
     The gate decides who is next and QueuePool keeps the connections. There are as many
     permits as QueuePool may open connections, so QueuePool itself never waits.
 
-    *connect* opens a connection to *database*, whatever stands for that; *autocommit*
+    *connect* opens a connection to *home*, where loans lead if not told otherwise; what
+    it opens knows where that is. *autocommit*
     is the mode in which connections are lent. Times are in seconds.
 
     *reset* says what happens to a session before its next user gets it: ``"dirty"``
@@ -81,10 +85,10 @@ class Pool:
         reset: str = "dirty",
         hold: str = "request",
         autocommit: bool = True,
-        database: object = None,
+        home: Destination | None = None,
     ) -> None:
         self.alias = alias
-        self.database = database
+        self.home = home
         self.timeout = timeout
         self.recycle = recycle
         self.ping_after = ping_after
@@ -96,7 +100,7 @@ class Pool:
             queue_interval=queue_interval,
             on_call=OnCall(),
         )
-        self._connect = connect
+        self.connect = connect
         self._cleaning = Cleaning(reset, autocommit)
         self._outage = Outage()
         self._here = threading.local()
@@ -183,16 +187,18 @@ class Pool:
     # Checkout.
 
     def checkout(
-        self, borrower: BorrowerRef | None = None, *, begun: bool = True
+        self, borrower: BorrowerRef | None = None, leading: Leading | None = None
     ) -> Loan:
         """Wait for a permit in this thread, then take a connection for this thread.
 
-        If the thread ends without giving it back, that is done for it. Raises
-        PoolTimeout, ServerUnavailable, or the driver's error if connecting fails for a
-        reason that waiting does not cure.
+        *leading* says where to, if not to the pool's home. If the thread ends without
+        giving it back, that is done for it. Raises PoolTimeout, ServerUnavailable, or
+        the driver's error if connecting fails for a reason that waiting does not cure.
         """
         loan = Loan(self)
-        loan.begun = begun
+        loan.begun = True
+        if leading is not None:
+            loan.destination, loan.opening = leading
         loan.origin = origin()
         try:
             self.admit(loan)
@@ -220,6 +226,7 @@ class Pool:
             loan.state = ADMITTED
             loan.checkin()
             return
+        self._here.loan = loan
         try:
             fairy = self._queue.connect()
             try:
@@ -249,6 +256,8 @@ class Pool:
             if loan.over:  # another thread has ended it meanwhile
                 loan.checkin()  # type: ignore[unreachable]
             raise
+        finally:
+            self._here.loan = None
         loan.state = READY
         if loan.over:
             loan.checkin()  # type: ignore[unreachable]
@@ -256,7 +265,10 @@ class Pool:
     def _is_fit(self, connection: Connection, loan: Loan) -> bool:
         if connection.fresh:
             connection.fresh = False
+            loan.destination = connection.destination
             return True
+        if connection.destination != loan.destination:
+            return False
         now = time.monotonic()
         if (
             connection.expires <= now
@@ -354,7 +366,9 @@ class Pool:
         if self._idle_only:
             raise NoIdleConnection
         try:
-            connection = self._outage.connect(self._connect)
+            loan: Loan = self._here.loan
+            opening = loan.opening or self.connect
+            connection = self._outage.connect(opening)
         except MySQLdb.OperationalError as error:
             if error_code(error) in CANNOT_CONNECT:
                 unavailable = ServerUnavailable(*error.args)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from typing import Any
 
 import MySQLdb
 from asgiref.sync import SyncToAsync
@@ -17,7 +18,7 @@ from ..exceptions import ServerUnavailable
 from ..fork import in_child
 from ..pool.loan import Loan
 from ..pool.permit import ADMITTED, READY
-from ..pool.pool import NoIdleConnection, Pool, outsiders
+from ..pool.pool import Leading, NoIdleConnection, Pool, outsiders
 from ..pool.thread_end import give_back_at_thread_end
 from ..pool.turn import BorrowerRef
 
@@ -170,8 +171,10 @@ class Scope:
             outsiders.discard(loan)
         self._keep(loan)
 
-    def _new_loan(self, pool: Pool) -> Loan:
+    def _new_loan(self, pool: Pool, leading: Leading | None = None) -> Loan:
         loan = Loan(pool, self.ref)
+        if leading is not None:
+            loan.destination, loan.opening = leading
         if self.was_admitted:
             loan.begun = True
             loan.bounded = False
@@ -192,41 +195,42 @@ class Scope:
     # During the request.
 
     def lend_ready(
-        self, database: object, alias: str, borrower: BorrowerRef
+        self, database: Mapping[str, Any], alias: str, borrower: BorrowerRef
     ) -> Loan | None:
-        """Lend what is ready or at rest, if it leads to *database*.
-
-        That is the very object that the pool was made for: so the pool need not be
-        looked up.
-        """
+        """Lend what is ready or at rest, if it leads where *database* says."""
         loan = self._loans.get(alias)
-        if loan is None or loan.over or loan.pool.database is not database:
+        if (
+            loan is None
+            or loan.over
+            or loan.destination is None
+            or not loan.destination.is_of(database)
+        ):
             return None
         if not loan.lend(borrower, threading.get_ident()):
             return None
         self.begun = True
         return loan
 
-    def lend(self, pool: Pool, borrower: BorrowerRef) -> Loan:
+    def lend(self, pool: Pool, borrower: BorrowerRef, leading: Leading) -> Loan:
         """Lend this thread what is ready or at rest, or wait for it or for another.
 
         Raises PoolTimeout, ServerUnavailable, or the driver's error if connecting fails
         for a reason that waiting does not cure.
         """
-        loan = self._lend(pool, borrower)
+        loan = self._lend(pool, borrower, leading)
         self.begun = self.was_admitted = True
         if not self.is_open:
             # The request ended meanwhile. What its thread takes now is the thread's.
             loan.checkin()
-            return pool.checkout(borrower)
+            return pool.checkout(borrower, leading)
         return loan
 
-    def _lend(self, pool: Pool, borrower: BorrowerRef) -> Loan:
+    def _lend(self, pool: Pool, borrower: BorrowerRef, leading: Leading) -> Loan:
         thread = threading.get_ident()
         while True:
             shared = self._shared(pool)
             if shared is None:
-                loan = self._new_loan(pool)
+                loan = self._new_loan(pool, leading)
                 replaced = self._loans.get(pool.alias)
                 if replaced is not None and replaced.over:
                     self._loans.pop(pool.alias, None)
@@ -234,16 +238,20 @@ class Scope:
                 if shared is loan:
                     return self._lend_new(pool, loan, borrower)
                 continue
+            if shared.destination != leading[0] and self._make_way(shared):
+                continue
             if shared.state is ADMITTED:
                 self._take(pool, shared)
-            if shared.lend(borrower, thread):
+            leads_there = shared.destination == leading[0]
+            if leads_there and shared.lend(borrower, thread):
                 return shared
             if shared.over:
                 continue
-            loan = self._new_loan(pool)
+            loan = self._new_loan(pool, leading)
             loan.begun = True
             loan.bounded = False
-            return self._lend_new(pool, loan, borrower, instead=shared)
+            instead = shared if leads_there else None
+            return self._lend_new(pool, loan, borrower, instead)
 
     def _lend_new(
         self,
@@ -266,7 +274,19 @@ class Scope:
         except BaseException:
             loan.discard()
             raise
-        return loan if lent else self._lend(pool, borrower)
+        if lent:
+            return loan
+        assert loan.destination is not None
+        opening = loan.opening or pool.connect
+        return self._lend(pool, borrower, (loan.destination, opening))
+
+    @staticmethod
+    def _make_way(shared: Loan) -> bool:
+        """End a loan that leads elsewhere, unless somebody works with it."""
+        if shared.resting_since() is None:
+            return False
+        shared.checkin()
+        return True
 
     @staticmethod
     def _take(pool: Pool, loan: Loan) -> None:

@@ -75,9 +75,8 @@ def test_what_an_object_says_of_itself_tells_no_secret() -> None:
     pool = pools.for_alias("default")
     connections.close_all()
     scope.check_out(pool)
-    loan = scope.lend_ready(
-        pool.database, pool.alias, weakref.ref(cast("PooledMixin", connection))
-    )
+    borrower = weakref.ref(cast("PooledMixin", connection))
+    loan = scope.lend_ready(connection.settings_dict, pool.alias, borrower)
     assert loan is not None
     try:
         said = [

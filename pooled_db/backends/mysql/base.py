@@ -21,6 +21,7 @@ from django.utils.functional import cached_property
 from ... import conf, pools
 from ...driver.connection import Connection
 from ...fork import notice_fork
+from ...pool.destination import Destination
 from ...pool.loan import Loan
 from ...pool.origin import describe
 from ...pool.pool import Pool
@@ -92,6 +93,7 @@ class PooledMixin(mysql.DatabaseWrapper):
 
     def open_connection(self) -> Connection:
         """Open a connection for the pool, from the settings as they are now."""
+        destination = Destination(self.settings_dict)
         params = self.get_connection_params()
         params["autocommit"] = self.settings_dict["AUTOCOMMIT"]
         # The driver would wait for a silent server as long as the system does.
@@ -100,6 +102,7 @@ class PooledMixin(mysql.DatabaseWrapper):
             "connect_timeout", min(math.ceil(settings.timeout), LONGEST_CONNECT)
         )
         connection = Connection(**params)
+        connection.destination = destination
         connection.current_options = self.get_connection_params
         return connection
 
@@ -201,9 +204,10 @@ class PooledMixin(mysql.DatabaseWrapper):
         if pool is None:
             return None
         scope = scope_of_asgi_request()
+        leading = pools.leading(self, pool)
         if scope is None:
-            return pool.checkout(self._me)
-        return scope.lend(pool, self._me)
+            return pool.checkout(self._me, leading)
+        return scope.lend(pool, self._me, leading)
 
     def _pin(self) -> Loan | None:
         """Let nobody else have the loan until it is unpinned.
