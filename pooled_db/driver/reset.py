@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import MySQLdb
@@ -23,7 +23,7 @@ ACCESS_DENIED = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Account:
     """Whom a server lets in."""
 
@@ -31,7 +31,7 @@ class Account:
     port: int | None
     unix_socket: str | None
     user: str
-    password: str = field(repr=False)
+    password: str
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Account | None:

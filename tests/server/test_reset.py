@@ -10,6 +10,7 @@ import MySQLdb
 import pytest
 
 from pooled_db.driver.connection import Connection
+from pooled_db.driver.reset import Account
 from pooled_db.pool.pool import Pool
 from tests.database_server import SERVER
 from tests.harness.server import Server
@@ -296,3 +297,10 @@ def test_a_backend_that_cannot_tell_its_credentials_breaks_no_request(
 
     assert counting.logins == 0
     assert pool.stats().idle == 0
+
+
+def test_an_account_tells_nothing_of_itself(limited: dict[str, Any]) -> None:
+    shown = repr(Account.of(limited))
+
+    for secret in ("host", "user", "password"):
+        assert limited[secret] not in shown
