@@ -21,7 +21,7 @@ MakePool = Callable[..., Pool]
 
 ACCOUNT = "'pooled_limited'@'%'"
 #: They differ from session to session, or from moment to moment.
-OWN = {"pseudo_thread_id", "timestamp", "rand_seed1", "rand_seed2"}
+OWN = {"pseudo_thread_id", "statement_id", "timestamp", "rand_seed1", "rand_seed2"}
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def read(statement: str) -> list[Token]:
         raise
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(statements())
 def test_nothing_that_a_parser_sees_is_overlooked(statement: str) -> None:
     assume(not may_change_session(statement.encode()))
