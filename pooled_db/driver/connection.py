@@ -25,7 +25,7 @@ from .last_statement import LastStatement
 from .packets import name_too_large
 from .readable import Readable
 from .statements import may_change_session, outlasts_reset
-from .use import NOBODYS, Use
+from .use import NOBODYS
 
 #: The isolation level of a session that Django has not set up yet.
 NOT_SET_UP = object()
@@ -75,8 +75,6 @@ class Connection(GuardedConnection):
     current_options: Callable[[], Mapping[str, Any]] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # Whose the last statement is, if it may be another's.
-        self._last: LastStatement | None = None
         #: Whether its next user may have it as it is.
         self.is_clean: bool = True
         self._options = kwargs
@@ -185,10 +183,6 @@ class Connection(GuardedConnection):
             return False
         self.is_dirty = False
         return True
-
-    def lent_for(self, loan: Use) -> None:
-        self._last = None
-        super().lent_for(loan)
 
     def is_drained(self) -> bool:
         """Whether no result is left to be read."""

@@ -12,6 +12,7 @@ import MySQLdb
 
 from . import DriverConnection
 from .cursor import taking_turns
+from .last_statement import LastStatement
 from .unbuffered import Unbuffered
 from .use import ANY_THREAD, ANYBODYS, Use
 
@@ -45,6 +46,8 @@ class GuardedConnection(DriverConnection):
         # With autocommit off: whether there is something to commit.
         self._uncommitted = False
         self._cursors: list[tuple[weakref.ref[Any], int]] = []
+        # Whose the last statement is, if it may be another's.
+        self._last: LastStatement | None = None
         #: Called when a statement has ended.
         self.after_rest: Callable[[], None] | None = None
         #: When the last statement ended, on the monotonic clock.
@@ -59,6 +62,13 @@ class GuardedConnection(DriverConnection):
         self.home_mode: bool = bool(kwargs.get("autocommit", True))
         super().__init__(*args, **kwargs)
         self.is_dirty = self._uncommitted = self._unread = False
+
+    def lent_for(self, loan: Use) -> None:
+        """Forget what its last user had, and obey *loan* from now on."""
+        self._cursors = []
+        self._last = None
+        self.after_rest = None
+        self.loan = loan
 
     # For whoever knows the session.
 
@@ -140,6 +150,11 @@ class GuardedConnection(DriverConnection):
         if not self._may_have_more() or (user != thread and user is not ANY_THREAD):
             # Nothing of this thread's is left. The driver would look at the connection,
             # which another thread may be using.
+            return NO_MORE_RESULTS
+        if self._unread or self.is_out_of_step:
+            # An interrupt has struck before the answer was asked for. The driver would
+            # raise an error in its place.
+            self.is_doubtful = self.is_out_of_step = True
             return NO_MORE_RESULTS
         self._begin()
         try:
@@ -268,12 +283,6 @@ class GuardedConnection(DriverConnection):
             super().send_query(query)  # type: ignore[no-untyped-call]
         finally:
             self._rest()
-
-    def lent_for(self, loan: Use) -> None:
-        """Forget what its last user had, and obey *loan* from now on."""
-        self._cursors = []
-        self.after_rest = None
-        self.loan = loan
 
 
 def _is_open(cursor: weakref.ref[Any]) -> bool:

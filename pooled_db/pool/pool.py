@@ -309,7 +309,12 @@ class Pool:
         """Take the loan's connection back, and let the next have its permit."""
         connection, fairy = loan.connection, loan.fairy
         if connection is not None and fairy is not None:
-            keep = keep and loan.queue is self._queue and self.cleans(connection)
+            keep = (
+                keep
+                and not self.is_disposed
+                and loan.queue is self._queue
+                and self._cleaning.cleans(connection)
+            )
             loan.ends_as = RETURNED if keep else CLOSED
             if keep and self.ping_after is not None:
                 connection.idle_since = time.monotonic()

@@ -33,6 +33,7 @@ DETAILS = {
     Reason.TIMEOUT: BUSY,
     Reason.QUEUE_FULL: BUSY,
     Reason.OVERLOADED: BUSY,
+    Reason.STALLED: BUSY,
     Reason.UNAVAILABLE: (
         "The site cannot reach its database. Please try again in a moment."
     ),

@@ -107,7 +107,7 @@ class PooledMixin(mysql.DatabaseWrapper):
         return connection
 
     def connect(self) -> None:
-        if self.in_atomic_block and self.closed_in_transaction and self.is_pooled:
+        if self._in_atomic_block and self.closed_in_transaction and self.is_pooled:
             # Django says so itself since 5.1.
             raise ProgrammingError("Cannot open a new connection in an atomic block.")
         try:
@@ -299,7 +299,7 @@ class PooledMixin(mysql.DatabaseWrapper):
             notice_fork()
             if loan.requester is not None and not is_of_current_request(loan):
                 self.detach()
-            elif loan.borrower is not self._me and not self.in_atomic_block:
+            elif loan.borrower is not self._me and not self._in_atomic_block:
                 self._was_called_back |= loan.called_back
                 self.detach()
         return self._connection
@@ -343,7 +343,7 @@ class PooledMixin(mysql.DatabaseWrapper):
             self._forget_transaction()
 
     def _forget_transaction(self) -> None:
-        self.in_atomic_block = False
+        self._in_atomic_block = False
         self.savepoint_ids = []
         self.atomic_blocks = []
         self.needs_rollback = False

@@ -1,0 +1,109 @@
+"""A statement that an exception has cut poisons nobody's connection."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import FrameType
+
+import pytest
+from django.db import connection, connections, transaction
+
+from pooled_db import pools
+from pooled_db.driver.connection import Connection
+from tests.harness.interrupts import Interrupted, interrupt
+from tests.loans import lend
+from tests.site.views import ask
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SMALL = "SELECT SLEEP(0.2)"
+LARGE = "SELECT SLEEP(0.2), REPEAT('x', 4000000)"
+#: The default pool has 4 connections, which are lent in turn.
+LATER = 40
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    connections.close_all()
+    yield
+    connections.close_all()
+
+
+def by_signal(sql: str) -> None:
+    def strike(number: int, frame: FrameType | None) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, strike)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        with pytest.raises(Interrupted):
+            ask(sql)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def by_exception_from_another_thread(sql: str) -> None:
+    """As Celery's and dramatiq's time limits do in threads."""
+    thread = ctypes.c_ulong(threading.get_ident())
+    strike = threading.Timer(
+        0.1,
+        lambda: ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            thread, ctypes.py_object(Interrupted)
+        ),
+    )
+    strike.start()
+    try:
+        with pytest.raises(Interrupted):
+            ask(sql)
+    finally:
+        strike.join()
+
+
+@pytest.mark.parametrize("strike", [by_signal, by_exception_from_another_thread])
+@pytest.mark.parametrize("sql", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("atomic", [False, True])
+@pytest.mark.parametrize("closes", [False, True])
+def test_all_later_queries_succeed(
+    strike: Callable[[str], None], sql: str, atomic: bool, closes: bool
+) -> None:
+    if atomic:
+        with contextlib.suppress(Interrupted), transaction.atomic():
+            strike(sql)
+            raise Interrupted
+    else:
+        strike(sql)
+    if closes:
+        connection.close()
+    for number in range(LATER):
+        assert ask("SELECT %s", number) == number
+        connection.close()
+
+
+def read(connection: Connection, sql: bytes) -> object:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchall()
+
+
+@pytest.mark.parametrize("modules", [("MySQLdb",), ("pooled_db.driver",)])
+def test_at_whatever_moment_a_statement_is_cut(modules: tuple[str, ...]) -> None:
+    pool = pools.for_alias("default")
+    for moment in range(1, 1000):
+        loan, lent = lend(pool)
+        read(lent, b"SELECT 1")
+        cut = partial(read, lent, b"SELECT 2")
+        was_there = interrupt(cut, moment, *modules)
+        loan.checkin()
+        assert pool.gate.free == pool.gate.capacity
+        loan, lent = lend(pool)
+        assert read(lent, b"SELECT 3") == ((3,),)
+        loan.checkin()
+        if not was_there:
+            break
+    assert 5 < moment < 999
