@@ -7,14 +7,18 @@ import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import MySQLdb
 import pytest
 from django.db import connections
+from pytest_django import DjangoDbBlocker
 
 from pooled_db import pools
+from pooled_db.backends.mysql.base import PooledMixin
 from pooled_db.driver.connection import Connection
 from pooled_db.pool.permit import Permit
 from pooled_db.pool.pool import Pool
 from tests import database_server
+from tests.checking import AddDatabase, like_the_default
 from tests.database_server import SERVER
 from tests.harness.server import Server
 from tests.sites import Site, make_tables, serve
@@ -162,3 +166,38 @@ def shared_site(served_once: Callable[..., Site]) -> Iterator[Callable[..., Site
             return site
 
         yield serve_until_the_end
+
+
+@pytest.fixture
+def add_database(monkeypatch: pytest.MonkeyPatch) -> Iterator[AddDatabase]:
+    """Add an alias to DATABASES that is like the default one but for what is given."""
+    added: list[str] = []
+
+    def add(alias: str, **database: Any) -> None:
+        monkeypatch.setitem(connections.settings, alias, like_the_default(database))
+        added.append(alias)
+
+    yield add
+    for alias in added:
+        connections[alias].close()
+        pools.dispose(alias)
+        del connections[alias]
+
+
+@pytest.fixture
+def may_connect(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    with django_db_blocker.unblock():
+        yield
+
+
+@pytest.fixture
+def attempts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The aliases to which a connection was attempted: no server answers."""
+    attempted: list[str] = []
+
+    def fail(wrapper: PooledMixin) -> None:
+        attempted.append(wrapper.alias)
+        raise MySQLdb.OperationalError(2003, "Can't connect to server")
+
+    monkeypatch.setattr(PooledMixin, "open_connection", fail)
+    return attempted

@@ -6,25 +6,23 @@ import re
 from typing import Any
 
 import pytest
-from django.conf import settings
+from django.conf import settings as django_settings
 from django.core.checks import Tags, run_checks
 from django.db import connections
 
 from pooled_db.backends.mysql.base import PooledMixin
-from tests.harness.server import Server
-
-from .test_checks import (
+from pooled_db.checks import MIDDLEWARE
+from tests.checking import (
     NOWHERE,
+    SESSIONS,
     AddDatabase,
-    add_database,
-    attempts,
     manage,
-    may_connect,
 )
+from tests.harness.server import Server
+from tests.harness.servers import ServerFailed
+from tests.sites import serve
 
-__all__ = ["add_database", "attempts", "may_connect"]
-
-APPS = [*settings.INSTALLED_APPS, "tests.checked"]
+APPS = [*django_settings.INSTALLED_APPS, "tests.checked"]
 NAMED = ("check", "--database", "default")
 
 
@@ -53,7 +51,7 @@ def test_a_database_that_cannot_be_used_is_one_error_and_no_traceback(
         database=database(server),
         pool=pool,
         INSTALLED_APPS=APPS,
-        MIDDLEWARE=settings.MIDDLEWARE if pool else [],
+        MIDDLEWARE=django_settings.MIDDLEWARE if pool else [],
     )
 
     assert ended.returncode == 1
@@ -100,6 +98,62 @@ def test_without_a_database_nothing_needs_a_server() -> None:
     ended = manage("check", INSTALLED_APPS=APPS)
 
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+# Settings that are wrong.
+
+
+WRONG_SETTINGS = [
+    pytest.param({"pool": {"pool_sise": 3}}, "Did you mean 'pool_size'?", id="pool"),
+    pytest.param(
+        {"POOLED_DB": {"CHECKOUT": "conn"}},
+        """POOLED_DB["CHECKOUT"] must be "request" or "query", not 'conn'.""",
+        id="middleware",
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "said"), WRONG_SETTINGS)
+@pytest.mark.parametrize("command", [("check",), ("runserver", "--noreload", "0")])
+def test_commands_say_what_is_wrong(
+    server: Server, command: tuple[str, ...], settings: dict[str, Any], said: str
+) -> None:
+    ended = manage(*command, database=server.database("pooled_site"), **settings)
+
+    assert ended.returncode == 1
+    assert said in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "identifier"),
+    [
+        ({"pool": {"timeout": 0}}, "pooled_db.E001"),
+        ({"POOLED_DB": {"EXEMPT": ["("]}}, "pooled_db.E002"),
+        ({"MIDDLEWARE": [SESSIONS, MIDDLEWARE]}, "pooled_db.E004"),
+    ],
+)
+def test_the_command_shows_what_is_wrong_and_no_traceback(
+    server: Server, settings: dict[str, Any], identifier: str
+) -> None:
+    ended = manage("check", database=server.database("pooled_site"), **settings)
+
+    assert ended.returncode == 1
+    assert f"({identifier})" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(("settings", "said"), WRONG_SETTINGS)
+@pytest.mark.parametrize("kind", ["gunicorn", "uvicorn"])
+def test_servers_do_not_start_and_say_why(
+    kind: Any, settings: dict[str, Any], said: str
+) -> None:
+    with (
+        pytest.raises(ServerFailed) as raised,
+        serve(kind, database=NOWHERE, **settings),
+    ):
+        pass
+
+    assert said in str(raised.value)
 
 
 # Within a process that goes on.

@@ -23,11 +23,10 @@ from MySQLdb.cursors import SSCursor
 from pooled_db import PoolTimeout, pools
 from pooled_db.exceptions import Reason
 from pooled_db.request.refusals import refusal_log
+from tests.checking import AddDatabase
 from tests.harness.server import Server
 from tests.loans import lend
 from tests.site.views import ask
-
-from .test_checks import AddDatabase, add_database  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -254,7 +253,7 @@ def test_somebody_elses_connection_is_not_the_pools_to_answer_for(
 def test_an_alias_without_a_pool_is_not_the_pools_to_answer_for(
     site: Client,
     log: Log,
-    add_database: AddDatabase,  # noqa: F811
+    add_database: AddDatabase,
 ) -> None:
     add_database("unpooled", OPTIONS={"pool": False})
 

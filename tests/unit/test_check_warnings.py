@@ -9,63 +9,10 @@ from django.core.checks import Warning
 from django.db import connections
 
 from pooled_db import conf
-from pooled_db.backends.mysql import validation
-from pooled_db.workers import Workers
-from tests.harness.server import Server
-
-from .test_checks import AddDatabase, add_database, changes, may_connect, messages
-
-__all__ = ["add_database", "may_connect"]
-
-
-# W003: the pool and the server.
-
-
-@pytest.mark.parametrize(
-    ("processes", "together"), [(None, ""), (1, ""), (2, "2"), (8, "8")]
+from tests.checking import (
+    changes,
+    messages,
 )
-@pytest.mark.parametrize(
-    ("spare", "expected"), [(1, []), (0, ["W003"]), (-1, ["W003"])]
-)
-def test_a_pool_must_fit_into_the_server_as_often_as_there_are_processes(
-    add_database: AddDatabase,
-    may_connect: None,
-    monkeypatch: pytest.MonkeyPatch,
-    server: Server,
-    processes: int | None,
-    together: str,
-    spare: int,
-    expected: list[str],
-) -> None:
-    connection = server.connect()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT @@max_connections")
-        (most,) = cursor.fetchone()
-    connection.close()
-    monkeypatch.setattr(validation, "configured_workers", lambda: Workers(processes))
-    # The least that all processes cannot have at once, and then one more or less.
-    limit = -(-most // (processes or 1)) - spare
-    add_database("wide", OPTIONS={"pool": {"pool_size": limit - 3, "max_overflow": 3}})
-
-    told = messages(databases=["wide"])
-
-    assert [message.id for message in told] == [f"pooled_db.{id}" for id in expected]
-    each = (
-        f"in each of {together} processes, {limit * int(together)} together"
-        if together
-        else "in each process"
-    )
-    for message in told:
-        assert message == Warning(
-            f"The pool of 'wide' may open {limit} connections {each}, and the server "
-            f"allows {most} in all.",
-            hint=(
-                "Lower pool_size and max_overflow: their sum, times the number of "
-                "processes, must stay below the server's max_connections."
-            ),
-            id="pooled_db.W003",
-        )
-
 
 # W004: the options of other packages.
 
