@@ -22,6 +22,9 @@ both = pytest.mark.parametrize("kind", ["gunicorn", "uvicorn"])
 #: Seconds that an answer may come later than it must, on a busy machine.
 GRACE = 1.0
 
+#: A busy machine makes queues too, and what those shed is not the network's doing.
+NO_SHEDDING = {"queue_target": None}
+
 
 def statuses(told: list[Told]) -> set[int]:
     return {one.answer.status for one in told}
@@ -31,7 +34,7 @@ def statuses(told: list[Told]) -> set[int]:
 def test_cuts_under_load_are_answered_with_200_and_503(
     distant: Serve, kind: str
 ) -> None:
-    here = distant(kind)
+    here = distant(kind, pool=NO_SHEDDING)
     with Crowd(here.site, "/token", clients=12) as crowd:
         for _ in range(8):
             crowd.wait_for(20)
@@ -107,7 +110,7 @@ def test_answers_that_come_too_late_are_nobodys(distant: Serve, kind: str) -> No
 def test_when_connects_hang_one_tries_and_the_others_are_told_at_once(
     distant: Serve, kind: str
 ) -> None:
-    here = distant(kind, connect_timeout=1)
+    here = distant(kind, pool=NO_SHEDDING, connect_timeout=1)
     assert ask(here.site, "/token", "before").is_good
     here.proxy.drop_connects()
     here.proxy.cut()
@@ -151,7 +154,7 @@ def test_a_server_that_accepts_and_never_greets_is_bounded_by_connect_timeout(
 
 @both
 def test_a_distant_server_serves_all_in_their_order(distant: Serve, kind: str) -> None:
-    one_by_one = {"pool_size": 1, "timeout": 20, "queue_target": None}
+    one_by_one = {"pool_size": 1, "timeout": 20, **NO_SHEDDING}
     here = distant(kind, pool=one_by_one)
     assert ask(here.site, "/token", "before").is_good
     here.proxy.delay(to_server=0.03, to_client=0.03)
