@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage
 from django.db import connections
+from django.db.backends.signals import connection_created
 from django.utils.module_loading import import_string
 
 from . import conf, model_checks, pools
@@ -46,6 +47,7 @@ def register() -> None:
     model_checks.register()
     checks.register(check_pools)
     checks.register(check_ignored_settings)
+    checks.register(check_hold)
     checks.register(check_exempt)
     checks.register(check_middleware_settings)
     checks.register(check_middleware)
@@ -105,6 +107,39 @@ def check_ignored_settings(**kwargs: Any) -> list[CheckMessage]:
         for alias in pooled
         if connections.settings[alias].get("CONN_HEALTH_CHECKS")
     )
+    return messages
+
+
+def check_hold(**kwargs: Any) -> list[CheckMessage]:
+    """Find what does not go together with ``"hold": "transaction"``."""
+    messages: list[CheckMessage] = []
+    for alias in _pooled_aliases():
+        database = connections.settings[alias]
+        if conf.pool_problems(alias, database):
+            continue  # pooled_db.E001 says what is wrong.
+        pool = conf.pool_settings(alias, database)
+        if pool.hold != "transaction":
+            continue
+        if pool.reset == "rollback":
+            messages.append(
+                checks.Warning(
+                    f'The pool of {alias!r} has "hold": "transaction" and "reset": '
+                    '"rollback": what a request sets in its session would stay with a '
+                    "connection that others use in between.",
+                    hint='Leave out "reset", or set "hold" to "request".',
+                    id="pooled_db.W007",
+                )
+            )
+        if connection_created.receivers:
+            messages.append(
+                checks.Info(
+                    "There are receivers of connection_created. One that sets "
+                    f"something in the session of {alias!r} makes its request hold the "
+                    'connection to the end, as with "hold": "request".',
+                    hint='Write such statements into OPTIONS["init_command"].',
+                    id="pooled_db.I003",
+                )
+            )
     return messages
 
 

@@ -51,6 +51,7 @@ class PooledConnectionMiddleware:
             return self.get_response(request)
         try:
             try:
+                scope.entered = True
                 response = self._serve(scope, request)
             finally:
                 if not scope.streaming:
@@ -69,6 +70,7 @@ class PooledConnectionMiddleware:
             return cast("HttpResponseBase", await self.get_response(request))
         try:
             try:
+                scope.entered = True
                 response = await self._serve_async(scope, request)
             finally:
                 if not scope.streaming:

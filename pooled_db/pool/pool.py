@@ -217,50 +217,53 @@ class Pool:
         The loan has its permit, and keeps it if this fails. If it has ended meanwhile,
         the connection has gone back.
         """
-        with self.gate.lock:
-            if loan.state is ADMITTED:
-                loan.state = TAKING
-        if loan.state is not TAKING:
-            return
-        if loan.over:
-            loan.state = ADMITTED
-            loan.checkin()
-            return
-        self._here.loan = loan
+        mine = False
         try:
-            fairy = self._queue.connect()
-            try:
-                while not self._is_fit(fairy.dbapi_connection, loan):  # type: ignore[arg-type]
-                    # The empty slot goes to the end of the queue, so that the other
-                    # idle connections are tried first and a new one is opened last.
-                    fairy.invalidate()
-                    fairy = self._queue.connect()
-                connection: Connection = fairy.dbapi_connection  # type: ignore[assignment]
-                connection.lent_for(loan)
-                self._checkouts += 1
-                loan.fairy, loan.queue = fairy, self._queue
-                loan.since = time.monotonic()
-                loan.connection = connection
-                self.lent.add(loan)
-            except NoIdleConnection:
-                fairy.close()
-                raise
-            except BaseException:
-                if fairy.is_valid:
-                    fairy.invalidate()
-                raise
+            with self.gate.lock:
+                if loan.state is ADMITTED:
+                    loan.state = TAKING
+                    mine = True
+            if not mine:
+                return
+            if not loan.over:
+                self._here.loan = loan
+                self._take(loan)
         except BaseException:
-            loan.fairy = loan.connection = None
-            self.lent.discard(loan)
-            loan.state = ADMITTED
-            if loan.over:  # another thread has ended it meanwhile
-                loan.checkin()  # type: ignore[unreachable]
+            if mine:
+                self.lent.discard(loan)
+                loan.fairy = loan.connection = None
+                loan.state = ADMITTED
+                if loan.over:  # another thread has ended it meanwhile
+                    loan.checkin()
             raise
         finally:
             self._here.loan = None
-        loan.state = READY
+        loan.state = ADMITTED if loan.connection is None else READY
         if loan.over:
-            loan.checkin()  # type: ignore[unreachable]
+            loan.checkin()
+
+    def _take(self, loan: Loan) -> None:
+        fairy = self._queue.connect()
+        try:
+            while not self._is_fit(fairy.dbapi_connection, loan):  # type: ignore[arg-type]
+                # The empty slot goes to the end of the queue, so that the other idle
+                # connections are tried first and a new one is opened last.
+                fairy.invalidate()
+                fairy = self._queue.connect()
+            connection: Connection = fairy.dbapi_connection  # type: ignore[assignment]
+            connection.lent_for(loan)
+            self._checkouts += 1
+            loan.fairy, loan.queue = fairy, self._queue
+            loan.since = time.monotonic()
+            loan.connection = connection
+            self.lent.add(loan)
+        except NoIdleConnection:
+            fairy.close()
+            raise
+        except BaseException:
+            if fairy.is_valid:
+                fairy.invalidate()
+            raise
 
     def _is_fit(self, connection: Connection, loan: Loan) -> bool:
         if connection.fresh:

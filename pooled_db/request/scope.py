@@ -39,6 +39,7 @@ class Scope:
         "asked",
         "at_door",
         "begun",
+        "entered",
         "is_early",
         "is_open",
         "ref",
@@ -51,6 +52,8 @@ class Scope:
         self.is_open: bool = True
         #: Whether the request may have done something already.
         self.begun: bool = False
+        #: Whether somebody answers for its end.
+        self.entered: bool = False
         #: Whether it has been let in: it is in the middle of something.
         self.was_admitted: bool = False
         #: Whether the middleware has returned and only the body is left.
@@ -265,7 +268,7 @@ class Scope:
             if pool.admit(loan, instead=instead) is not loan:
                 assert instead is not None
                 return instead
-            if instead is not None:
+            if self._loans.get(pool.alias) is not loan:
                 self._others[loan] = None
             if self.is_early:
                 give_back_at_thread_end(loan)
@@ -441,7 +444,9 @@ def open_scope() -> Scope:
     if scope is not None and scope.streaming:
         # Its body was never closed, and its thread has gone on to this request.
         scope.close()
-    return _new_scope()
+    scope = _new_scope()
+    scope.entered = True
+    return scope
 
 
 def begin_request() -> Scope | None:
@@ -459,7 +464,12 @@ def begin_request() -> Scope | None:
     if scope.at_door:
         scope.at_door = False
         return scope
-    return open_scope() if scope.streaming else None
+    if scope.streaming or not scope.entered:
+        # Its body was never closed, or an interrupt came before anybody had it; and its
+        # thread has gone on to this request.
+        scope.close()
+        return _new_scope()
+    return None
 
 
 def _new_scope() -> Scope:

@@ -43,8 +43,8 @@ def test_identifiers_are_unique_and_well_formed() -> None:
     assert len(written) == len(set(written))
     assert sorted(written) == [
         *(f"pooled_db.E{number:03}" for number in range(1, 6)),
-        *(f"pooled_db.I{number:03}" for number in range(1, 3)),
-        *(f"pooled_db.W{number:03}" for number in range(1, 7)),
+        *(f"pooled_db.I{number:03}" for number in range(1, 4)),
+        *(f"pooled_db.W{number:03}" for number in range(1, 8)),
     ]
 
 
