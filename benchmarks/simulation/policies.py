@@ -11,14 +11,10 @@ from collections.abc import Callable
 
 from pooled_db.exceptions import Reason
 from pooled_db.pool.permit import Permit, Refused, State
+from pooled_db.pool.shedding import Shedding
 
 Clock = Callable[[], float]
 Wake = Callable[[], None]
-
-#: An overload that returns within so many intervals is recognised early (RFC 8289).
-RELAPSE = 16
-#: The weight of the latest gap between two hand-offs in their average.
-PACE_WEIGHT = 1 / 16
 
 
 class Fifo:
@@ -148,6 +144,39 @@ class AdaptiveLifo(Reviewed):
         return next(reversed(self.line) if self.overloaded(now) else iter(self.line))
 
 
+class Refined(Shedding):
+    """The library's own CoDel, each refinement of which can be left out."""
+
+    def __init__(
+        self,
+        capacity: int,
+        target: float,
+        interval: float,
+        *,
+        reserve: bool,
+        early: bool,
+        relapse: bool,
+        until_empty: bool,
+    ) -> None:
+        super().__init__(capacity, target, interval)
+        self.early = early
+        self.until_empty = until_empty
+        #: Whether somebody waits still, when somebody is served.
+        self.line_stands = False
+        if not reserve:
+            self.reserve = -1
+        if not relapse:
+            self.relapse = 0.0
+
+    def turns_away(self, now: float, waiting: int, oldest: float | None) -> bool:
+        return self.early and super().turns_away(now, waiting, oldest)
+
+    def served_at_once(self, now: float) -> None:
+        if self.until_empty and self.line_stands and self.overloaded(now, None):
+            return
+        super().served_at_once(now)
+
+
 class CoDel(Reviewed):
     """CoDel as Ecto's DBConnection has it, and refinements of it.
 
@@ -170,49 +199,39 @@ class CoDel(Reviewed):
         until_empty: bool = False,
     ) -> None:
         super().__init__(capacity, clock=clock, target=target, interval=interval)
-        self.reserve = reserve
-        self.early = early
-        self.relapse = relapse
-        self.until_empty = until_empty
-        self.slow_since: float | None = None
-        self.ended = float("-inf")
-        self.handed_on: float | None = None
-        self.pace = 0.0
+        self.shedding = Refined(
+            capacity,
+            target,
+            interval,
+            reserve=reserve,
+            early=early,
+            relapse=relapse,
+            until_empty=until_empty,
+        )
+
+    @property
+    def oldest(self) -> float | None:
+        return next(iter(self.line)).arrived if self.line else None
 
     def overloaded(self, now: float) -> bool:
-        since = self.slow_since
-        if since is None and self.line:
-            since = next(iter(self.line)).arrived + self.target
-        if since is None:
-            return False
-        again = self.relapse and now - self.ended < RELAPSE * self.interval
-        return now - since >= (2 * self.target if again else self.interval)
+        return self.shedding.overloaded(now, self.oldest)
 
     def sheds(self, permit: Permit, now: float) -> bool:
-        if self.reserve and len(self.line) <= self.capacity:
-            return False
-        return super().sheds(permit, now)
+        return self.shedding.gives_up(now, permit.arrived, len(self.line), self.oldest)
 
     def unwelcome(self, age: float, now: float) -> bool:
         if age >= 2 * self.target and self.overloaded(now):
             # More like it stand before the process: no reserve is needed.
             return True
-        if not self.early or not self.pace or self.free or not self.overloaded(now):
+        if self.free:
             return False
-        return len(self.line) >= max(self.capacity, 2 * self.target / self.pace)
+        if not self.line:
+            self.shedding.begins(now)
+        return self.shedding.turns_away(now, len(self.line), self.oldest)
 
     def on_grant(self, waited: float, now: float) -> None:
-        self._judge(waited, now)
-        if self.handed_on is not None:
-            self.pace += (now - self.handed_on - self.pace) * PACE_WEIGHT
-        self.handed_on = now if self.line else None
-
-    def _judge(self, waited: float, now: float) -> None:
-        if waited > self.target:
-            if self.slow_since is None:
-                self.slow_since = now
-        elif not self.overloaded(now):
-            self.slow_since = None
-        elif not (self.until_empty and self.line):
-            self.slow_since = None
-            self.ended = now
+        self.shedding.line_stands = bool(self.line)
+        if waited:
+            self.shedding.served(waited, now)
+        else:
+            self.shedding.served_at_once(now)

@@ -31,7 +31,10 @@ class Shedding:
     """
 
     def __init__(self, capacity: int, target: float, interval: float) -> None:
-        self.capacity = capacity
+        #: While no more than so many wait, nobody of them is refused.
+        self.reserve = capacity
+        #: For how many intervals after an overload its return is recognised sooner.
+        self.relapse: float = RELAPSE
         self.target = target
         self.interval = interval
         #: Since when nobody was served within the target; ``None`` if somebody was.
@@ -69,7 +72,7 @@ class Shedding:
             # Nothing may have come back for long: the oldest waiter tells.
             since = oldest + self.target
         patience = self.interval
-        if since - self._ended < RELAPSE * self.interval:
+        if since - self._ended < self.relapse * self.interval:
             patience = min(patience, 2 * self.target)
         return now - since >= patience
 
@@ -83,7 +86,7 @@ class Shedding:
         """Whether the waiter who came at *arrived* has waited for too long."""
         return (
             now - arrived >= 2 * self.target
-            and waiting > self.capacity
+            and waiting > self.reserve
             and self.overloaded(now, oldest)
         )
 
@@ -96,7 +99,7 @@ class Shedding:
         """How many may wait without the last waiting for twice the target."""
         if self._pace <= 0.0:
             return float("inf")
-        return max(self.capacity, 2 * self.target / self._pace)
+        return max(self.reserve, 2 * self.target / self._pace)
 
     def _no_longer_slow(self, now: float) -> None:
         if self.overloaded(now, None):

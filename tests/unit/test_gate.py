@@ -16,13 +16,10 @@ import pytest
 from pooled_db.exceptions import Reason
 from pooled_db.pool.gate import Gate
 from pooled_db.pool.permit import Permit, Refused, State
+from tests.harness.interrupts import Interrupted
 
 LONG = 1_000_000.0
 PATIENCE = 10.0  # real seconds after which a thread counts as stuck
-
-
-class Interrupted(BaseException):
-    """What a signal handler raises."""
 
 
 class Clock:

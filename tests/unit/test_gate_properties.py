@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dis
 import gc
 import selectors
 import signal
-import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from functools import partial
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -21,11 +18,11 @@ from hypothesis import strategies as st
 from pooled_db.exceptions import Reason
 from pooled_db.pool.gate import Gate
 from pooled_db.pool.permit import Permit, Refused, State
+from tests.harness.interrupts import Interrupted, interrupt
 from tests.unit.test_gate import (
     LONG,
     PATIENCE,
     Clock,
-    Interrupted,
     hold,
     queue,
     start,
@@ -207,39 +204,6 @@ def test_a_thread_or_task_interrupted_at_its_grant_loses_no_permit() -> None:
     assert (gate.free, gate.waiting) == (1, 0)
 
 
-def interrupt(action: Callable[[], object], moment: int) -> bool:
-    """Interrupt *action* when CPython looks for signals for the *moment*th time.
-
-    It looks as a function of Python starts, after a call and at a jump back. Returns
-    whether there was such a moment within the gate.
-    """
-    before: dict[FrameType, str] = {}
-    left = moment
-
-    def trace(frame: FrameType, event: str, arg: object) -> Any:
-        nonlocal left
-        if frame.f_globals["__name__"] != Gate.__module__:
-            return None
-        frame.f_trace_opcodes = True
-        looks = event == "call"
-        if event == "opcode":
-            looks = before.get(frame, "").startswith(("CALL", "JUMP_BACK"))
-            before[frame] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
-        left -= looks
-        if looks and left == 0:
-            raise Interrupted
-        return trace
-
-    previous = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        with contextlib.suppress(Interrupted):
-            action()
-    finally:
-        sys.settrace(previous)
-    return left <= 0
-
-
 @pytest.mark.parametrize("operation", ["take", "wait", "release"])
 def test_an_interrupt_at_any_moment_loses_no_permit(operation: str) -> None:
     for moment in range(1, 1_000):
@@ -252,7 +216,7 @@ def test_an_interrupt_at_any_moment_loses_no_permit(operation: str) -> None:
             action = partial(gate.release, permits[1])
             permits += [queue(gate), queue(gate)]
             gate.returned.append(permits.pop(2))  # by who could not get the lock
-        was_there = interrupt(action, moment)
+        was_there = interrupt(action, moment, Gate.__module__)
         assert not gate.lock.locked(), moment
         for permit in permits:
             gate.release(permit)

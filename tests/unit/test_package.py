@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 from importlib.metadata import metadata
+
+import pytest
+from django.utils.module_loading import import_string
+
+import pooled_db
 
 
 def test_no_link_of_the_description_leads_into_the_repository() -> None:
@@ -11,3 +17,44 @@ def test_no_link_of_the_description_leads_into_the_repository() -> None:
 
     assert description.startswith("# pooled_db")
     assert re.findall(r"\]\((?!https?:)[^)]*\)", description) == []
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(pooled_db.__all__) == [
+        "PoolStats",
+        "PoolTimeout",
+        "ServerUnavailable",
+        "__version__",
+        "arelease",
+        "release",
+        "stats",
+    ]
+    top = {
+        module.name
+        for module in pkgutil.iter_modules(pooled_db.__path__)
+        if not module.ispkg
+    }
+    assert top == {
+        *("apps", "asgi", "checks", "conf", "exceptions", "fork", "middleware"),
+        *("model_checks", "pools", "workers", "wsgi"),
+    }
+    rooms = {
+        module.name
+        for module in pkgutil.iter_modules(pooled_db.__path__)
+        if module.ispkg
+    }
+    assert rooms == {"backends", "driver", "pool", "request"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pooled_db.asgi.get_asgi_application",
+        "pooled_db.wsgi.get_wsgi_application",
+        "pooled_db.middleware.PooledConnectionMiddleware",
+        "pooled_db.backends.mysql.base.DatabaseWrapper",
+        "pooled_db.backends.mysql.base.PooledMixin",
+    ],
+)
+def test_what_settings_and_code_name_is_there(name: str) -> None:
+    assert import_string(name) is not None
