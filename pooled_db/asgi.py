@@ -15,9 +15,10 @@ from django.core.asgi import get_asgi_application as get_django_application
 from .exceptions import PoolTimeout
 from .pool.pool import Pool
 from .request.admission import Admission
+from .request.current import open_scope
 from .request.pace import process_pace
 from .request.responses import Refusal
-from .request.scope import Scope, open_scope
+from .request.scope import Scope
 
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -19,10 +19,11 @@ from .exceptions import PoolTimeout, Reason, ServerUnavailable
 from .pool.pool import Pool, outsiders
 from .request.admission import Admission
 from .request.adoption import adopt
+from .request.current import begin_request, current_scope
 from .request.diagnosis import diagnose, without_frames
 from .request.pace import process_pace
 from .request.responses import to_django
-from .request.scope import Scope, begin_request, current_scope
+from .request.scope import Scope
 
 GetResponse = Callable[[HttpRequest], Any]
 

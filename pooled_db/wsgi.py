@@ -10,9 +10,9 @@ from django.core.wsgi import get_wsgi_application as get_django_application
 
 from .exceptions import PoolTimeout
 from .request.admission import Admission
+from .request.current import open_scope
 from .request.pace import process_pace
 from .request.responses import Refusal
-from .request.scope import open_scope
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]

@@ -28,7 +28,7 @@ from benchmarks.serving import SCHEMA, site_environment
 from pooled_db import pools
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import State
-from pooled_db.request.scope import open_scope
+from pooled_db.request.current import open_scope
 from tests.harness.load import allow_many_sockets
 
 CYCLES = 2_000

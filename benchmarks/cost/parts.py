@@ -35,7 +35,7 @@ from pooled_db.pool.gate import Gate
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import READY, Permit
 from pooled_db.pool.pool import Pool
-from pooled_db.request.scope import open_scope
+from pooled_db.request.current import open_scope
 
 Call = Callable[[], object]
 POOL_CYCLE = "Pool: checkout() and checkin()"

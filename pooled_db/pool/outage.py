@@ -18,6 +18,8 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.4
 #: Each pause is longer by up to this share, so that processes do not come in step.
 JITTER = 0.25
+#: Of how many places is known that they are away. A site may have many tenants.
+MOST_DESTINATIONS = 64
 
 
 class Outage:
@@ -76,3 +78,19 @@ class Outage:
             # back.
             self._error = type(error)(*error.args)
             self._probing = False
+
+
+class Outages:
+    """One outage for each place that connections lead to."""
+
+    def __init__(self) -> None:
+        self._of: list[tuple[object, Outage]] = []
+
+    def of(self, destination: object) -> Outage:
+        """Return that of *destination*."""
+        for known, outage in list(self._of):
+            if known is destination or known == destination:
+                return outage
+        outage = Outage()
+        self._of = [*self._of[1 - MOST_DESTINATIONS :], (destination, outage)]
+        return outage

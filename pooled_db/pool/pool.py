@@ -6,11 +6,9 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING
 
 import MySQLdb
-from sqlalchemy import event
-from sqlalchemy.pool import QueuePool
 
 from ..driver.connection import Connection
 from ..driver.errors import CANNOT_CONNECT, error_code
@@ -22,12 +20,16 @@ from .holders import describe_holders
 from .loan import Loan
 from .on_call import OnCall
 from .origin import origin
-from .outage import Outage
+from .outage import Outages
 from .permit import ADMITTED, CLOSED, READY, RETURNED, TAKING, Refused
 from .stall import is_stalled, waiting_for
 from .stats import PoolStats
+from .store import Store
 from .thread_end import give_back_at_thread_end
 from .turn import BorrowerRef, Turn
+
+if TYPE_CHECKING:
+    from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 #: Connections end up to this share of `recycle` early, so that those opened together
 #: do not all end together (HikariCP's maxLifetime does the same).
@@ -102,19 +104,15 @@ class Pool:
         )
         self.connect = connect
         self._cleaning = Cleaning(reset, autocommit)
-        self._outage = Outage()
+        self._outages = Outages()
         self._here = threading.local()
-        self._open: set[Any] = set()
-        self._make_queue: Callable[[], QueuePool] = lambda: QueuePool(
-            cast("Any", self._connect_new),
+        self._store = Store(
+            self._connect_new,
             pool_size=pool_size,
             max_overflow=max_overflow,
             use_lifo=use_lifo,
-            echo=cast("Any", echo),
-            timeout=0,
-            reset_on_return=None,
+            echo=echo,
         )
-        self._queue = self._new_queue()
         #: What is lent. SQLAlchemy puts a connection whose proxy is collected back into
         #: its pool, as it is: so the loans, which have the proxies, are kept.
         self.lent: set[Loan] = set()
@@ -243,17 +241,18 @@ class Pool:
             loan.checkin()
 
     def _take(self, loan: Loan) -> None:
-        fairy = self._queue.connect()
+        queue = self._store.queue
+        fairy = self._from(queue)
         try:
             while not self._is_fit(fairy.dbapi_connection, loan):  # type: ignore[arg-type]
                 # The empty slot goes to the end of the queue, so that the other idle
                 # connections are tried first and a new one is opened last.
                 fairy.invalidate()
-                fairy = self._queue.connect()
+                fairy = self._from(queue)
             connection: Connection = fairy.dbapi_connection  # type: ignore[assignment]
             connection.lent_for(loan)
             self._checkouts += 1
-            loan.fairy, loan.queue = fairy, self._queue
+            loan.fairy, loan.queue = fairy, queue
             loan.since = time.monotonic()
             loan.connection = connection
             self.lent.add(loan)
@@ -265,12 +264,28 @@ class Pool:
                 fairy.invalidate()
             raise
 
+    def _from(self, queue: QueuePool) -> PoolProxiedConnection:
+        here = self._here
+        here.failure = None
+        try:
+            return queue.connect()
+        except BaseException as error:
+            if error is not here.failure:
+                # Not because it could not be opened: an interrupt in the queue itself.
+                self._store.renew(queue)
+            raise
+        finally:
+            here.failure = None
+
     def _is_fit(self, connection: Connection, loan: Loan) -> bool:
         if connection.fresh:
             connection.fresh = False
             loan.destination = connection.destination
             return True
-        if connection.destination != loan.destination:
+        if (
+            connection.destination is not loan.destination
+            and connection.destination != loan.destination
+        ):
             return False
         now = time.monotonic()
         if (
@@ -315,13 +330,13 @@ class Pool:
             keep = (
                 keep
                 and not self.is_disposed
-                and loan.queue is self._queue
+                and loan.queue is self._store.queue
                 and self._cleaning.cleans(connection)
             )
             loan.ends_as = RETURNED if keep else CLOSED
             if keep and self.ping_after is not None:
                 connection.idle_since = time.monotonic()
-            self._part_with(fairy.close if keep else fairy.invalidate)
+            self._store.part_with(fairy.close if keep else fairy.invalidate)
             self.lent.discard(loan)
             outsiders.discard(loan)
         self.gate.release(loan)
@@ -335,32 +350,11 @@ class Pool:
         try:
             if connection is not None and fairy is not None:
                 connection.is_clean = False
-                if fairy.is_valid and loan.queue is self._queue:
-                    self._part_with(fairy.invalidate)
+                if fairy.is_valid and loan.queue is self._store.queue:
+                    self._store.part_with(fairy.invalidate)
                 connection.close()
         finally:
             self.gate.release(loan)
-
-    def _part_with(self, return_it: Callable[[], None]) -> None:
-        try:
-            return_it()
-        except BaseException:
-            self._replace_queue()
-            raise
-
-    def _new_queue(self) -> QueuePool:
-        queue = self._make_queue()
-        # QueuePool counts a slot whose connection was closed as one that is idle.
-        event.listen(queue, "close", self._forget)
-        return queue
-
-    def _replace_queue(self) -> None:
-        """Go on with another QueuePool: this one was interrupted, and may miscount.
-
-        What is out of it is closed on its return.
-        """
-        interrupted, self._queue = self._queue, self._new_queue()
-        interrupted.dispose()
 
     def cleans(self, connection: Connection) -> bool:
         """Make *connection* fit for its next user; ``False`` if that cannot be done."""
@@ -371,28 +365,33 @@ class Pool:
         return self._cleaning.needs_io(connection)
 
     def _connect_new(self) -> Connection:
+        try:
+            connection = self._open(self._here.loan)
+        except BaseException as error:
+            self._here.failure = error
+            raise
+        if connection.destination == self._here.loan.destination:
+            connection.destination = self._here.loan.destination  # soon told again
+        connection.alias = self.alias
+        connection.expires = time.monotonic() + self.recycle * (
+            1.0 - RECYCLE_JITTER * random.random()
+        )
+        self._opened += 1
+        self._store.open.add(connection)
+        return connection
+
+    def _open(self, loan: Loan) -> Connection:
         if self._idle_only:
             raise NoIdleConnection
+        outage = self._outages.of(loan.destination)
         try:
-            loan: Loan = self._here.loan
-            opening = loan.opening or self.connect
-            connection = self._outage.connect(opening)
+            return outage.connect(loan.opening or self.connect)
         except MySQLdb.OperationalError as error:
             if error_code(error) in CANNOT_CONNECT:
                 unavailable = ServerUnavailable(*error.args)
                 unavailable.alias = self.alias
                 raise unavailable from error
             raise
-        connection.alias = self.alias
-        connection.expires = time.monotonic() + self.recycle * (
-            1.0 - RECYCLE_JITTER * random.random()
-        )
-        self._opened += 1
-        self._open.add(connection)
-        return connection
-
-    def _forget(self, connection: Any, record: object) -> None:
-        self._open.discard(connection)
 
     # The whole.
 
@@ -401,7 +400,7 @@ class Pool:
         self.is_disposed = True
         # QueuePool.dispose() forgets the connections that are out, and its counters
         # are wrong from then on: this pool must not lend again.
-        self._queue.dispose()
+        self._store.queue.dispose()
 
     def abandon(self) -> None:
         """Give up what is lent, in a forked child: it is the parent's."""
@@ -415,7 +414,7 @@ class Pool:
 
     def checkedout(self) -> int:
         """How many connections QueuePool itself counts as lent."""
-        return self._queue.checkedout()
+        return self._store.queue.checkedout()
 
     def stats(self) -> PoolStats:
         gate = self.gate
@@ -427,7 +426,7 @@ class Pool:
                 loan.is_on_call and loan.resting_since() is not None
                 for loan in list(self.lent)
             ),
-            idle=max(0, len(self._open) - in_use),
+            idle=max(0, len(self._store.open) - in_use),
             waiting=gate.waiting,
             overloaded=gate.overloaded,
             opened=self._opened,

@@ -7,7 +7,7 @@ from django.db import connections
 from django.db.transaction import TransactionManagementError
 from django.utils.asyncio import async_unsafe
 
-from .scope import current_scope
+from .current import current_scope
 
 
 @async_unsafe("Use 'await pooled_db.arelease()' in asynchronous code.")

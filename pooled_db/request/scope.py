@@ -7,11 +7,9 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
 from typing import Any
 
 import MySQLdb
-from asgiref.sync import SyncToAsync
 from django.http import HttpRequest
 
 from ..exceptions import ServerUnavailable
@@ -112,7 +110,11 @@ class Scope:
             loan = self._new_loan(pool) if self.was_admitted else Loan(pool, self.ref)
             try:
                 pool.admit(loan, age)
-                self._keep(loan)
+                # As in _keep.
+                self._loans[pool.alias] = loan
+                self.was_admitted = True
+                if not self.is_open:
+                    loan.checkin()
             except BaseException:
                 loan.checkin()
                 raise
@@ -391,88 +393,3 @@ def _forget_cleaners() -> None:
 
 
 in_child(_forget_cleaners)
-
-_current: ContextVar[Scope | None] = ContextVar("pooled_db_scope", default=None)
-#: By Django's mark of an ASGI request, which its threads share: scopes of requests that
-#: asked before the middleware was called.
-_early: weakref.WeakKeyDictionary[object, Scope] = weakref.WeakKeyDictionary()
-
-
-def current_scope() -> Scope | None:
-    """Return the scope of the request that this code runs in, while it is open."""
-    scope = _current.get()
-    if scope is None and _early:
-        scope = _early_scope()
-    return scope if scope is not None and scope.is_open else None
-
-
-def is_of_current_request(loan: Loan) -> bool:
-    """Whether the request that *loan* belongs to, if to any, runs this code.
-
-    An executor's thread serves another request before the first has ended.
-    """
-    scope = _current.get()
-    if scope is None and _early:
-        scope = _early_scope()
-    return loan.requester is (None if scope is None else scope.ref)
-
-
-def scope_of_asgi_request() -> Scope | None:
-    """Return the current scope, opened now if Django is serving an ASGI request.
-
-    A receiver of ``request_started`` asks before any middleware is called.
-    """
-    scope = current_scope()
-    if scope is not None or _current.get() is not None:
-        return scope
-    mark = SyncToAsync.thread_sensitive_context.get(None)
-    if mark is None:
-        return None
-    scope = Scope()
-    scope.at_door = scope.is_early = True
-    return _early.setdefault(mark, scope)
-
-
-def _early_scope() -> Scope | None:
-    mark = SyncToAsync.thread_sensitive_context.get(None)
-    return None if mark is None else _early.get(mark)
-
-
-def open_scope() -> Scope:
-    """Make a new scope the current one, until it is closed."""
-    scope = current_scope()
-    if scope is not None and scope.streaming:
-        # Its body was never closed, and its thread has gone on to this request.
-        scope.close()
-    scope = _new_scope()
-    scope.entered = True
-    return scope
-
-
-def begin_request() -> Scope | None:
-    """Open the scope of a request, or take over the one that was opened before.
-
-    Returns ``None`` within another request of the same thread or task, whose scope
-    serves this one too.
-    """
-    scope = _current.get()
-    if scope is None or not scope.is_open:
-        scope = _early_scope() if _early else None
-        if scope is None or not scope.is_open:
-            return _new_scope()
-        _current.set(scope)
-    if scope.at_door:
-        scope.at_door = False
-        return scope
-    if scope.streaming or not scope.entered:
-        # Its body was never closed, or an interrupt came before anybody had it; and its
-        # thread has gone on to this request.
-        scope.close()
-        return _new_scope()
-    return None
-
-
-def _new_scope() -> Scope:
-    scope = Scope()
-    _current.set(scope)
-    return scope

@@ -22,7 +22,7 @@ from django.db.backends.signals import connection_created
 import pooled_db
 from pooled_db import pools
 from pooled_db.backends.mysql.base import DatabaseWrapper
-from pooled_db.request.scope import open_scope
+from pooled_db.request.current import open_scope
 from tests.database_server import SERVER
 from tests.harness.kinds import private_server
 from tests.harness.server import Server

@@ -151,7 +151,7 @@ def test_a_server_that_cannot_be_reached_is_a_503_with_its_own_reason(
         raise MySQLdb.OperationalError(code, "secret-host refuses secret-user")
 
     pools.dispose("default")
-    monkeypatch.setattr(pools.for_alias("default"), "_connect", fail)
+    monkeypatch.setattr(pools.for_alias("default"), "connect", fail)
 
     response = ask_site("/queries", **JSON)
 
@@ -166,7 +166,7 @@ def test_a_wrong_password_stays_the_error_that_it_is(
         raise MySQLdb.OperationalError(1045, "Access denied")
 
     pools.dispose("default")
-    monkeypatch.setattr(pools.for_alias("default"), "_connect", fail)
+    monkeypatch.setattr(pools.for_alias("default"), "connect", fail)
 
     assert ask_site("/queries").status_code == 500
     assert ask_site("/nothing").status_code == 200

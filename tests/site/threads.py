@@ -16,6 +16,7 @@ from django.core.signals import request_finished, request_started
 from django.db import connection, connections, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template import engines
+from django.views import defaults
 
 from .models import Item
 from .views import ask
@@ -25,6 +26,8 @@ SELECT = "SELECT CONNECTION_ID()"
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Render a page that asks the database, as a menu in a base template does."""
+    if request.path != "/no-such-page":
+        return defaults.page_not_found(request, exception)
     template = engines["django"].from_string("no {{ page }}")
     return HttpResponse(template.render({"page": ask("SELECT 'page'")}), status=404)
 

@@ -299,7 +299,7 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Pool:
 GERMAN = {"accept": HTML, "accept-language": "de"}
 
 
-@pytest.mark.usefixtures("negotiating")
+@pytest.mark.usefixtures("negotiating", "like_a_server")
 def test_the_middleware_heeds_the_client(full_pool: Pool) -> None:
     response = Client().get("/refused", headers=GERMAN)
 

@@ -25,7 +25,11 @@ from ...pool.destination import Destination
 from ...pool.loan import Loan
 from ...pool.origin import describe
 from ...pool.pool import Pool
-from ...request.scope import current_scope, is_of_current_request, scope_of_asgi_request
+from ...request.current import (
+    current_scope,
+    is_of_current_request,
+    scope_of_asgi_request,
+)
 from .validation import DatabaseValidation
 
 logger: logging.Logger = logging.getLogger("pooled_db")
