@@ -144,7 +144,7 @@ class PoolSettings:
     reset: str = _option("dirty", "reset")
     hold: str = _option("request", "hold")
     max_waiting: int | None = _option(1000, "integer or None")
-    queue_target: float | None = _option(0.05, "seconds or None")
+    queue_target: float | None = _option(0.08, "seconds or None")
     queue_interval: float = _option(1.0, "seconds")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import threading
+from typing import NamedTuple
 
 import MySQLdb
 from django.db.utils import OperationalError
@@ -35,6 +37,27 @@ _EXPLANATIONS = {
 }
 
 
+class Holder(NamedTuple):
+    """Who held a connection at the moment of a refusal. Times are in seconds.
+
+    It is put into words when somebody reads it: refusals come by thousands.
+    """
+
+    who: str
+    held: float
+    rested: float | None
+    thread: int | None
+
+    def __str__(self) -> str:
+        state = "at work" if self.rested is None else f"at rest for {self.rested:.1f} s"
+        names = [
+            f", by thread {thread.name!r}"
+            for thread in threading.enumerate()
+            if thread.ident == self.thread
+        ]
+        return f"{self.who} for {self.held:.1f} s, {state}{''.join(names)}"
+
+
 class PoolTimeout(SQLAlchemyTimeoutError, OperationalError):
     """No connection became free in time.
 
@@ -52,8 +75,8 @@ class PoolTimeout(SQLAlchemyTimeoutError, OperationalError):
         in_use: int,
         limit: int,
         waiting: int,
-        own: tuple[str, ...] = (),
-        holders: tuple[str, ...] = (),
+        own: tuple[Holder, ...] = (),
+        holders: tuple[Holder, ...] = (),
     ) -> None:
         super().__init__(alias, reason, waited, in_use, limit, waiting, own, holders)
         self.alias = alias
@@ -74,10 +97,10 @@ class PoolTimeout(SQLAlchemyTimeoutError, OperationalError):
         if self.own:
             sentences.append(
                 f"Whoever asked holds {len(self.own)} of them already: "
-                f"{'; '.join(self.own)}."
+                f"{'; '.join(map(str, self.own))}."
             )
         if self.holders:
-            sentences.append(f"Held for longest: {'; '.join(self.holders)}.")
+            sentences.append(f"Held for longest: {'; '.join(map(str, self.holders))}.")
         sentences.append(
             "Do not ask for a second connection inside an atomic block, or raise "
             "pool_size."

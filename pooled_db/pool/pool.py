@@ -16,7 +16,7 @@ from ..exceptions import PoolTimeout, Reason, ServerUnavailable
 from .cleaning import Cleaning
 from .destination import Destination
 from .gate import Gate
-from .holders import describe_holders
+from .holders import Holders
 from .loan import Loan
 from .on_call import OnCall
 from .origin import origin
@@ -116,6 +116,7 @@ class Pool:
         #: What is lent. SQLAlchemy puts a connection whose proxy is collected back into
         #: its pool, as it is: so the loans, which have the proxies, are kept.
         self.lent: set[Loan] = set()
+        self._holders = Holders(self.lent)
         self.is_disposed: bool = False
         self._opened = 0
         self._checkouts = 0
@@ -411,6 +412,7 @@ class Pool:
             loan.borrower = None
             outsiders.discard(loan)
         self.lent = set()
+        self._holders = Holders(self.lent)
 
     def checkedout(self) -> int:
         """How many connections QueuePool itself counts as lent."""
@@ -447,5 +449,5 @@ class Pool:
             self.gate.capacity - self.gate.free,
             self.gate.capacity,
             self.gate.waiting,
-            *describe_holders(self.lent, loan),
+            *self._holders.described_for(loan),
         )

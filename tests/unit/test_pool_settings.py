@@ -87,7 +87,7 @@ RIGHT_POOL_OPTIONS: list[tuple[str, Any]] = [
     ("hold", "transaction"),
     ("max_waiting", 0),
     ("max_waiting", None),
-    ("queue_target", 0.05),
+    ("queue_target", 0.1),
     ("queue_target", None),
     ("queue_interval", 0.1),
 ]
@@ -142,7 +142,7 @@ def test_a_pool_has_defaults() -> None:
         ping_after=None,
         use_lifo=False,
         max_waiting=1000,
-        queue_target=0.05,
+        queue_target=0.08,
         queue_interval=1.0,
     )
 
