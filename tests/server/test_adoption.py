@@ -193,7 +193,7 @@ def test_manage_py_test_works_on_the_test_database(
     assert "OK" in output
 
 
-def test_celery_and_others_may_close_the_pool(project: Project) -> None:
+def test_whoever_likes_may_close_the_pool(project: Project) -> None:
     root = project()
     run(
         root,

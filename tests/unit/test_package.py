@@ -35,8 +35,8 @@ def test_the_public_names_are_these() -> None:
         if not module.ispkg
     }
     assert top == {
-        *("apps", "asgi", "checks", "conf", "exceptions", "fork", "middleware"),
-        *("model_checks", "pools", "workers", "wsgi"),
+        *("apps", "asgi", "celery_fixup", "checks", "conf", "exceptions", "fork"),
+        *("middleware", "model_checks", "pools", "workers", "wsgi"),
     }
     rooms = {
         module.name

@@ -19,6 +19,7 @@ from django.utils.asyncio import async_unsafe
 from django.utils.functional import cached_property
 
 from ... import conf, pools
+from ...celery_fixup import closes_around_a_task
 from ...driver.connection import Connection
 from ...fork import notice_fork
 from ...pool.destination import Destination
@@ -86,8 +87,12 @@ class PooledMixin(mysql.DatabaseWrapper):
         return pools.for_wrapper(self) if self.is_pooled else None
 
     def close_pool(self) -> None:
-        """Close the connections of the alias's pool; the next use builds a new one."""
-        if self.is_pooled:
+        """Close the connections of the alias's pool; the next use builds a new one.
+
+        But not for Celery around each of its tasks: what a fork inherits is given up
+        at the fork, and the next task is to find its connection.
+        """
+        if self.is_pooled and not closes_around_a_task():
             pools.dispose(self.alias)
 
     def get_connection_params(self) -> dict[str, Any]:
