@@ -1,4 +1,4 @@
-"""Compare the backends: python -m tests.django_suite [--all | LABEL...]"""
+"""Compare the backends: python -m tests.django_suite [--hold H] [--all | LABEL...]"""
 
 from __future__ import annotations
 
@@ -46,12 +46,13 @@ LABELS = (
 
 
 def main() -> int:
-    labels = _labels()
+    options = _options()
+    labels = () if options.all else options.labels
     server = database_server.start()
     if isinstance(server, MariaDB):
         load_time_zones(server)
     try:
-        plain, pooled = run_both(server, labels)
+        plain, pooled = run_both(server, labels, options.hold)
     except Incomplete as error:
         print(error)
         return 1
@@ -60,7 +61,7 @@ def main() -> int:
     return 0 if alike else 1
 
 
-def _labels() -> Sequence[str]:
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.django_suite",
         description="Run Django's own tests on its MySQL backend, then on pooled_db's, "
@@ -68,17 +69,19 @@ def _labels() -> Sequence[str]:
     )
     parser.add_argument("labels", nargs="*", metavar="LABEL", default=LABELS)
     parser.add_argument("--all", action="store_true", help="the whole suite")
-    options = parser.parse_args()
-    return () if options.all else options.labels
+    parser.add_argument("--hold", choices=["request", "transaction"], default="request")
+    return parser.parse_args()
 
 
-def run_both(server: Server, labels: Sequence[str]) -> list[Outcomes]:
+def run_both(server: Server, labels: Sequence[str], hold: str) -> list[Outcomes]:
     """Run Django's tests on both engines at once. Raises Incomplete."""
     engines = (PLAIN, POOLED)
     folder = tests_folder()
     print(f"Running; {CACHE.name}/*.log shows how far it is.", flush=True)
     with ThreadPoolExecutor() as threads:
-        for log in threads.map(lambda one: run(one, server, labels, folder), engines):
+        for log in threads.map(
+            lambda engine: run(engine, server, labels, folder, hold), engines
+        ):
             print(f"\n{log.stem}\n{log.read_text()}")
     return [read(outcomes_of(engine)) for engine in engines]
 
@@ -87,7 +90,13 @@ def outcomes_of(engine: str) -> Path:
     return CACHE / f"{engine}.jsonl"
 
 
-def run(engine: str, server: Server, labels: Sequence[str], folder: Path) -> Path:
+def run(
+    engine: str,
+    server: Server,
+    labels: Sequence[str],
+    folder: Path,
+    hold: str,
+) -> Path:
     """Run Django's tests on *engine*; the log of it."""
     outcomes = outcomes_of(engine)
     outcomes.unlink(missing_ok=True)
@@ -96,6 +105,12 @@ def run(engine: str, server: Server, labels: Sequence[str], folder: Path) -> Pat
         alias: {"ENGINE": engine, **server.database(f"{name}_{alias}")}
         for alias in ("default", "other")
     }
+    if engine == POOLED and hold != "request":
+        for database in databases.values():
+            database["OPTIONS"] = {
+                **database.get("OPTIONS", {}),
+                "pool": {"hold": hold},
+            }
     options = ["--settings=tests.django_suite.settings", "--parallel=1", "--buffer"]
     log = CACHE / f"{engine}.log"
     with log.open("w") as output:
