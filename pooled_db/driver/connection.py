@@ -71,6 +71,8 @@ class Connection(GuardedConnection):
     alias: str = "unknown"
     #: Where it leads, by what opened it.
     destination: Any = None
+    #: What watches it, if it was opened by something that does: its users get that.
+    proxy: Any = None
     #: Returns the options with which a connection would be opened now.
     current_options: Callable[[], Mapping[str, Any]] | None = None
 
@@ -107,6 +109,11 @@ class Connection(GuardedConnection):
     def __repr__(self) -> str:
         # The driver's own names the host.
         return f"<Connection {self._id}: {'open' if self.open else 'closed'}>"
+
+    @property
+    def is_set_up(self) -> bool:
+        """Whether it has been opened, and the driver has set the session up."""
+        return self._id is not None
 
     def _look_at(self, query: bytes | bytearray | str) -> None:
         statement = (
@@ -152,6 +159,7 @@ class Connection(GuardedConnection):
         mark_pooled(error, self.alias)
 
     def close(self) -> None:
+        self.proxy = None  # the two have kept each other
         # The pool closes what its user has closed already, and must not mind.
         if self.open:
             super().close()  # type: ignore[no-untyped-call]

@@ -82,3 +82,26 @@ def test_django_prometheus_counts_what_goes_through_the_pool(
     assert numbers["opened"] == 1
     assert numbers["connections"] == 1  # those opened, not those lent
     assert numbers["queries"] >= 6
+
+
+def test_the_other_backend_opens_the_pools_connections(server: Server) -> None:
+    program = """
+    from django.db import connection
+    from django.db.backends.mysql import base
+    from pooled_db.backends.mysql.base import PooledMixin
+    opened = []
+    class Other(base.DatabaseWrapper):
+        def get_new_connection(self, conn_params):
+            opened.append(conn_params.pop("init_command"))
+            return super().get_new_connection(conn_params)
+    class Derived(PooledMixin, Other):
+        pass
+    connection.settings_dict["OPTIONS"]["init_command"] = "no SQL"
+    derived = Derived(connection.settings_dict, "default")
+    for _ in range(3):
+        derived.ensure_connection()
+        derived.close()
+    print(opened)
+    """
+    found = run_python(program, server.database("pooled_derived"))
+    assert found == "['no SQL']\n"

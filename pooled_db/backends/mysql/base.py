@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import ProgrammingError
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.mysql import base as mysql
@@ -21,6 +22,7 @@ from django.utils.functional import cached_property
 from ... import conf, pools
 from ...celery_fixup import closes_around_a_task
 from ...driver.connection import Connection
+from ...driver.opening import opened_by
 from ...fork import notice_fork
 from ...pool.destination import Destination
 from ...pool.loan import Loan
@@ -110,7 +112,15 @@ class PooledMixin(mysql.DatabaseWrapper):
         params.setdefault(
             "connect_timeout", min(math.ceil(settings.timeout), LONGEST_CONNECT)
         )
-        connection = Connection(**params)
+        # Its own or that of the backend it extends, and all that watches the driver.
+        connect = super().get_new_connection
+        connection = opened_by(lambda: connect(params))
+        if connection is None:
+            raise ImproperlyConfigured(
+                f"The backend of {self.alias!r} opens connections by other means than "
+                'MySQLdb.connect(), so they cannot be pooled. Set "pool": False in its '
+                "OPTIONS."
+            )
         connection.destination = destination
         connection.current_options = self.get_connection_params
         return connection
@@ -155,7 +165,8 @@ class PooledMixin(mysql.DatabaseWrapper):
         self.close_at = None if age is None else time.monotonic() + age
         self.errors_occurred = False
         self.isolation_level = level and level.lower()
-        self._connection = connection
+        proxy = connection.proxy
+        self._connection = connection if proxy is None else proxy
         autocommit = settings["AUTOCOMMIT"]
         if connection.get_autocommit() == autocommit:
             self.autocommit = autocommit
@@ -177,7 +188,7 @@ class PooledMixin(mysql.DatabaseWrapper):
         connection = self._borrow()
         if connection is None:
             return super().get_new_connection(conn_params)
-        return connection
+        return connection.proxy or connection
 
     def _borrow(self) -> Connection | None:
         """Return the connection of the request, or one from the pool, if there is one.
