@@ -33,6 +33,7 @@ from ...request.current import (
     is_of_current_request,
     scope_of_asgi_request,
 )
+from .usability import JudgedMixin
 from .validation import DatabaseValidation
 
 logger: logging.Logger = logging.getLogger("pooled_db")
@@ -43,7 +44,7 @@ DEFAULT_ISOLATION_LEVEL = "read committed"
 LONGEST_CONNECT = 60
 
 
-class PooledMixin(mysql.DatabaseWrapper):
+class PooledMixin(JudgedMixin):
     """Give a DatabaseWrapper derived from Django's MySQL backend a pool.
 
     ``class DatabaseWrapper(PooledMixin, other.DatabaseWrapper)`` is all that another
@@ -383,7 +384,10 @@ class PooledMixin(mysql.DatabaseWrapper):
             return
         notice_fork()
         # What another thread of the request has in its turn is not this wrapper's.
-        if loan.borrower is self._me and not loan.leave():
+        if self.closes_unusable:
+            if loan.borrower is self._me:
+                loan.discard()
+        elif loan.borrower is self._me and not loan.leave():
             with self.wrap_database_errors:
                 loan.checkin()
         # Not only because it may be somebody else's soon: without it, a query in an
