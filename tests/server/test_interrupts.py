@@ -13,6 +13,7 @@ from django.test import RequestFactory
 from pooled_db import pools
 from pooled_db.middleware import PooledConnectionMiddleware
 from pooled_db.pool.pool import Pool
+from tests.database_server import SERVER
 from tests.harness.interrupts import interrupt
 from tests.loans import lend
 from tests.site.views import ask
@@ -37,8 +38,9 @@ def assert_nothing_lost(pool: Pool) -> None:
     loans = [lend(pool) for _ in range(gate.capacity)]
     for _, lent in loans:
         with lent.cursor() as cursor:
-            cursor.execute("SELECT @@in_transaction, @@autocommit, @mine")
-            assert cursor.fetchone() == (0, 1, None)
+            cursor.execute("SELECT @@autocommit, @mine")
+            assert cursor.fetchone() == (1, None)
+    assert SERVER.open_transactions() == 0
     for loan, _ in loans:
         loan.checkin()
     assert gate.free == gate.capacity
@@ -49,11 +51,15 @@ def test_an_interrupted_checkin_can_be_done_again(
     make_pool: MakePool, how: str
 ) -> None:
     pool = make_pool(pool_size=2)
+    loan, lent = lend(pool)
+    lent.query("CREATE TABLE IF NOT EXISTS interrupted (n INT) ENGINE=InnoDB")
+    lent.store_result()
+    loan.checkin()
     for moment in moments():
         loan, lent = lend(pool)
         if how == "transaction":
             lent.autocommit(False)
-            lent.query("DO 1")
+            lent.query("SELECT * FROM interrupted FOR UPDATE")
             lent.store_result()
         elif how == "variable":
             lent.query("SET @mine = 1")
