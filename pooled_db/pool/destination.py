@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any
 
+_values = itemgetter("NAME", "HOST", "PORT", "USER", "PASSWORD", "OPTIONS")
 #: Options that each session is given anew, or that are the pool's.
 _NOT_LEADING = frozenset({"isolation_level", "pool"})
 
@@ -16,26 +18,20 @@ class Destination:
     the real one, and a site may have a database for each of its tenants.
     """
 
-    __slots__ = ("_options", "_parts")
+    __slots__ = ("_options", "_values")
 
     def __init__(self, database: Mapping[str, Any]) -> None:
-        self._parts: tuple[Any, ...] = (
-            database["NAME"],
-            database["HOST"],
-            database["PORT"],
-            database["USER"],
-            database["PASSWORD"],
-        )
         self._options = {
             name: dict(value) if isinstance(value, dict) else value
             for name, value in database["OPTIONS"].items()
         }
+        self._values = (*_values(database)[:-1], self._options)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Destination) and (
             self is other
             or (
-                self._parts == other._parts
+                self._values[:-1] == other._values[:-1]
                 and _leading(self._options) == _leading(other._options)
             )
         )
@@ -47,17 +43,10 @@ class Destination:
 
     def is_of(self, database: Mapping[str, Any]) -> bool:
         """Whether the settings of *database* lead there now."""
-        name, host, port, user, password = self._parts
-        return bool(
-            name == database["NAME"]
-            and host == database["HOST"]
-            and port == database["PORT"]
-            and user == database["USER"]
-            and password == database["PASSWORD"]
-            and (
-                self._options == database["OPTIONS"]
-                or _leading(self._options) == _leading(database["OPTIONS"])
-            )
+        values = _values(database)
+        return values == self._values or (
+            values[:-1] == self._values[:-1]
+            and _leading(self._options) == _leading(values[-1])
         )
 
 

@@ -94,6 +94,8 @@ class Loan(Permit):
     #: Where it was taken, if not for a request.
     origin: Origin | None = None
     _ender: object = None
+    #: Who of its request waits for it to rest; a deque when there is somebody.
+    line: deque[Turn] | tuple[()] = ()
 
     def __init__(
         self, pool: Lender, requester: Callable[[], Requester | None] | None = None
@@ -106,7 +108,6 @@ class Loan(Permit):
         self.requester = requester
         #: Who may become its user again: their cursors are still good.
         self.threads: set[int] = set()
-        self.line: deque[Turn] = deque()
         #: Threads that are just about to use it: none of the others may have it.
         self.pins: set[int] = set()
 
@@ -274,7 +275,8 @@ class Loan(Permit):
         """Grant *turn* now, or when the loan comes to rest; ``False`` if it is over."""
         gate = self.pool.gate
         with gate.lock:
-            self.line.append(turn)
+            line = self._own_line()
+            line.append(turn)
             if self.connection is not None:
                 # Before the look: a statement that ends now sees it, or is seen.
                 self.connection.after_rest = self._after_rest
@@ -290,12 +292,18 @@ class Loan(Permit):
         """Wait for *turn* no more, and leave it to the next if it has come."""
         with self.pool.gate.lock:
             if turn in self.line:
-                self.line.remove(turn)
+                self._own_line().remove(turn)
         if turn.granted:
             self.pins.discard(turn.thread)
             self.pass_turn()
         else:
             self.pool.gate.settle()
+
+    def _own_line(self) -> deque[Turn]:
+        line = self.line
+        if isinstance(line, tuple):
+            line = self.line = deque()
+        return line
 
     def pass_turn(self) -> None:
         """Let the first in line use it, if it is at rest."""
@@ -307,15 +315,16 @@ class Loan(Permit):
 
     def pass_turn_locked(self) -> None:
         """Do the same, with the gate's lock held."""
-        while self.line:
-            turn = self.line[0]
+        line = self._own_line()
+        while line:
+            turn = line[0]
             permit = turn.permit
             if permit is not None and permit.state not in (NEW, WAITING):
-                self.line.popleft()  # it has got a connection of its own
+                line.popleft()  # it has got a connection of its own
                 continue
             if not self._lend(turn.borrower, turn.thread):
                 return
-            self.line.popleft()
+            line.popleft()
             turn.granted = True
             turn.came.set()
             if permit is not None:

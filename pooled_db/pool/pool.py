@@ -235,8 +235,6 @@ class Pool:
                 if loan.over:  # another thread has ended it meanwhile
                     loan.checkin()
             raise
-        finally:
-            self._here.loan = None
         loan.state = ADMITTED if loan.connection is None else READY
         if loan.over:
             loan.checkin()
@@ -266,17 +264,15 @@ class Pool:
             raise
 
     def _from(self, queue: QueuePool) -> PoolProxiedConnection:
-        here = self._here
-        here.failure = None
         try:
             return queue.connect()
         except BaseException as error:
-            if error is not here.failure:
+            failure = getattr(self._here, "failure", None)
+            self._here.failure = None
+            if error is not failure:
                 # Not because it could not be opened: an interrupt in the queue itself.
                 self._store.renew(queue)
             raise
-        finally:
-            here.failure = None
 
     def _is_fit(self, connection: Connection, loan: Loan) -> bool:
         if connection.fresh:
