@@ -47,6 +47,7 @@ def for_wrapper(wrapper: Wrapper) -> Pool:
     notice_fork()
     pool = _pools.get(wrapper.alias)
     if pool is None:
+        _dispose_forgotten()
         built = _build(wrapper)
         with _lock:
             pool = _pools.setdefault(wrapper.alias, built)
@@ -109,8 +110,18 @@ def dispose(alias: str) -> None:
         pool.dispose()
 
 
+def _dispose_forgotten() -> None:
+    """Close the connections of aliases that are in the settings no more.
+
+    Sites with a database for each tenant make aliases at run time, and delete them.
+    """
+    for alias in [one for one in list(_pools) if one not in connections.settings]:
+        dispose(alias)
+
+
 def stats() -> dict[str, PoolStats]:
     """Return the numbers of each pool that has been used in this process, by alias."""
+    _dispose_forgotten()
     return {alias: pool.stats() for alias, pool in list(_pools.items())}
 
 

@@ -17,6 +17,7 @@ from pooled_db.middleware import PooledConnectionMiddleware
 from tests.database_server import SERVER
 from tests.harness.server import Server
 from tests.site.views import ask
+from tests.sites import run_python
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -147,3 +148,33 @@ def test_new_credentials_are_used_for_the_next_connection(server: Server) -> Non
     connection.settings_dict["USER"] = "nobody_of_that_name"
     with pytest.raises(Exception, match="denied"):
         ask("SELECT 1")
+
+
+def test_the_connections_of_an_alias_that_is_deleted_are_closed(
+    site_database: dict[str, Any],
+) -> None:
+    told = run_python(
+        """
+        import copy
+        from django.db import connections
+        import pooled_db
+        from tests.site.views import ask
+
+        default = copy.deepcopy(connections.settings["default"])
+        connections.settings["tenant"] = default
+        opened = ask("SELECT CONNECTION_ID()", using="tenant")
+        connections["tenant"].close()
+        del connections["tenant"]
+        del connections.settings["tenant"]
+
+        print(list(pooled_db.stats()))
+        ask("DO 1")
+        print(list(pooled_db.stats()))
+        ids = "SELECT COUNT(*) FROM information_schema.processlist WHERE id = %s"
+        while ask(ids, opened):
+            pass
+        connections.close_all()
+        """,
+        site_database,
+    )
+    assert told.split("\n")[:2] == ["[]", "['default']"]
