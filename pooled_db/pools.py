@@ -25,6 +25,7 @@ class Wrapper(Protocol):
 
     alias: str
     settings_dict: dict[str, Any]
+    pool_timeout: float | None
 
     def __init__(self, settings_dict: dict[str, Any], alias: str) -> None: ...
 
@@ -72,7 +73,8 @@ def leading(wrapper: Wrapper, pool: Pool) -> Leading:
     if pool.home is not None and pool.home.is_of(database):
         return pool.home, pool.connect
     # A wrapper of its own, so that the connection does not keep the request's.
-    return Destination(database), _template(wrapper, dict(database)).open_connection
+    template = _template(wrapper, dict(database), pool.timeout)
+    return Destination(database), template.open_connection
 
 
 def is_pooled(alias: str) -> bool:
@@ -84,19 +86,21 @@ def _build(wrapper: Wrapper) -> Pool:
     settings = conf.pool_settings(wrapper.alias, wrapper.settings_dict)
     return Pool(
         wrapper.alias,
-        _template(wrapper, wrapper.settings_dict).open_connection,
+        _template(wrapper, wrapper.settings_dict, settings.timeout).open_connection,
         autocommit=wrapper.settings_dict["AUTOCOMMIT"],
         home=Destination(wrapper.settings_dict),
         **dataclasses.asdict(settings),
     )
 
 
-def _template(wrapper: Wrapper, database: dict[str, Any]) -> Wrapper:
+def _template(wrapper: Wrapper, database: dict[str, Any], timeout: float) -> Wrapper:
     """Make a wrapper that is never connected itself.
 
     It reads the name and the credentials from *database* whenever one is opened.
     """
-    return type(wrapper)(database, wrapper.alias)
+    template = type(wrapper)(database, wrapper.alias)
+    template.pool_timeout = timeout
+    return template
 
 
 def dispose(alias: str) -> None:

@@ -52,6 +52,8 @@ class PooledMixin(JudgedMixin):
     """
 
     validation_class = DatabaseValidation
+    #: The pool's, of a wrapper that opens its connections: judged once, with the rest.
+    pool_timeout: float | None = None
 
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
         self._connection: Any = None
@@ -109,10 +111,10 @@ class PooledMixin(JudgedMixin):
         params = self.get_connection_params()
         params["autocommit"] = self.settings_dict["AUTOCOMMIT"]
         # The driver would wait for a silent server as long as the system does.
-        settings = conf.pool_settings(self.alias, self.settings_dict)
-        params.setdefault(
-            "connect_timeout", min(math.ceil(settings.timeout), LONGEST_CONNECT)
-        )
+        timeout = self.pool_timeout
+        if timeout is None:
+            timeout = conf.pool_settings(self.alias, self.settings_dict).timeout
+        params.setdefault("connect_timeout", min(math.ceil(timeout), LONGEST_CONNECT))
         # Its own or that of the backend it extends, and all that watches the driver.
         connect = super().get_new_connection
         connection = opened_by(lambda: connect(params))
