@@ -22,7 +22,7 @@ from .on_call import OnCall
 from .origin import origin
 from .outage import Outages
 from .permit import ADMITTED, CLOSED, READY, RETURNED, TAKING, Refused
-from .stall import is_stalled, waiting_for
+from .stall import begin_waiting, end_waiting, is_stalled
 from .stats import PoolStats
 from .store import Store
 from .thread_end import give_back_at_thread_end
@@ -150,22 +150,26 @@ class Pool:
             raise self._refusal(refusal, loan, age) from None
 
     def _admit_begun(self, loan: Loan, instead: Loan | None) -> Loan:
-        turn = Turn(threading.get_ident(), loan.borrower, loan)
-        if instead is not None and not instead.queue_up(turn):
-            instead = None
+        turn: Turn | None = None
+        if instead is not None:
+            turn = Turn(threading.get_ident(), loan.borrower, loan)
+            if not instead.queue_up(turn):
+                turn = None
 
         def before_waiting() -> None:
+            begin_waiting(loan)
             if is_stalled(loan):
                 raise Refused(Reason.STALLED, 0.0)
 
         try:
-            with waiting_for(loan):
-                self.gate.acquire(loan, self.timeout, before_waiting)
+            self.gate.acquire(loan, self.timeout, before_waiting)
         except BaseException:
-            if instead is not None:
+            if instead is not None and turn is not None:
                 instead.leave_line(turn)
             raise
-        if instead is None or not turn.granted:
+        finally:
+            end_waiting(loan)
+        if instead is None or turn is None or not turn.granted:
             return loan
         return instead
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from .gate import Gate
 from .loan import Loan
@@ -16,19 +15,16 @@ _waiting: dict[int | None, Loan] = {}
 _lock = threading.Lock()
 
 
-@contextmanager
-def waiting_for(loan: Loan) -> Iterator[None]:
+def begin_waiting(loan: Loan) -> None:
     """Note that this thread, which may hold other loans, waits for *loan*."""
+    _waiting[threading.get_ident()] = loan
+
+
+def end_waiting(loan: Loan) -> None:
+    """Note that it waits no more, if it did."""
     thread = threading.get_ident()
-    before = _waiting.get(thread)
-    _waiting[thread] = loan
-    try:
-        yield
-    finally:
-        if before is None:
-            _waiting.pop(thread, None)
-        else:
-            _waiting[thread] = before
+    if _waiting.get(thread) is loan:
+        del _waiting[thread]
 
 
 def is_stalled(loan: Loan) -> bool:
