@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 from .loan import Loan
 from .permit import LENT, Permit
@@ -53,12 +54,17 @@ class OnCall:
                 continue
             moment = MOMENT if loan.state is LENT else MOMENT_UNUSED
             (on_call if loan.is_on_call else resting).append((since + moment, loan))
-        line = list(waiters)
-        if not (at_work or on_call) and any(map(_is_outsider, line)):
-            on_call = [entry for entry in resting if entry[1].may_be_missed]
+        if at_work or on_call:
+            # No more than there is to give: thousands may wait.
+            wanted = sum(1 for _ in islice(waiters, len(on_call)))
+        else:
+            line = list(waiters)
+            wanted = len(line)
+            if any(map(_is_outsider, line)):
+                on_call = [entry for entry in resting if entry[1].may_be_missed]
         on_call.sort(key=_ripe_at)
         look_at = now + (MOMENT if on_call else PAUSE)
-        for ripe_at, loan in on_call[: len(line)]:
+        for ripe_at, loan in on_call[:wanted]:
             if ripe_at > now:
                 look_at = min(ripe_at, now + PAUSE)
                 break

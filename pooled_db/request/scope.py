@@ -110,7 +110,7 @@ class Scope:
             loan = self._new_loan(pool) if self.was_admitted else Loan(pool, self.ref)
             try:
                 pool.admit(loan, age)
-                # As in _keep.
+                # _keep() without the call, of which a cycle has 51 (test_cycle.py).
                 self._loans[pool.alias] = loan
                 self.was_admitted = True
                 if not self.is_open:
@@ -309,11 +309,6 @@ class Scope:
     def in_atomic_block(self) -> bool:
         """Whether a borrower has a transaction open."""
         return any(loan.in_atomic_block for loan in self._all())
-
-    @property
-    def aliases(self) -> list[str]:
-        """Whose connections are in use."""
-        return sorted({loan.pool.alias for loan in self._all()})
 
     # At its end.
 
