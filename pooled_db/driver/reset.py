@@ -50,6 +50,11 @@ class Account:
         )
 
 
+#: How MySQL Router ends the version that it tells its clients. It aborts, and all its
+#: connections with it, when it is to pass on a COM_CHANGE_USER whose server is away
+#: (9.7.4, ``ChangeUserForwarder::connected()``).
+ROUTER = "-router"
+
 #: Accounts that a server has refused since it last let anybody in with them.
 _refused: set[Account] = set()
 
@@ -71,6 +76,8 @@ def make_as_new(
     """
     account = Account.of(options)
     if account is None or account in _refused or not _is_current(account, connection):
+        return False
+    if connection.get_server_info().endswith(ROUTER):
         return False
     database: str = options.get("database", options.get("db", ""))
     try:
