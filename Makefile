@@ -8,7 +8,7 @@ WORKERS := $(if $(POOLED_DB_TEST_URL),0,auto)
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-mysql test-django soak recovery demo siege site bench bench-overload bench-gate simulate matrix build clean
+.PHONY: help setup check format test test-mysql test-cluster test-django soak recovery demo siege site bench bench-overload bench-gate simulate matrix build clean
 
 help:     ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,12 @@ test: setup  ## All tests, on private MariaDBs; make test ARGS="-k harness"
 test-mysql: setup  ## All tests, on private MySQLs with TLS
 	@mysqld=$$(.ci/mysql) && \
 	POOLED_DB_MYSQLD=$$mysqld POOLED_DB_TEST_SERVER=mysql $(PYTEST) $(ARGS)
+
+test-cluster:  ## Tests behind HAProxy and MySQL Router, on clusters
+	@.ci/setup haproxy galera-4
+	@mysqld=$$(.ci/mysql) && router=$$(.ci/mysql router) && \
+	POOLED_DB_MYSQLD=$$mysqld POOLED_DB_MYSQLROUTER=$$router \
+	$(BIN)/python -m pytest tests/cluster $(ARGS)
 
 test-django: setup  ## Django's own tests, on both backends at once; ARGS=--all
 	$(BIN)/python -m tests.django_suite $(ARGS)

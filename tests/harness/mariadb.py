@@ -59,7 +59,7 @@ class MariaDB(PrivateServer):
         return [
             _binary("mariadbd"),
             LOG_SIZE,
-            f"--extra-port={self._admin_port}",
+            f"--extra-port={self.admin_port}",
             "--extra-max-connections=20",
         ]
 

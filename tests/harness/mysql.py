@@ -41,7 +41,7 @@ class MySQL(PrivateServer):
             _program(),
             LOG_SIZE,
             f"--admin-address={HOST}",
-            f"--admin-port={self._admin_port}",
+            f"--admin-port={self.admin_port}",
             "--require-secure-transport=ON",
             "--mysqlx=OFF",
             "--secure-file-priv=NULL",

@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import MySQLdb
@@ -122,14 +122,24 @@ class PrivateServer(Server, ABC):
         if self._keeper is None:
             self._keeper = Keeper("pooled_db")
             self.socket = str(self._keeper.directory / "socket")
-            shutil.copytree(_fresh_data(type(self)), self._keeper.directory / "data")
-            first = [f"--init-file={self._write_accounts(self._keeper)}"]
-        program, *own = self._command()
+            first = self._make_data(self._keeper)
         self._process = self._keeper.start(
-            [program, *self._server_options(self._keeper), *own, *self._options, *first]
+            [*self._full_command(self._keeper), *first], env=self._environment()
         )
         if not poll(START_SECONDS, self._answers):
             raise self._failure(f"does not answer after {START_SECONDS:g} s")
+
+    def _make_data(self, keeper: Keeper) -> list[str]:
+        """Give a new server its data; return what its first start has to be told."""
+        shutil.copytree(fresh_data(type(self)), keeper.directory / "data")
+        return [f"--init-file={self._write_accounts(keeper)}"]
+
+    def _full_command(self, keeper: Keeper) -> list[str]:
+        program, *own = self._command()
+        return [program, *self._server_options(keeper), *own, *self._options]
+
+    def _environment(self) -> Mapping[str, str]:
+        return os.environ
 
     def stop(self) -> None:
         """Shut the server down in good order; start() brings its data back."""
@@ -152,6 +162,12 @@ class PrivateServer(Server, ABC):
 
     def resume(self) -> None:
         self._running().send_signal(signal.SIGCONT)
+
+    def data(self) -> Path:
+        """The server's data directory."""
+        if self._keeper is None:
+            raise ServerError("not started")
+        return self._keeper.directory / "data"
 
     def log(self) -> str:
         """The server's error log."""
@@ -177,7 +193,7 @@ class PrivateServer(Server, ABC):
         if self._running().poll() is not None:
             raise self._failure("ended while starting")
         try:
-            self._ask("SELECT 1")
+            self.ask("SELECT 1")
         except MySQLdb.OperationalError:
             return False
         return True
@@ -213,7 +229,7 @@ class PrivateServer(Server, ABC):
 
 
 @functools.cache
-def _fresh_data(kind: type[PrivateServer]) -> Path:
+def fresh_data(kind: type[PrivateServer]) -> Path:
     """A data directory to copy: to make one takes longer than to start a server."""
     keeper = Keeper("pooled_db-fresh")
     atexit.register(keeper.close)

@@ -49,8 +49,8 @@ class Server:
         self.socket = socket
         self.user = user
         self.password = password
-        self._admin_port = admin_port or port
-        self._admin_user = admin_user or user
+        self.admin_port = admin_port or port
+        self.admin_user = admin_user or user
         self._reader: Connection | None = None
         self._reader_lock = threading.Lock()
         self._asked = 0
@@ -64,6 +64,9 @@ class Server:
 
     def close(self) -> None:
         """Close the harness's own connection. Idempotent."""
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
@@ -75,7 +78,7 @@ class Server:
     def admin(self, **options: Any) -> Connection:
         """Open a connection of the administrative account, in autocommit mode."""
         return self._connect(
-            self._admin_user, self._admin_port, **{"autocommit": True, **options}
+            self.admin_user, self.admin_port, **{"autocommit": True, **options}
         )
 
     def _connect(self, user: str, port: int, **options: Any) -> Connection:
@@ -91,7 +94,7 @@ class Server:
 
         *options* are added to those which the server needs.
         """
-        self._ask(f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4")
+        self.ask(f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4")
         return self.settings(name, via=via, **options)
 
     def settings(
@@ -113,7 +116,7 @@ class Server:
 
     @cached_property
     def is_mariadb(self) -> bool:
-        (row,) = self._ask("SELECT VERSION() AS version")
+        (row,) = self.ask("SELECT VERSION() AS version")
         return "MariaDB" in row["version"]
 
     def process_list(self) -> list[dict[str, Any]]:
@@ -121,13 +124,13 @@ class Server:
         columns = ("Id", "db", "Command", "Time", "State", "Info")
         return [
             {column.lower(): row[column] for column in columns}
-            for row in self._ask("SHOW FULL PROCESSLIST")
+            for row in self.ask("SHOW FULL PROCESSLIST")
             if row["User"] == self.user and row["Id"] != self._reader_id()
         ]
 
     def status(self, name: str) -> int:
         """One number of SHOW GLOBAL STATUS, less the harness's own part in it."""
-        (row,) = self._ask("SHOW GLOBAL STATUS WHERE Variable_name = %s", name)
+        (row,) = self.ask("SHOW GLOBAL STATUS WHERE Variable_name = %s", name)
         own = {
             "queries": self._asked,
             "questions": self._asked,
@@ -139,17 +142,18 @@ class Server:
 
     def flush_status(self) -> None:
         """Let Max_used_connections start again from what is connected now."""
-        self._ask("FLUSH STATUS")
+        self.ask("FLUSH STATUS")
 
     def open_transactions(self) -> int:
         """How many transactions InnoDB has open, idle ones included."""
         since = time.monotonic() - self._transactions_read
         time.sleep(max(0.0, TRX_COPY_SECONDS - since))
-        (row,) = self._ask("SELECT COUNT(*) AS n FROM information_schema.innodb_trx")
+        (row,) = self.ask("SELECT COUNT(*) AS n FROM information_schema.innodb_trx")
         self._transactions_read = time.monotonic()
         return int(row["n"])
 
-    def _ask(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
+    def ask(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
+        """Execute a statement over the harness's own connection; return its rows."""
         with self._reader_lock:
             if self._reader is None:
                 self._reader = self.admin(
@@ -166,7 +170,7 @@ class Server:
                     cursor.execute(sql, parameters or None)
                     return list(cursor.fetchall())
             except MySQLdb.OperationalError:
-                self.close()  # the next question opens another
+                self._hang_up()  # the next question opens another
                 raise
 
     def _counts_administrators(self) -> bool:

@@ -110,6 +110,14 @@ def see_what_is_left(request: HttpRequest) -> HttpResponse:
     return HttpResponse(str(ask(LEFT[request.GET["what"]][1])))
 
 
+def see_and_leave(request: HttpRequest) -> HttpResponse:
+    """Answer with what is left of an earlier request, and leave the same."""
+    leave, see = LEFT[request.GET["what"]]
+    seen = ask(see)
+    ask(leave)
+    return HttpResponse(str(seen))
+
+
 async def transaction_left_in_thread(request: HttpRequest) -> HttpResponse:
     """Leave a transaction open in a thread that goes on."""
 

@@ -58,6 +58,7 @@ urlpatterns = [
     path("cursor-across", threads.cursor_across),
     path("leave-in-thread", threads.leave_in_thread),
     path("see-what-is-left", threads.see_what_is_left),
+    path("see-and-leave", threads.see_and_leave),
     path("transaction-left-in-thread", threads.transaction_left_in_thread),
     path("wait-before-asking", threads.wait_before_asking),
     path("wait-without-asking", threads.wait_without_asking),
