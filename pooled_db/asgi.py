@@ -6,22 +6,21 @@ runs. A request that is to be refused should cost none of that.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import cast
 
 from django.core.asgi import get_asgi_application as get_django_application
 
 from .exceptions import PoolTimeout
 from .pool.pool import Pool
 from .request.admission import Admission
+from .request.body import Body, Message, Receive
 from .request.current import open_scope
 from .request.pace import process_pace
 from .request.responses import Refusal
 from .request.scope import Scope
 
-Message = Mapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
@@ -52,35 +51,25 @@ class Door:
         request_scope = open_scope()
         request_scope.at_door = True
         request_scope.asked = (scope["method"], scope["path"])
-        client = Client(receive)
+        header = self.admission.age_header
+        age = self.admission.age(_header(scope, header)) if header else 0.0
+        body = Body(receive, partial(_admit, request_scope, pools, age))
         try:
-            try:
-                with client:
-                    await self._admit(request_scope, pools, scope)
-            except PoolTimeout as error:
-                refusal = self._refuse(request_scope, error, scope)
-                await process_pace.hold_async()
-                await _send(send, refusal)
-                return
-            except asyncio.CancelledError:
-                if client.has_gone:
-                    return
+            await self.application(scope, body.receive, send)
+            if body.error is not None:
+                raise body.error
+        except PoolTimeout as error:
+            if error is not body.error:
                 raise
-            await self.application(scope, client.receive, send)
+            refusal = self._refuse(request_scope, error, scope)
+            await process_pace.hold_async()
+            await _send(send, refusal)
         finally:
-            client.forget()
+            body.forget()
             # Once the middleware has it, the request can go on after this task, which
             # was cancelled: Django's handler leaves a task behind then.
             if request_scope.at_door:
                 await request_scope.close_async()
-
-    async def _admit(
-        self, request_scope: Scope, pools: Sequence[Pool], scope: Message
-    ) -> None:
-        header = self.admission.age_header
-        age = self.admission.age(_header(scope, header)) if header else 0.0
-        for pool in pools:
-            await request_scope.admit_async(pool, age)
 
     def _refuse(
         self, request_scope: Scope, error: PoolTimeout, scope: Message
@@ -93,56 +82,9 @@ class Door:
         )
 
 
-class Client:
-    """Listens for the client's end while its request waits, and then cancels the wait.
-
-    What arrives of the request meanwhile is kept for the application: one message,
-    after which a client that is still sending has to wait itself.
-    """
-
-    def __init__(self, receive: Receive) -> None:
-        self.has_gone: bool = False
-        self._receive = receive
-        self._kept: list[Message] = []
-        self._listener: asyncio.Task[None] | None = None
-
-    def __enter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._waiting = asyncio.current_task(loop)
-        # Most requests are admitted, or refused, at once: they need no listener.
-        self._start = loop.call_soon(self._listen)
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._start.cancel()
-        self._waiting = None
-
-    async def receive(self) -> Message:
-        """Give the application what was kept, then what comes."""
-        if not self._kept and self._listener is not None:
-            await asyncio.wait((self._listener,))
-        if self._kept:
-            return self._kept.pop(0)
-        return await self._receive()
-
-    def forget(self) -> None:
-        """Stop listening."""
-        if self._listener is not None:
-            self._listener.cancel()
-
-    def _listen(self) -> None:
-        self._listener = asyncio.ensure_future(self._keep_messages())
-
-    async def _keep_messages(self) -> None:
-        while self._waiting is not None:
-            message = await self._receive()
-            self._kept.append(message)
-            if message["type"] == "http.disconnect":
-                if self._waiting is not None:
-                    self.has_gone = True
-                    self._waiting.cancel()
-                return
-            if message.get("more_body", False):
-                return
+async def _admit(request_scope: Scope, pools: Sequence[Pool], age: float) -> None:
+    for pool in pools:
+        await request_scope.admit_async(pool, age)
 
 
 def _header(scope: Message, name: str) -> str | None:

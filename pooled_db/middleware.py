@@ -19,6 +19,7 @@ from .exceptions import PoolTimeout, Reason, ServerUnavailable
 from .pool.pool import Pool, outsiders
 from .request.admission import Admission
 from .request.adoption import adopt
+from .request.body import watch_body
 from .request.current import begin_request, current_scope
 from .request.diagnosis import diagnose, without_frames
 from .request.pace import process_pace
@@ -121,6 +122,8 @@ class PooledConnectionMiddleware:
             return
         if outsiders:
             adopt(scope)
+        if request.META.get("CONTENT_LENGTH"):
+            watch_body(request, scope)
         age = self._age(request) if self.admission.age_header else 0.0
         for pool in self.admission.pools_for(request.path):
             scope.check_out(pool, age)

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 class Requester(Protocol):
     """The request that a loan belongs to."""
 
+    @property
+    def receiving_since(self) -> float | None:
+        """Since when its thread has waited for its client, if it does."""
+
     def describe(self) -> str:
         """Name the request, as it goes on after "for"."""
 
@@ -159,7 +163,17 @@ class Loan(Permit):
             return self.requester is not None and self.borrower is None
         if not self.may_be_missed:
             return False
-        return self.requester is None or self.pool.lends_by_transaction
+        return (
+            self.requester is None
+            or self.pool.lends_by_transaction
+            or self.receiving_since is not None
+        )
+
+    @property
+    def receiving_since(self) -> float | None:
+        """Since when its request has waited for its client, if it does."""
+        requester = None if self.requester is None else self.requester()
+        return None if requester is None else requester.receiving_since
 
     @property
     def may_be_missed(self) -> bool:

@@ -22,8 +22,9 @@ PAUSE = 0.01
 class OnCall:
     """What nobody works with is on call: it is taken back when somebody waits.
 
-    These are the loans outside of requests and those that their requests have not used
-    yet, and with transaction pooling all. Besides, when *every* loan rests while
+    These are the loans outside of requests, those that their requests have not used
+    yet, and those of requests that are waiting for their client to send more; with
+    transaction pooling all. Besides, when *every* loan rests while
     somebody outside of requests waits, those of requests are taken, too: their requests
     may be waiting for that very thread, such as an executor's.
     """
@@ -52,7 +53,12 @@ class OnCall:
                 # Who had the last turn has not used it.
                 loan.pass_turn_locked()
                 continue
-            moment = MOMENT if loan.state is LENT else MOMENT_UNUSED
+            receiving = loan.receiving_since
+            moment = MOMENT
+            if receiving is not None:
+                since = max(since, receiving)
+            elif loan.state is not LENT:
+                moment = MOMENT_UNUSED
             (on_call if loan.is_on_call else resting).append((since + moment, loan))
         if at_work or on_call:
             # No more than there is to give: thousands may wait.

@@ -40,6 +40,7 @@ class Scope:
         "entered",
         "is_early",
         "is_open",
+        "receiving_since",
         "ref",
         "request",
         "streaming",
@@ -60,6 +61,8 @@ class Scope:
         self.at_door: bool = False
         #: Whether a query of Django's own thread has opened it.
         self.is_early: bool = False
+        #: Since when it has waited for its client to send more, by the gate's clock.
+        self.receiving_since: float | None = None
         #: Method and path, and Django's request once there is one.
         self.asked: tuple[str, str] = ("", "")
         self.request: HttpRequest | None = None

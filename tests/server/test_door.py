@@ -169,28 +169,6 @@ def test_a_client_that_goes_away_leaves_the_queue_at_once(full_pool: Pool) -> No
     assert client.sent == []
 
 
-def test_what_arrives_while_waiting_reaches_the_application(full_pool: Pool) -> None:
-    async def echo(scope: Any, receive: Any, send: Any) -> None:
-        await send({"body": (await receive())["body"]})
-        await send({"body": (await receive())["body"]})
-
-    door = asgi.Door(echo)
-    client = Client({"type": "http.request", "body": b"one", "more_body": True})
-
-    async def scenario() -> None:
-        exchange = asyncio.ensure_future(
-            door(http_scope(), client.receive, client.send)
-        )
-        while not full_pool.gate.waiting or not client.incoming.empty():
-            await asyncio.sleep(0)
-        client.incoming.put_nowait({"type": "http.request", "body": b"two"})
-        full_pool.gate.release(next(iter(full_pool.gate._held)))
-        await exchange
-
-    asyncio.run(scenario())
-    assert [message["body"] for message in client.sent] == [b"one", b"two"]
-
-
 def test_a_cancelled_exchange_leaves_the_queue(full_pool: Pool) -> None:
     application = asgi.get_asgi_application()
     client = Client(REQUEST)

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from . import endings, threads, views
+from . import endings, threads, uploads, views
 
 handler404 = threads.page_not_found
 
@@ -69,4 +69,6 @@ urlpatterns = [
     path("ask-twice", threads.ask_twice),
     path("pause-with-cursor", threads.pause_with_cursor),
     path("pause-in", threads.pause_in),
+    path("upload", uploads.upload),
+    path("upload-with-variable", uploads.upload_with_variable),
 ]
