@@ -117,6 +117,20 @@ def error_code(error: BaseException) -> int | None:
     return 2013 if code == TLS_ERROR and _TLS_BROKE(text) else code
 
 
+#: Which limit of an account has been reached: one of connections, or of an hour.
+_USER_LIMIT = 1226
+#: There is no room for another connection, as long as nobody closes one.
+_NO_ROOM = frozenset({1040, 1203, _USER_LIMIT})
+
+
+def has_no_room(error: BaseException) -> bool:
+    """Whether the server grants no more connections than there are."""
+    code = error_code(error)
+    if code == _USER_LIMIT:
+        return "max_user_connections" in str(error.args[-1])
+    return code in _NO_ROOM
+
+
 _MARK = "pooled_alias"
 
 

@@ -17,6 +17,7 @@ from ..exceptions import Reason
 from .permit import ADMITTED, NEW, REFUSED, RETURNED, WAITING, Permit, Refused
 from .shedding import Shedding
 from .task_waiting import TaskWaiting
+from .thread_waiting import ThreadWaiting
 
 Line = OrderedDict[Permit, None]
 
@@ -60,6 +61,10 @@ class Gate:
         on_call: OnCall | None = None,
     ) -> None:
         self.capacity = capacity
+        #: How many may be held now: fewer while the server grants no more connections.
+        self.limit = capacity
+        #: When one more may be tried.
+        self.raise_at: float = float("inf")
         self.max_waiting = max_waiting
         self.queue_target = queue_target
         self.clock = clock
@@ -126,25 +131,20 @@ class Gate:
         *before_waiting* is called once it stands in line. Raises :class:`Refused` when
         *timeout* seconds have passed or the queue says no.
         """
-        bell: threading.Lock | None = None
+        waiting: ThreadWaiting | None = None
 
         def wake() -> None:
-            # Before there is a bell, the state says it all. Rung twice, it rings once.
-            if bell is not None and bell.locked():
-                bell.release()
+            # Before there is one who waits, the state says it all.
+            if waiting is not None:
+                waiting.wake()
 
         try:
             if self.enter(permit, timeout, wake):
                 return
             if before_waiting is not None:
                 before_waiting()
-            ring = threading.Lock()
-            ring.acquire()
-            bell = ring
-            while permit.state is WAITING:
-                pause = self.next_review(permit) - self.clock()
-                if pause <= 0 or not ring.acquire(timeout=pause):
-                    self.review(permit)
+            waiting = ThreadWaiting(self, permit)
+            waiting.until_answered()
         except BaseException:
             self.release(permit)
             raise
@@ -170,6 +170,21 @@ class Gate:
             raise
         raise_if_refused(permit)
 
+    def acquire_again(self, permit: Permit) -> None:
+        """Wait in this thread, before all others, for a permit that was of no use.
+
+        Nothing is done if it has been given back meanwhile. Raises :class:`Refused`
+        when the time is up that it had from the beginning.
+        """
+        waiting = ThreadWaiting(self, permit)
+        try:
+            self.enter_again(permit, waiting.wake)
+            waiting.until_answered()
+        except BaseException:
+            self.release(permit)
+            raise
+        raise_if_refused(permit)
+
     # The steps of which asking is made; a simulation drives them itself.
 
     def enter(self, permit: Permit, timeout: float, wake: Callable[[], None]) -> bool:
@@ -185,7 +200,7 @@ class Gate:
             permit.deadline = now + timeout
             if permit.state is not NEW:
                 return True  # withdrawn before it came
-            if len(self._held) < self.capacity and not (
+            if len(self._held) < self.limit and not (
                 self._begun or (self._newcomers and not permit.begun)
             ):
                 self._held.add(permit)
@@ -204,6 +219,24 @@ class Gate:
         raise_if_refused(permit)
         return False
 
+    def enter_again(self, permit: Permit, wake: Callable[[], None]) -> None:
+        """Queue *permit*, which is held, before all others; as `enter` otherwise."""
+        with self.lock:
+            if permit.state is ADMITTED:
+                self._held.discard(permit)
+                permit.begun = permit.waits_again = True
+                permit._wake = wake
+                permit.state = WAITING
+                self._begun[permit] = None
+                self._begun.move_to_end(permit, last=False)
+                self._watch(permit)
+        self.settle()
+
+    def limit_changed(self) -> None:
+        """Note, with the lock held, that `limit` is another."""
+        if self._shedding is not None:
+            self._shedding.reserve = self.limit
+
     def next_review(self, permit: Permit) -> float:
         """When a waiter must call `review`, by the gate's clock."""
         review = permit.deadline
@@ -211,7 +244,7 @@ class Gate:
             now = self.clock()
             review = min(review, self._shedding.review_at(now, permit.arrived))
         if permit is self._watcher:
-            review = min(review, self._look_at)
+            review = min(review, self._look_at, self.raise_at)
         return review
 
     def review(self, permit: Permit) -> None:
@@ -223,6 +256,7 @@ class Gate:
                 if reason is not None:
                     self._refuse(permit, reason, now)
                     self._leave_line(permit)
+                self._try_one_more(now)
         self.settle()
         if permit is self._watcher and permit.state is WAITING:
             self._call_back()
@@ -258,7 +292,7 @@ class Gate:
         # somebody waits beside a free permit where a release was interrupted between
         # taking the permit back and handing it on.
         while self.returned or (
-            (self._begun or self._newcomers) and len(self._held) < self.capacity
+            (self._begun or self._newcomers) and len(self._held) < self.limit
         ):
             for locked in self._try_lock():
                 if not locked:
@@ -319,6 +353,7 @@ class Gate:
     # Under the lock.
 
     def _queue_up(self, permit: Permit, now: float, wake: Callable[[], None]) -> None:
+        self._try_one_more(now)
         waiting = len(self._newcomers)
         shedding = None if permit.begun else self._shedding
         if shedding is not None and not waiting:
@@ -339,8 +374,17 @@ class Gate:
         (self._begun if permit.begun else self._newcomers)[permit] = None
         permit._wake = wake
         permit.state = WAITING
+        self._watch(permit)
+
+    def _watch(self, permit: Permit) -> None:
         if self._watcher is None and self._on_call is not None:
             self._watcher = permit
+
+    def _try_one_more(self, now: float) -> None:
+        """Let one permit more be held, if it is time, for whoever is first in line."""
+        if now >= self.raise_at:
+            self.raise_at = float("inf")
+            self.limit = min(self.limit + 1, self.capacity)
 
     def _leave_line(self, permit: Permit) -> None:
         (self._begun if permit.begun else self._newcomers).pop(permit, None)
@@ -358,11 +402,13 @@ class Gate:
         self._held.discard(permit)
         if permit.state is WAITING:
             self._leave_line(permit)
+            if permit.waits_again:  # in another thread than that which ends it
+                self._answered.append(permit)
         permit.state = permit.ends_as
 
     def _serve(self) -> None:
         now = self.clock()
-        while len(self._held) < self.capacity:
+        while len(self._held) < self.limit:
             line = self._begun or self._newcomers
             if not line:
                 return

@@ -16,6 +16,8 @@ Opened = TypeVar("Opened")
 #: longest is also about how late a server that has come back is noticed.
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.4
+#: The longest while there are connections to go on with: others may need the room more.
+LONGEST_PAUSE_OF_MORE = 1.5
 #: Each pause is longer by up to this share, so that processes do not come in step.
 JITTER = 0.25
 #: Of how many places is known that they are away. A site may have many tenants.
@@ -37,16 +39,35 @@ class Outage:
         self._next = 0.0
         self._probing = False
 
-    def connect(self, open_connection: Callable[[], Opened]) -> Opened:
+    @property
+    def is_known(self) -> bool:
+        """Whether the last attempt has failed."""
+        return self._error is not None
+
+    @property
+    def retry_at(self) -> float:
+        """When the next attempt may be made, if the last one has failed."""
+        return self._next
+
+    def may_end(self) -> None:
+        """Let the next attempt be made at once: there may be room now."""
+        self._next = 0.0
+
+    def connect(
+        self,
+        open_connection: Callable[[], Opened],
+        longest_pause: Callable[[], float] = lambda: LONGEST_PAUSE,
+    ) -> Opened:
         """Return what *open_connection* opens.
 
-        Raises the driver's error: this attempt's, or during a pause the last one's.
+        Raises the driver's error: this attempt's, or during a pause the last one's. The
+        pauses grow up to *longest_pause* seconds, before jitter.
         """
         self._enter()
         try:
             connection = open_connection()
         except MySQLdb.OperationalError as error:
-            self._failed(error)
+            self._failed(error, longest_pause())
             raise
         except BaseException:
             # An interrupt, or a mistake in the options: it says nothing of the server.
@@ -69,9 +90,9 @@ class Outage:
                 return
         raise type(error)(*error.args)
 
-    def _failed(self, error: MySQLdb.OperationalError) -> None:
+    def _failed(self, error: MySQLdb.OperationalError, longest: float) -> None:
         with self._lock:
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)
+            pause = min(longest, FIRST_PAUSE * 2**self._failures)
             self._next = self._clock() + pause * (1.0 + JITTER * random.random())
             self._failures = min(self._failures + 1, 30)
             # A copy: the traceback would keep a request's variables until the server is
@@ -94,3 +115,8 @@ class Outages:
         outage = Outage()
         self._of = [*self._of[1 - MOST_DESTINATIONS :], (destination, outage)]
         return outage
+
+    def may_end(self) -> None:
+        """Let the next attempt be made at once, wherever it leads."""
+        for _, outage in self._of:
+            outage.may_end()

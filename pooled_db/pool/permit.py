@@ -64,6 +64,8 @@ class Permit:
     reason: Reason | None = None
     begun: bool = False
     bounded: bool = True
+    #: Whether it was held before, and of no use.
+    waits_again: bool = False
     #: In which state it ends: that of a connection that is kept, or of one closed.
     ends_as: State = RETURNED
     arrived: float = 0.0

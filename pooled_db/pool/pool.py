@@ -9,18 +9,20 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import MySQLdb
+from sqlalchemy.exc import TimeoutError as NoSlot
 
 from ..driver.connection import Connection
-from ..driver.errors import CANNOT_CONNECT, error_code
+from ..driver.errors import CANNOT_CONNECT, error_code, has_no_room
 from ..exceptions import PoolTimeout, Reason, ServerUnavailable
 from .cleaning import Cleaning
 from .destination import Destination
 from .gate import Gate
 from .holders import Holders
+from .limit import Limit
 from .loan import Loan
 from .on_call import OnCall
 from .origin import origin
-from .outage import Outages
+from .outage import LONGEST_PAUSE, LONGEST_PAUSE_OF_MORE, Outages
 from .permit import ADMITTED, CLOSED, READY, RETURNED, TAKING, Refused
 from .stall import begin_waiting, end_waiting, is_stalled
 from .stats import PoolStats
@@ -103,11 +105,13 @@ class Pool:
             on_call=OnCall(),
         )
         self.connect = connect
+        self._limit = Limit(alias, self.gate, lambda: len(self._store.open))
         self._cleaning = Cleaning(reset, autocommit)
         self._outages = Outages()
         self._here = threading.local()
         self._store = Store(
             self._connect_new,
+            self._has_opened,
             pool_size=pool_size,
             max_overflow=max_overflow,
             use_lifo=use_lifo,
@@ -215,42 +219,67 @@ class Pool:
         return loan
 
     def take(self, loan: Loan) -> None:
-        """Take a connection for *loan*: an idle one, or a new one.
+        """Take a connection for *loan*: an idle one, or a new one if there is none.
 
-        The loan has its permit, and keeps it if this fails. If it has ended meanwhile,
-        the connection has gone back.
+        If none can be opened, it waits for those that are open, before all others. The
+        loan has its permit, and keeps it if this fails, unless its time is up. If it
+        has ended meanwhile, the connection has gone back.
         """
-        mine = False
-        try:
-            with self.gate.lock:
-                if loan.state is ADMITTED:
-                    loan.state = TAKING
-                    mine = True
-            if not mine:
-                return
-            if not loan.over:
-                self._here.loan = loan
-                self._take(loan)
-        except BaseException:
-            if mine:
-                self.lent.discard(loan)
-                loan.fairy = loan.connection = None
-                loan.state = ADMITTED
-                if loan.over:  # another thread has ended it meanwhile
-                    loan.checkin()
-            raise
+        while True:
+            mine = False
+            try:
+                with self.gate.lock:
+                    if loan.state is ADMITTED:
+                        loan.state = TAKING
+                        mine = True
+                if not mine:
+                    return
+                if not loan.over:
+                    self._here.loan = loan
+                    self._take(loan)
+                break
+            except BaseException as error:
+                if mine:
+                    self._take_no_more(loan)
+                if not isinstance(error, ServerUnavailable):
+                    raise
+                self._wait_for_others(loan, error)
         loan.state = ADMITTED if loan.connection is None else READY
         if loan.over:
             loan.checkin()
+
+    def _take_no_more(self, loan: Loan) -> None:
+        self.lent.discard(loan)
+        self._limit.opening.discard(loan)
+        loan.fairy = loan.connection = None
+        loan.state = ADMITTED
+        if loan.over:  # another thread has ended it meanwhile
+            loan.checkin()
+
+    def _wait_for_others(self, loan: Loan, error: ServerUnavailable) -> None:
+        """Wait for a permit once more, if there are connections to wait for."""
+        if not self._others(loan, error):
+            raise error
+        try:
+            self.gate.acquire_again(loan)
+        except Refused as refusal:
+            if not self._others(loan, error):
+                raise error from None
+            raise self._refusal(refusal, loan, 0.0) from None
+
+    def _others(self, loan: Loan, error: ServerUnavailable) -> int:
+        """How many connections there are that *loan* could have, or their room."""
+        there: list[Connection | Loan] = [*self._store.open, *self._limit.opening]
+        if has_no_room(error):
+            return len(there)
+        return sum(one.destination == loan.destination for one in there)
 
     def _take(self, loan: Loan) -> None:
         queue = self._store.queue
         fairy = self._from(queue)
         try:
             while not self._is_fit(fairy.dbapi_connection, loan):  # type: ignore[arg-type]
-                # The empty slot goes to the end of the queue, so that the other idle
-                # connections are tried first and a new one is opened last.
-                fairy.invalidate()
+                self._discard(fairy, queue)
                 fairy = self._from(queue)
             connection: Connection = fairy.dbapi_connection  # type: ignore[assignment]
             connection.lent_for(loan)
@@ -264,12 +293,18 @@ class Pool:
             raise
         except BaseException:
             if fairy.is_valid:
-                fairy.invalidate()
+                self._store.discard(fairy, queue)
             raise
 
     def _from(self, queue: QueuePool) -> PoolProxiedConnection:
         try:
-            return queue.connect()
+            try:
+                return queue.connect()
+            except NoSlot:
+                if self._idle_only:
+                    self._here.failure = none = NoIdleConnection()
+                    raise none from None
+            return self._store.open_another(queue)
         except BaseException as error:
             failure = getattr(self._here, "failure", None)
             self._here.failure = None
@@ -337,7 +372,10 @@ class Pool:
             loan.ends_as = RETURNED if keep else CLOSED
             if keep and self.ping_after is not None:
                 connection.idle_since = time.monotonic()
-            self._store.part_with(fairy.close if keep else fairy.invalidate)
+            if keep:
+                self._store.part_with(fairy.close)
+            else:
+                self._discard(fairy, loan.queue)
             self.lent.discard(loan)
             outsiders.discard(loan)
         self.gate.release(loan)
@@ -352,10 +390,15 @@ class Pool:
             if connection is not None and fairy is not None:
                 connection.is_clean = False
                 if fairy.is_valid and loan.queue is self._store.queue:
-                    self._store.part_with(fairy.invalidate)
+                    self._discard(fairy, loan.queue)
                 connection.close()
         finally:
             self.gate.release(loan)
+
+    def _discard(self, fairy: PoolProxiedConnection, queue: QueuePool | None) -> None:
+        self._store.discard(fairy, queue)
+        if self._limit.granted is not None:
+            self._outages.may_end()  # there is room for one now
 
     def cleans(self, connection: Connection) -> bool:
         """Make *connection* fit for its next user; ``False`` if that cannot be done."""
@@ -378,21 +421,35 @@ class Pool:
             1.0 - RECYCLE_JITTER * random.random()
         )
         self._opened += 1
-        self._store.open.add(connection)
         return connection
 
     def _open(self, loan: Loan) -> Connection:
         if self._idle_only:
             raise NoIdleConnection
         outage = self._outages.of(loan.destination)
+        if not outage.is_known:
+            self._limit.opening.add(loan)
         try:
-            return outage.connect(loan.opening or self.connect)
+            return outage.connect(loan.opening or self.connect, self._longest_pause)
         except MySQLdb.OperationalError as error:
-            if error_code(error) in CANNOT_CONNECT:
-                unavailable = ServerUnavailable(*error.args)
-                unavailable.alias = self.alias
-                raise unavailable from error
-            raise
+            self._limit.opening.discard(loan)
+            code = error_code(error)
+            if code not in CANNOT_CONNECT:
+                raise
+            unavailable = ServerUnavailable(*error.args)
+            unavailable.alias = self.alias
+            if self._others(loan, unavailable) or not self._limit.others():
+                why = f"{CANNOT_CONNECT[code]} (error {code})"
+                self._limit.failed(outage.retry_at, why)
+            raise unavailable from error
+
+    def _longest_pause(self) -> float:
+        return LONGEST_PAUSE_OF_MORE if self._store.open else LONGEST_PAUSE
+
+    def _has_opened(self) -> None:
+        """Count a connection that QueuePool has, before its opening counts no more."""
+        self._limit.opening.discard(self._here.loan)
+        self._limit.opened()
 
     # The whole.
 
@@ -415,14 +472,15 @@ class Pool:
         self._holders = Holders(self.lent)
 
     def checkedout(self) -> int:
-        """How many connections QueuePool itself counts as lent."""
-        return self._store.queue.checkedout()
+        """How many connections are lent by QueuePool's own count."""
+        return self._store.checkedout()
 
     def stats(self) -> PoolStats:
         gate = self.gate
         in_use = len(self.lent)
         return PoolStats(
             limit=gate.capacity,
+            granted=self._limit.now_granted,
             in_use=in_use,
             on_call=sum(
                 loan.is_on_call and loan.resting_since() is not None
@@ -447,7 +505,7 @@ class Pool:
             refusal.reason,
             refusal.waited + age,
             self.gate.capacity - self.gate.free,
-            self.gate.capacity,
+            self._limit.now_granted,
             self.gate.waiting,
             *self._holders.described_for(loan),
         )

@@ -1,0 +1,145 @@
+"""How many connections a server grants, learnt from its refusals."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+logger: logging.Logger = logging.getLogger("pooled_db")
+
+#: The shortest time between two lines in the log, in seconds.
+INTERVAL = 1.0
+#: The shortest time before one more is tried, in seconds: another thread may be trying.
+SHORTEST_PAUSE = 0.05
+
+LINE = (
+    "Limit %d of %d granted for %r: %s. Requests wait for these connections, and more "
+    "are tried from time to time."
+)
+
+
+class Limited(Protocol):
+    """The gate, as far as its permits are counted."""
+
+    capacity: int
+    limit: int
+    #: When one permit more may be tried, by the gate's clock.
+    raise_at: float
+    clock: Callable[[], float]
+
+    @property
+    def lock(self) -> AbstractContextManager[object]: ...
+
+    def limit_changed(self) -> None: ...
+
+    def settle(self) -> None: ...
+
+
+class Limit:
+    """Lets *gate* give no more permits than there are connections to be had.
+
+    Once a connect has failed while other connections were open, there are as many
+    permits as connections. One more is tried at a time, after the pause that the outage
+    keeps, and at once after a success: so a pool follows a server that grants less than
+    its ``pool_size``, to which others leave less, or of which one node is away.
+
+    A pool that has no connection has nothing to wait for, and is not limited: whoever
+    asks learns at once that there is none.
+
+    *open_connections* says how many there are.
+    """
+
+    def __init__(
+        self, alias: str, gate: Limited, open_connections: Callable[[], int]
+    ) -> None:
+        self._alias = alias
+        self._gate = gate
+        self._open = open_connections
+        #: Whose connects are under way, of those that may well succeed.
+        self.opening: set[Any] = set()
+        #: How many the server is known to grant; ``None`` if nothing else is known than
+        #: that it grants all.
+        self.granted: int | None = None
+        self._told: int | None = None
+        self._told_at = float("-inf")
+
+    @property
+    def now_granted(self) -> int:
+        """How many there can be, as far as is known."""
+        return self._gate.capacity if self.granted is None else self.granted
+
+    def others(self) -> int:
+        """How many connections there are, or are about to be."""
+        return self._open() + len(self.opening)
+
+    def opened(self) -> None:
+        """Note that there is one more connection."""
+        if self.granted is None:
+            return
+        gate = self._gate
+        with gate.lock:
+            self._grow()
+        gate.settle()
+
+    def failed(self, retry_at: float, why: str) -> None:
+        """Note that a connect has failed, *why*, and is not tried before *retry_at*."""
+        gate = self._gate
+        with gate.lock:
+            there = self.others()
+            if there:
+                self._shrink(there, retry_at)
+            else:
+                self._forget()
+            line = self._line(why)
+        gate.settle()
+        if line is not None:
+            logger.warning(*line)
+
+    # Under the lock.
+
+    def _shrink(self, there: int, retry_at: float) -> None:
+        gate = self._gate
+        self.granted = gate.limit = min(gate.capacity, there)
+        soon = gate.clock() + SHORTEST_PAUSE
+        is_less = gate.limit < gate.capacity
+        gate.raise_at = max(retry_at, soon) if is_less else float("inf")
+        gate.limit_changed()
+
+    def _grow(self) -> None:
+        gate = self._gate
+        there = self._open()
+        if there >= gate.capacity:
+            self._forget()
+            return
+        if self.granted is None or there > self.granted:
+            self.granted = there
+        gate.limit = max(gate.limit, there + 1)
+        gate.limit_changed()
+
+    def _forget(self) -> None:
+        gate = self._gate
+        self.granted = None
+        gate.limit = gate.capacity
+        gate.raise_at = float("inf")
+        gate.limit_changed()
+
+    def _line(self, why: str) -> tuple[object, ...] | None:
+        """Return what to log, if it is new and no other attempt may still change it."""
+        now = self._gate.clock()
+        if (
+            self.granted is None
+            or self.opening
+            or self.granted == self._told
+            or now - self._told_at < INTERVAL
+        ):
+            return None
+        self._told, self._told_at = self.granted, now
+        return (
+            LINE,
+            self.granted,
+            self._gate.capacity,
+            self._alias,
+            why,
+        )

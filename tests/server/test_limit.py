@@ -1,0 +1,237 @@
+"""A pool whose server grants fewer connections than it may have."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pooled_db import ServerUnavailable
+from pooled_db.driver.connection import Connection
+from pooled_db.pool.loan import Loan
+from pooled_db.pool.pool import NoIdleConnection, Pool
+from tests.harness.processes import poll
+from tests.harness.server import Server
+from tests.loans import lend
+
+MakePool = Callable[..., Pool]
+Grant = Callable[[int], None]
+USER = "pooled_few"
+#: Seconds within which the pool finds room that there is again.
+ROOM_IS_FOUND_WITHIN = 2.0
+
+
+@pytest.fixture
+def grant(server: Server) -> Iterator[Grant]:
+    """Let the server grant the account so many connections."""
+    with contextlib.closing(server.admin()) as admin:
+
+        def run(sql: str) -> None:
+            with admin.cursor() as cursor:
+                cursor.execute(sql)
+
+        account = f"'{USER}'@'%'"
+        run(f"DROP USER IF EXISTS {account}")
+        run(f"CREATE USER {account} IDENTIFIED BY '{server.password}'")
+        run(f"GRANT ALL ON *.* TO {account}")
+        yield lambda most: run(f"ALTER USER {account} WITH MAX_USER_CONNECTIONS {most}")
+        run(f"DROP USER {account}")
+
+
+@pytest.fixture
+def few(make_pool: MakePool, server: Server, grant: Grant) -> Callable[..., Pool]:
+    """Make a pool of ten, of which the server grants as many as it is told."""
+
+    def make(granted: int, **options: object) -> Pool:
+        grant(granted)
+        return make_pool(lambda: few_connect(server), pool_size=10, **options)
+
+    return make
+
+
+def few_connect(server: Server) -> Connection:
+    database = server.settings("pooled_bare")
+    return Connection(
+        host=database["HOST"],
+        port=database["PORT"],
+        user=USER,
+        password=database["PASSWORD"],
+        autocommit=True,
+        **server.client_options,
+    )
+
+
+def use(pool: Pool) -> None:
+    loan, connection = lend(pool)
+    connection.query("SELECT SLEEP(0.01)")
+    connection.store_result()
+    loan.checkin()
+
+
+both_orders = pytest.mark.parametrize("use_lifo", [False, True], ids=["fifo", "lifo"])
+
+
+@both_orders
+def test_an_idle_connection_is_taken_before_another_is_opened(
+    few: Callable[..., Pool], grant: Grant, use_lifo: bool
+) -> None:
+    """Half of the slots are empty, and the server is full."""
+    pool = few(10, use_lifo=use_lifo)
+    loans = [pool.checkout() for _ in range(10)]
+    for loan in loans[::2]:
+        loan.discard()
+    for loan in loans[1::2]:
+        loan.checkin()
+    grant(5)
+
+    for _ in range(200):
+        use(pool)
+
+    assert (pool.stats().idle, pool.stats().opened) == (5, 10)
+
+
+@both_orders
+def test_an_idle_connection_is_taken_at_once_on_the_event_loop(
+    few: Callable[..., Pool], use_lifo: bool
+) -> None:
+    pool = few(10, use_lifo=use_lifo)
+    loans = [pool.checkout() for _ in range(2)]
+    loans[0].discard()
+    loans[1].checkin()
+    first, second = pool.admit(Loan(pool)), pool.admit(Loan(pool))
+
+    pool.take_idle(first)
+    with pytest.raises(NoIdleConnection):
+        pool.take_idle(second)
+
+    assert first.is_out
+    pool.take(second)
+    assert second.is_out
+    first.checkin()
+    second.checkin()
+
+
+@pytest.mark.parametrize("at_once", [6, 20])
+@both_orders
+def test_nobody_is_refused_by_a_pool_of_which_the_server_grants_half(
+    few: Callable[..., Pool], at_once: int, use_lifo: bool
+) -> None:
+    pool = few(5, use_lifo=use_lifo)
+    with ThreadPoolExecutor(at_once) as threads:
+        for done in [threads.submit(use, pool) for _ in range(400)]:
+            done.result()
+
+    assert pool.stats().granted == 5
+    assert pool.stats().idle == 5
+    assert pool.stats().refused == 0
+
+
+def test_room_that_there_is_again_is_found(
+    few: Callable[..., Pool], grant: Grant
+) -> None:
+    pool = few(5)
+    over = threading.Event()
+
+    def use_until_over() -> None:
+        while not over.is_set():
+            use(pool)
+
+    with ThreadPoolExecutor(20) as threads:
+        users = [threads.submit(use_until_over) for _ in range(20)]
+        try:
+            assert poll(5, lambda: pool.stats().granted == 5)
+            time.sleep(1)  # so that the pauses are as long as they get
+            grant(10)
+            found = poll(ROOM_IS_FOUND_WITHIN, lambda: pool.stats().granted == 10)
+        finally:
+            over.set()
+        for user in users:
+            user.result()
+
+    assert found
+    assert pool.gate.limit == 10
+    assert pool.stats().refused == 0
+
+
+def test_what_is_granted_is_logged_once(
+    few: Callable[..., Pool], caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = few(5)
+    with caplog.at_level(logging.INFO, "pooled_db"), ThreadPoolExecutor(20) as threads:
+        for done in [threads.submit(use, pool) for _ in range(200)]:
+            done.result()
+
+    (line,) = {record.getMessage().partition(".")[0] for record in caplog.records}
+    assert line == (
+        "Limit 5 of 10 granted for 'bare': the user has reached a limit of the account "
+        "(error 1226)"
+    )
+
+
+def test_a_pool_with_nothing_at_all_says_so_at_once(
+    few: Callable[..., Pool], server: Server, grant: Grant
+) -> None:
+    pool = few(1)
+    taken = few_connect(server)
+
+    for _ in range(3):
+        with pytest.raises(ServerUnavailable):
+            pool.checkout()
+    taken.close()
+
+    assert poll(ROOM_IS_FOUND_WITHIN, lambda: _is_served(pool))
+
+
+def _is_served(pool: Pool) -> bool:
+    with contextlib.suppress(ServerUnavailable):
+        use(pool)
+        return True
+    return False
+
+
+def test_who_waits_for_others_waits_no_longer_than_its_timeout(
+    few: Callable[..., Pool],
+) -> None:
+    pool = few(1, timeout=0.2)
+    loan = pool.checkout()
+    with ThreadPoolExecutor(1) as threads:
+        refused = threads.submit(pool.checkout).exception()
+    loan.checkin()
+
+    assert str(refused).startswith("No connection to 'bare' became free within 0.2")
+    assert "(1 of 1 in use" in str(refused)
+
+
+def test_a_request_that_ends_while_it_waits_for_others_loses_nothing(
+    few: Callable[..., Pool],
+) -> None:
+    pool = few(1)
+    loan = pool.checkout()
+    ending = pool.admit(Loan(pool))
+    with ThreadPoolExecutor(1) as threads:
+        taken = threads.submit(pool.take, ending)
+        assert poll(5, lambda: pool.gate.waiting == 1)
+        ending.checkin()
+        taken.result(timeout=5)
+    assert (ending.connection, pool.gate.waiting) == (None, 0)
+    loan.checkin()
+
+
+def test_connections_that_are_closed_are_replaced_in_a_full_server(
+    few: Callable[..., Pool],
+) -> None:
+    pool = few(2)
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(use, pool) for _ in range(20)]:
+            done.result()
+    assert pool.stats().granted == 2
+    for _ in range(10):
+        pool.checkout().discard()
+        use(pool)
+
+    assert pool.stats().refused == 0
