@@ -17,8 +17,8 @@ MIDDLEWARE = "pooled_db.middleware.PooledConnectionMiddleware"
 class Contender:
     """One way to connect Django to its database.
 
-    With ``door`` the site is made by pooled_db's get_asgi_application() or
-    get_wsgi_application(), in place of Django's.
+    With ``door``, as by default, requests to pooled_db queue in front of Django;
+    without it in the middleware.
     """
 
     title: str
@@ -38,6 +38,7 @@ class Contender:
             "DATABASES": {"default": self._database(database, pool_size)},
             "MIDDLEWARE": list(self.middleware),
             "INSTALLED_APPS": list(self.apps),
+            "POOLED_DB": {"DOOR": self.door},
         }
 
     def _database(
@@ -53,8 +54,7 @@ class Contender:
 
     def lacks(self, server: ServerName) -> str | None:
         """The module without which it cannot be served here, if there is one."""
-        entry = {"gunicorn": "pooled_db.wsgi", "uvicorn": "pooled_db.asgi"}[server]
-        needed = [self.module, *([entry] if self.door else [])]
+        needed = [self.module, server]
         return next((name for name in needed if not _is_installed(name)), None)
 
 

@@ -48,7 +48,6 @@ def site_environment(
     site = {**contender.settings(database, pool_size), **settings}
     return {
         "BENCH_SETTINGS": json.dumps(site),
-        "BENCH_DOOR": "1" if contender.door else "",
         "DJANGO_SETTINGS_MODULE": "benchmarks.site.settings",
     }
 

@@ -1,4 +1,4 @@
-"""The Django app: it registers the system checks."""
+"""The Django app: it registers the system checks, and puts the doors in."""
 
 from django.apps import AppConfig
 
@@ -8,6 +8,8 @@ class PooledDBConfig(AppConfig):
     verbose_name = "Database connection pools"
 
     def ready(self) -> None:
-        from . import checks
+        from . import asgi, checks, wsgi
 
         checks.register()
+        asgi.install()
+        wsgi.install()

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
-from django.core.asgi import get_asgi_application as get_django_application
+import django
+import django.core.asgi
+from django.core.handlers.asgi import ASGIHandler
 
+from . import placement
 from .exceptions import PoolTimeout
 from .pool.pool import Pool
 from .request.admission import Admission
@@ -25,43 +28,100 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
+#: Marks what has come through a door, so that nothing passes two.
+PASSED = "pooled_db.door"
+
+
 def get_asgi_application() -> Application:
     """Make Django's ASGI application, and let requests queue in front of it.
 
-    The middleware takes the admission over; without it the door alone would never
-    answer for what goes wrong inside. Raises ImproperlyConfigured for wrong settings.
+    With the app and the middleware installed, Django's own function does the same,
+    unless ``POOLED_DB["DOOR"]`` is false. The middleware takes the admission over;
+    without it the door alone would never answer for what goes wrong inside. Raises
+    ImproperlyConfigured for wrong settings.
     """
-    return Door(cast("Application", get_django_application()))
+    django.setup(set_prefix=False)
+    return Door(cast("Application", ASGIHandler()), placement.served_above())
+
+
+def install() -> None:
+    """Let Django's own ``get_asgi_application`` put the door in front."""
+    django.core.asgi.ASGIHandler = DoorHandler  # type: ignore[attr-defined]
+
+
+class DoorHandler(ASGIHandler):
+    """Django's handler with the door in front, if the settings want it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        django_application = cast("Application", super().__call__)
+        self._entrance: Application = django_application
+        if placement.wants_door():
+            self._entrance = Door(django_application, placement.served_above())
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._entrance(scope, receive, send)
+
+
+class FromASGI:
+    """A request as the server describes it."""
+
+    __slots__ = ("_scope",)
+
+    def __init__(self, scope: Message) -> None:
+        self._scope = scope
+
+    @property
+    def method(self) -> str:
+        method: str = self._scope["method"]
+        return method
+
+    @property
+    def path(self) -> str:
+        path: str = self._scope["path"]
+        return path
+
+    @property
+    def address(self) -> str:
+        client = self._scope.get("client")
+        return str(client[0]) if client else ""
+
+    def header(self, name: str) -> str | None:
+        wanted = name.lower().encode("latin1")
+        values = [value for key, value in self._scope["headers"] if key == wanted]
+        return b",".join(values).decode("latin1") if values else None
 
 
 class Door:
-    """Admits HTTP requests to *application*, or answers them with a 503."""
+    """Admits HTTP requests to *application*, or answers them with a 503.
 
-    def __init__(self, application: Application) -> None:
+    Paths that begin with *passing* go through.
+    """
+
+    def __init__(self, application: Application, passing: str | None = None) -> None:
         self.application = application
         self.admission: Admission = Admission()
+        self._passing = passing
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        pools = (
-            self.admission.pools_for(scope["path"]) if scope["type"] == "http" else ()
-        )
+        pools = self._pools_for(scope)
         if not pools:
             await self.application(scope, receive, send)
             return
         request_scope = open_scope()
         request_scope.at_door = True
-        request_scope.asked = (scope["method"], scope["path"])
-        header = self.admission.age_header
-        age = self.admission.age(_header(scope, header)) if header else 0.0
+        request_scope.incoming = incoming = FromASGI(scope)
+        age = self.admission.age(incoming) if self.admission.age_header else 0.0
         body = Body(receive, partial(_admit, request_scope, pools, age))
         try:
-            await self.application(scope, body.receive, send)
+            if await body.may_be_served():
+                await self.application({**scope, PASSED: True}, body.receive, send)
             if body.error is not None:
                 raise body.error
         except PoolTimeout as error:
             if error is not body.error:
                 raise
-            refusal = self._refuse(request_scope, error, scope)
+            refusal = self.admission.refuse(request_scope, error, incoming)
             await process_pace.hold_async()
             await _send(send, refusal)
         finally:
@@ -71,29 +131,18 @@ class Door:
             if request_scope.at_door:
                 await request_scope.close_async()
 
-    def _refuse(
-        self, request_scope: Scope, error: PoolTimeout, scope: Message
-    ) -> Refusal:
-        return self.admission.refuse(
-            request_scope,
-            error,
-            method=scope["method"],
-            header=lambda name: _header(scope, name),
-        )
+    def _pools_for(self, scope: Message) -> Sequence[Pool]:
+        if scope["type"] != "http" or PASSED in scope:
+            return ()
+        path: str = scope["path"]
+        if self._passing is not None and path.startswith(self._passing):
+            return ()
+        return self.admission.pools_for(path)
 
 
 async def _admit(request_scope: Scope, pools: Sequence[Pool], age: float) -> None:
     for pool in pools:
         await request_scope.admit_async(pool, age)
-
-
-def _header(scope: Message, name: str) -> str | None:
-    wanted = name.lower().encode("latin1")
-    for key, value in scope["headers"]:
-        if key == wanted:
-            text: str = value.decode("latin1")
-            return text
-    return None
 
 
 async def _send(send: Send, refusal: Refusal) -> None:

@@ -14,12 +14,10 @@ from django.core import checks
 from django.core.checks import CheckMessage
 from django.db import connections
 from django.db.backends.signals import connection_created
-from django.utils.module_loading import import_string
 
 from . import conf, model_checks, pools
+from .placement import MIDDLEWARE, places
 from .workers import configured_workers
-
-MIDDLEWARE = "pooled_db.middleware.PooledConnectionMiddleware"
 
 #: Where other packages want the options of a pool, at the top or in ``DATABASES``.
 OTHERS = "POOL_OPTIONS"
@@ -191,27 +189,27 @@ def check_middleware(**kwargs: Any) -> list[CheckMessage]:
 def _middleware_messages(
     pooled: Sequence[str], middleware: Sequence[str]
 ) -> Iterator[CheckMessage]:
-    places = [place for place, path in enumerate(middleware) if _is_ours(path)]
-    if not places and pooled:
+    found = places(middleware)
+    if not found and pooled:
         yield checks.Warning(
             "The pool has no middleware: a request that gets no connection is "
             "answered with a 500.",
             hint=f'Make "{MIDDLEWARE}" the first entry of MIDDLEWARE.',
             id="pooled_db.W001",
         )
-    if places and not pooled:
+    if found and not pooled:
         yield checks.Warning(
             f"{MIDDLEWARE} has nothing to do: no database is pooled.",
             hint='Set DATABASES["default"]["ENGINE"] to "pooled_db.backends.mysql".',
             id="pooled_db.W002",
         )
-    if len(places) > 1:
+    if len(found) > 1:
         yield checks.Error(
-            f"{MIDDLEWARE} stands {len(places)} times in MIDDLEWARE.",
+            f"{MIDDLEWARE} stands {len(found)} times in MIDDLEWARE.",
             hint="Keep the first and remove the others.",
             id="pooled_db.E003",
         )
-    for path in middleware[: places[0] if places else 0]:
+    for path in middleware[: found[0] if found else 0]:
         if path in USES_DATABASE:
             yield checks.Error(
                 f"{path} may use the database and stands above {MIDDLEWARE}.",
@@ -258,17 +256,3 @@ def _thread_messages(
             ),
             id="pooled_db.I002",
         )
-
-
-def _is_ours(path: str) -> bool:
-    if path == MIDDLEWARE:
-        return True
-    from .middleware import PooledConnectionMiddleware
-
-    try:
-        middleware = import_string(path)
-    except ImportError:
-        return False  # Django says so when it starts.
-    return isinstance(middleware, type) and issubclass(
-        middleware, PooledConnectionMiddleware
-    )

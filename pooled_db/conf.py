@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
 #: Where each kind of option may be written, for messages.
 POOL_DEFAULTS = "SQLALCHEMY_QUEUEPOOL"
@@ -40,6 +41,11 @@ def _is_zero(value: object) -> bool:
 
 #: https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+#: https://www.rfc-editor.org/rfc/rfc9110#section-5.5
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+#: What may stand for a function or a dict, until it is looked at more closely.
+_NAMED = (str, Mapping)
 
 _RULES: Mapping[str, tuple[str, Any]] = {
     "positive integer": (
@@ -100,6 +106,10 @@ _RULES: Mapping[str, tuple[str, Any]] = {
             or (isinstance(value, str) and _HEADER_NAME.fullmatch(value) is not None)
         ),
     ),
+    "headers": (
+        "must be a dict of headers, a function of path and origin, or None",
+        lambda value: value is None or callable(value) or isinstance(value, _NAMED),
+    ),
     "aliases": (
         "must be a list of aliases of DATABASES",
         lambda value: (
@@ -119,6 +129,42 @@ def _pattern_problems(where: str, patterns: Iterable[str]) -> Iterator[str]:
                 f"{where} has {pattern!r} in it, which is no regular expression: "
                 f"{error}."
             )
+
+
+def header_problem(headers: object) -> str | None:
+    """What is wrong with *headers*, as it goes on after their name."""
+    if not isinstance(headers, Mapping):
+        return f"must be a dict, not {headers!r}"
+    for name, value in headers.items():
+        if not isinstance(name, str) or _HEADER_NAME.fullmatch(name) is None:
+            return f"has {name!r} in it, which is no name of a header"
+        if not isinstance(value, str) or _HEADER_VALUE.fullmatch(value) is None:
+            return f"has {value!r} for {name}, which a header cannot hold"
+    return None
+
+
+def _headers_problems(where: str, value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield from _function_problems(where, value)
+    elif isinstance(value, Mapping) and (problem := header_problem(value)) is not None:
+        yield f"{where} {problem}."
+
+
+def _function_problems(where: str, path: str) -> Iterator[str]:
+    try:
+        found = import_string(path)
+    except ImportError as error:
+        yield f"{where} names {path!r}, which cannot be imported: {error}."
+    else:
+        if not callable(found):
+            yield f"{where} names {path!r}, which is no function but {found!r}."
+
+
+#: What is looked at more closely, by the name of its rule.
+_CLOSER: Mapping[str, Callable[[str, Any], Iterator[str]]] = {
+    "patterns": _pattern_problems,
+    "headers": _headers_problems,
+}
 
 
 def _option(default: Any, rule: str) -> Any:
@@ -148,13 +194,18 @@ class PoolSettings:
     queue_interval: float = _option(1.0, "seconds")
 
 
+#: Headers, or a function of path and origin that returns them.
+HeadersSetting = Mapping[str, str] | Callable[[str, "str | None"], Mapping[str, str]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MiddlewareSettings:
     """How requests get their connections: the setting ``POOLED_DB``.
 
     ``retry_after`` is in seconds: a refused client is told to come back after one to
     two times that. ``request_start_header`` names the header in which a proxy writes
-    when it got the request; the time since then counts against ``timeout``.
+    when it got the request; the time since then counts against ``timeout``. ``door``
+    lets requests queue in front of Django. ``headers`` are added to refusals.
     """
 
     checkout: str = _option("request", "checkout")
@@ -162,6 +213,8 @@ class MiddlewareSettings:
     aliases: tuple[str, ...] | None = _option(None, "aliases")
     retry_after: int = _option(2, "positive integer")
     request_start_header: str | None = _option(None, "header or None")
+    door: bool = _option(True, "boolean")
+    headers: HeadersSetting | None = field(default=None, metadata={"rule": "headers"})
 
     def is_exempt(self, path: str) -> bool:
         """Whether the request for *path* is never queued."""
@@ -193,8 +246,8 @@ def _problems(
             words, holds = _RULES[rules[name]]
             if not holds(value):
                 yield f"{where[name]} {words}, not {value!r}."
-            elif rules[name] == "patterns":
-                yield from _pattern_problems(where[name], value)
+            elif rules[name] in _CLOSER:
+                yield from _CLOSER[rules[name]](where[name], value)
 
 
 def _rules(cls: type[Any]) -> dict[str, str]:
@@ -268,6 +321,8 @@ def middleware_settings() -> MiddlewareSettings:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in values.items()
     }
+    if isinstance(frozen.get("headers"), str):
+        frozen["headers"] = import_string(frozen["headers"])
     return MiddlewareSettings(**frozen)
 
 

@@ -22,6 +22,7 @@ from .request.adoption import adopt
 from .request.body import watch_body
 from .request.current import begin_request, current_scope
 from .request.diagnosis import diagnose, without_frames
+from .request.incoming import FromDjango
 from .request.pace import process_pace
 from .request.responses import to_django
 from .request.scope import Scope
@@ -139,8 +140,7 @@ class PooledConnectionMiddleware:
                 await _connect_in_thread(scope, pool)
 
     def _age(self, request: HttpRequest) -> float:
-        header = self.admission.age_header
-        return self.admission.age(request.headers.get(header)) if header else 0.0
+        return self.admission.age(FromDjango(request))
 
     # At the end.
 
@@ -178,8 +178,7 @@ class PooledConnectionMiddleware:
         refusal = self.admission.refuse(
             scope,
             error,
-            method=request.method or "GET",
-            header=request.headers.get,
+            FromDjango(request),
             language=getattr(request, "LANGUAGE_CODE", None),
         )
         response = to_django(refusal)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from django.core.handlers.wsgi import get_path_info, get_script_name
-from django.core.wsgi import get_wsgi_application as get_django_application
+import django
+import django.core.wsgi
+from django.core.handlers.wsgi import WSGIHandler, get_path_info, get_script_name
 
+from . import placement
 from .exceptions import PoolTimeout
+from .pool.pool import Pool
 from .request.admission import Admission
 from .request.current import open_scope
 from .request.pace import process_pace
@@ -17,46 +20,98 @@ from .request.responses import Refusal
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
+#: Marks what has come through a door, so that nothing passes two.
+PASSED = "pooled_db.door"
+
 
 def get_wsgi_application() -> Application:
     """Make Django's WSGI application, and let requests queue in front of it.
 
-    The middleware takes the admission over. Raises ImproperlyConfigured for wrong
-    settings.
+    With the app and the middleware installed, Django's own function does the same,
+    unless ``POOLED_DB["DOOR"]`` is false. The middleware takes the admission over.
+    Raises ImproperlyConfigured for wrong settings.
     """
-    return Door(get_django_application())
+    django.setup(set_prefix=False)
+    return Door(WSGIHandler(), placement.served_above())
+
+
+def install() -> None:
+    """Let Django's own ``get_wsgi_application`` put the door in front."""
+    django.core.wsgi.WSGIHandler = DoorHandler  # type: ignore[attr-defined]
+
+
+class DoorHandler(WSGIHandler):
+    """Django's handler with the door in front, if the settings want it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entrance: Application = super().__call__
+        if placement.wants_door():
+            self._entrance = Door(super().__call__, placement.served_above())
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        return self._entrance(environ, start_response)
+
+
+class FromWSGI:
+    """A request as the server describes it."""
+
+    __slots__ = ("_environ",)
+
+    def __init__(self, environ: Environ) -> None:
+        self._environ = environ
+
+    @property
+    def method(self) -> str:
+        method: str = self._environ["REQUEST_METHOD"]
+        return method
+
+    @property
+    def path(self) -> str:
+        script: str = get_script_name(self._environ)
+        info: str = get_path_info(self._environ)
+        return f"{script.rstrip('/')}/{info.removeprefix('/')}"
+
+    @property
+    def address(self) -> str:
+        address: str = self._environ.get("REMOTE_ADDR") or ""
+        return address
+
+    def header(self, name: str) -> str | None:
+        key = "HTTP_" + name.upper().replace("-", "_")
+        value: str | None = self._environ.get(key)
+        return value
 
 
 class Door:
-    """Admits requests to *application*, or answers them with a 503."""
+    """Admits requests to *application*, or answers them with a 503.
 
-    def __init__(self, application: Application) -> None:
+    Paths that begin with *passing* go through.
+    """
+
+    def __init__(self, application: Application, passing: str | None = None) -> None:
         self.application = application
         self.admission: Admission = Admission()
+        self._passing = passing
 
     def __call__(
         self, environ: Environ, start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        path = _path(environ)
-        pools = self.admission.pools_for(path)
+        incoming = FromWSGI(environ)
+        pools = self._pools_for(environ, incoming)
         if not pools:
             return self.application(environ, start_response)
+        environ[PASSED] = True
         scope = open_scope()
         scope.at_door = True
-        scope.asked = (environ["REQUEST_METHOD"], path)
+        scope.incoming = incoming
         try:
-            header = self.admission.age_header
-            age = self.admission.age(environ.get(_key(header))) if header else 0.0
+            age = self.admission.age(incoming) if self.admission.age_header else 0.0
             try:
                 for pool in pools:
                     scope.admit(pool, age)
             except PoolTimeout as error:
-                refusal = self.admission.refuse(
-                    scope,
-                    error,
-                    method=environ["REQUEST_METHOD"],
-                    header=lambda name: environ.get(_key(name)),
-                )
+                refusal = self.admission.refuse(scope, error, incoming)
                 process_pace.hold()
                 return _answer(start_response, refusal)
             return self.application(environ, start_response)
@@ -64,16 +119,14 @@ class Door:
             if scope.at_door:
                 scope.close()
 
-
-def _path(environ: Environ) -> str:
-    """Return what Django will call ``request.path``."""
-    script: str = get_script_name(environ)
-    info: str = get_path_info(environ)
-    return f"{script.rstrip('/')}/{info.removeprefix('/')}"
-
-
-def _key(header: str) -> str:
-    return "HTTP_" + header.upper().replace("-", "_")
+    def _pools_for(self, environ: Environ, incoming: FromWSGI) -> Sequence[Pool]:
+        if PASSED in environ:
+            return ()
+        if self._passing is not None and incoming.path.startswith(self._passing):
+            return ()
+        # Reading the path is left to those for whom it makes a difference.
+        path = incoming.path if self.admission.settings.exempt else ""
+        return self.admission.pools_for(path)
 
 
 def _answer(start_response: Callable[..., Any], refusal: Refusal) -> Iterable[bytes]:

@@ -1,8 +1,8 @@
-"""The test site for uvicorn, with the door if TEST_DOOR is set."""
+"""The test site for application servers, as `startproject` writes it."""
 
 import os
-from importlib import import_module
+
+from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
-package = "pooled_db" if os.environ.get("TEST_DOOR") else "django.core"
-application = import_module(f"{package}.asgi").get_asgi_application()
+application = get_asgi_application()

@@ -13,7 +13,7 @@ import pytest
 from django.core.checks import CheckMessage, run_checks
 from django.db import connections
 
-from pooled_db.checks import MIDDLEWARE
+from pooled_db.placement import MIDDLEWARE
 from tests.harness.processes import free_port
 from tests.sites import ROOT, site_settings
 

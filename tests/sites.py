@@ -142,9 +142,14 @@ def serve(
     door: bool = False,
     **settings: Any,
 ) -> Iterator[Site]:
-    """Serve the test site; its pool must be at rest at the end."""
+    """Serve the test site; its pool must be at rest at the end.
+
+    Without *door* Django's handler is called at once, and the middleware admits.
+    """
+    if not door:
+        given = settings.get("POOLED_DB", {"EXEMPT": [r"^exempt/"]})
+        settings["POOLED_DB"] = {**given, "DOOR": False}
     env = {
-        "TEST_DOOR": "1" if door else "",
         "TEST_SETTINGS": json.dumps(site_settings(database, **settings)),
         # Django warns of synchronous bodies under ASGI and of asynchronous ones
         # under WSGI, which it serves all the same.

@@ -1,11 +1,8 @@
-"""The test site for gunicorn, with the door if TEST_DOOR is set."""
+"""The test site for application servers, as `startproject` writes it."""
 
 import os
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
-if os.environ.get("TEST_DOOR"):
-    from pooled_db.wsgi import get_wsgi_application
-else:
-    from django.core.wsgi import get_wsgi_application
+from django.core.wsgi import get_wsgi_application
 
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 application = get_wsgi_application()

@@ -1,6 +1,6 @@
 import os
-from importlib import import_module
+
+from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.site.settings")
-package = "pooled_db" if os.environ.get("BENCH_DOOR") else "django.core"
-application = import_module(f"{package}.asgi").get_asgi_application()
+application = get_asgi_application()

@@ -1,6 +1,6 @@
 import os
-from importlib import import_module
+
+from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.site.settings")
-package = "pooled_db" if os.environ.get("BENCH_DOOR") else "django.core"
-application = import_module(f"{package}.wsgi").get_wsgi_application()
+application = get_wsgi_application()

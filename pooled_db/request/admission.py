@@ -15,7 +15,9 @@ from ..exceptions import PoolTimeout, ServerUnavailable
 from ..pool.pool import Pool
 from .age import age_of
 from .diagnosis import diagnose
-from .language import Header, language_of
+from .extra_headers import add_headers
+from .incoming import Incoming
+from .language import language_of
 from .refusals import refusal_log
 from .responses import SAFE_METHODS, Refusal, refuse
 from .scope import Scope
@@ -42,36 +44,39 @@ class Admission:
             return ()
         return list(map(pools.for_alias, self.eager))
 
-    def age(self, header: str | None) -> float:
+    def age(self, incoming: Incoming) -> float:
         """For how many seconds the request has been on its way."""
-        return age_of(header)
+        header = self.age_header
+        return age_of(incoming.header(header)) if header else 0.0
 
     def refuse(
         self,
         scope: Scope,
         error: BaseException,
-        *,
-        method: str,
-        header: Header,
+        incoming: Incoming,
         language: str | None = None,
     ) -> Refusal:
         """Log the refusal, and make the answer to it.
 
-        *header* looks a header of the request up. *language* is the code of the one
-        that Django has chosen for it, if it has come so far.
+        *language* is the code of the one that Django has chosen for the request, if it
+        has come so far.
         """
         diagnosis = diagnose(error)
         assert diagnosis is not None
         reason, cause = diagnosis
         refusal_log.add(*_describe(cause))
+        method = incoming.method
         harmless = method in SAFE_METHODS or not scope.begun
-        return refuse(
+        refusal = refuse(
             reason,
             method=method,
-            accept=header("accept") or "",
-            language=language_of(header, language),
+            accept=incoming.header("accept") or "",
+            language=language_of(incoming.header, language),
             retry_after=self.settings.retry_after if harmless else None,
         )
+        if self.settings.headers is not None:
+            add_headers(refusal.headers, self.settings.headers, incoming)
+        return refusal
 
     def _eager_aliases(self) -> Sequence[str]:
         pooled = [alias for alias in connections if pools.is_pooled(alias)]

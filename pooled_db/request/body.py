@@ -29,21 +29,32 @@ class Body:
     The application gets each message as it comes, and stores what it wants of it. It
     waits for the last one until the request is admitted. While it waits, the client is
     listened to: one that has gone need not be served. What *admit* raises is kept in
-    ``error``; to the application the client has gone then, too.
+    ``error``; to the application the client has gone then, too. Most requests come with
+    all of their body: they are admitted before the application is called.
     """
 
     def __init__(self, receive: Receive, admit: Callable[[], Awaitable[None]]) -> None:
         self.error: BaseException | None = None
         self._receive = receive
         self._admit = admit
+        self._first: Message | None = None
         self._is_in = False
         self._has_gone = False
         self._waiting: asyncio.Task[Any] | None = None
         self._start: asyncio.Handle | None = None
         self._listener: asyncio.Task[Message] | None = None
 
+    async def may_be_served(self) -> bool:
+        """Receive the first message; ``False`` if it is all, and not admitted."""
+        self._first = await self._next()
+        return self._first is not DISCONNECT
+
     async def receive(self) -> Message:
         """Return the next message for the application."""
+        first, self._first = self._first, None
+        return await self._next() if first is None else first
+
+    async def _next(self) -> Message:
         if self._listener is not None:
             listener = self._listener
             await asyncio.wait((listener,))

@@ -19,6 +19,7 @@ from ..pool.permit import ADMITTED, READY
 from ..pool.pool import Leading, NoIdleConnection, Pool, outsiders
 from ..pool.thread_end import give_back_at_thread_end
 from ..pool.turn import BorrowerRef
+from .incoming import Incoming
 
 
 class Scope:
@@ -34,10 +35,10 @@ class Scope:
         "__weakref__",
         "_loans",
         "_others",
-        "asked",
         "at_door",
         "begun",
         "entered",
+        "incoming",
         "is_early",
         "is_open",
         "receiving_since",
@@ -63,8 +64,8 @@ class Scope:
         self.is_early: bool = False
         #: Since when it has waited for its client to send more, by the gate's clock.
         self.receiving_since: float | None = None
-        #: Method and path, and Django's request once there is one.
-        self.asked: tuple[str, str] = ("", "")
+        #: What a door knows of it, and Django's request once there is one.
+        self.incoming: Incoming | None = None
         self.request: HttpRequest | None = None
         #: By what its loans know it: always the same object.
         self.ref: Callable[[], Scope | None] = weakref.ref(self)
@@ -96,7 +97,10 @@ class Scope:
         """Name the request and its view, without its query string."""
         request = self.request
         if request is None:
-            return " ".join(self.asked).strip() or "a request"
+            incoming = self.incoming
+            if incoming is None:
+                return "a request"
+            return f"{incoming.method} {incoming.path}"
         asked = f"{request.method} {request.path}"
         match = request.resolver_match
         return asked if match is None else f"{asked} ({match._func_path})"

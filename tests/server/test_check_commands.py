@@ -11,7 +11,7 @@ from django.core.checks import Tags, run_checks
 from django.db import connections
 
 from pooled_db.backends.mysql.base import PooledMixin
-from pooled_db.checks import MIDDLEWARE
+from pooled_db.placement import MIDDLEWARE
 from tests.checking import (
     NOWHERE,
     SESSIONS,

@@ -13,6 +13,7 @@ from typing import Any, cast
 import MySQLdb
 import pytest
 from django.db import OperationalError, connection, connections
+from django.test import RequestFactory
 
 import pooled_db
 from pooled_db import PoolTimeout, ServerUnavailable, pools
@@ -21,6 +22,7 @@ from pooled_db.driver.errors import mark_pooled
 from pooled_db.exceptions import Reason
 from pooled_db.pool.permit import Permit
 from pooled_db.request.admission import Admission
+from pooled_db.request.incoming import FromDjango
 from pooled_db.request.refusals import refusal_log
 from pooled_db.request.scope import Scope
 
@@ -59,9 +61,8 @@ def test_a_503_and_its_line_in_the_log_tell_no_secret(
     error: str, accept: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     refusal_log._last.clear()
-    refusal = Admission().refuse(
-        Scope(), ERRORS[error](), method="GET", header={"accept": accept}.get
-    )
+    incoming = FromDjango(RequestFactory().get("/", headers={"accept": accept}))
+    refusal = Admission().refuse(Scope(), ERRORS[error](), incoming)
     (record,) = caplog.records
     for text in (record.getMessage(), repr(refusal.headers), refusal.body.decode()):
         assert "secret" not in text.lower()

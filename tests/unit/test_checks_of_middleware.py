@@ -10,8 +10,9 @@ from django.core.checks import Error, Warning
 from django.db import connections
 from django.http import HttpRequest, HttpResponse
 
-from pooled_db.checks import MIDDLEWARE, USES_DATABASE
+from pooled_db.checks import USES_DATABASE
 from pooled_db.middleware import PooledConnectionMiddleware
+from pooled_db.placement import MIDDLEWARE
 from tests.checking import (
     FIRST_ENTRY,
     SESSIONS,

@@ -15,6 +15,7 @@ from pooled_db.conf import MiddlewareSettings
 POSITIVE_INTEGER = "must be an integer of at least 1"
 PATTERNS = "must be a list of regular expressions"
 ALIASES = "must be a list of aliases of DATABASES"
+HEADERS = "must be a dict of headers, a function of path and origin, or None"
 HEADER = 'must be the name of a header, such as "X-Request-Start", or None'
 
 OPTIONS = [option.name.upper() for option in dataclasses.fields(MiddlewareSettings)]
@@ -45,6 +46,12 @@ WRONG: list[tuple[str, Any, str]] = [
     ("REQUEST_START_HEADER", "X-Request-Start\n", HEADER),
     ("REQUEST_START_HEADER", ["X-Request-Start"], HEADER),
     ("REQUEST_START_HEADER", True, HEADER),
+    ("DOOR", None, "must be True or False"),
+    ("DOOR", "off", "must be True or False"),
+    ("DOOR", 1, "must be True or False"),
+    ("HEADERS", True, HEADERS),
+    ("HEADERS", [("X-Frame-Options", "DENY")], HEADERS),
+    ("HEADERS", 7, HEADERS),
 ]
 
 
@@ -62,6 +69,8 @@ def test_the_middleware_has_defaults(settings: Any) -> None:
         aliases=None,
         retry_after=2,
         request_start_header=None,
+        door=True,
+        headers=None,
     )
 
 
@@ -74,6 +83,8 @@ def test_right_middleware_options_are_taken_as_they_are(
         "ALIASES": ("other", "default"),
         "RETRY_AFTER": 30,
         "REQUEST_START_HEADER": "X-Request-Start",
+        "DOOR": False,
+        "HEADERS": {"X-Frame-Options": "DENY"},
     }
 
     assert conf.middleware_problems() == []
@@ -83,6 +94,8 @@ def test_right_middleware_options_are_taken_as_they_are(
         aliases=("other", "default"),
         retry_after=30,
         request_start_header="X-Request-Start",
+        door=False,
+        headers={"X-Frame-Options": "DENY"},
     )
 
 
@@ -97,6 +110,47 @@ def test_a_wrong_middleware_option_gives_one_message(
     with pytest.raises(ImproperlyConfigured) as raised:
         conf.middleware_settings()
     assert str(raised.value) == message
+
+
+def made_by_function(path: str, origin: str | None) -> dict[str, str]:
+    return {"Access-Control-Allow-Origin": origin or "*", "X-Path": path}
+
+
+NOT_CALLABLE = 7
+
+
+def test_headers_may_come_from_a_function_by_its_path(settings: Any) -> None:
+    settings.POOLED_DB = {"HEADERS": f"{__name__}.made_by_function"}
+
+    assert conf.middleware_problems() == []
+    assert conf.middleware_settings().headers is made_by_function
+
+
+@pytest.mark.parametrize(
+    ("headers", "problem"),
+    [
+        ({"X Frame": "DENY"}, "has 'X Frame' in it, which is no name of a header."),
+        ({7: "DENY"}, "has 7 in it, which is no name of a header."),
+        ({"X-A": "a\r\nb"}, "has 'a\\r\\nb' for X-A, which a header cannot hold."),
+        ({"X-A": "\u20ac"}, "has '\u20ac' for X-A, which a header cannot hold."),
+        ({"X-A": 1}, "has 1 for X-A, which a header cannot hold."),
+        (
+            "nowhere.at_all",
+            (
+                "names 'nowhere.at_all', which cannot be imported: No module named "
+                "'nowhere'."
+            ),
+        ),
+        (
+            f"{__name__}.NOT_CALLABLE",
+            f"names '{__name__}.NOT_CALLABLE', which is no function but 7.",
+        ),
+    ],
+)
+def test_wrong_headers_are_named(settings: Any, headers: Any, problem: str) -> None:
+    settings.POOLED_DB = {"HEADERS": headers}
+
+    assert conf.middleware_problems() == [f'POOLED_DB["HEADERS"] {problem}']
 
 
 @pytest.mark.parametrize(

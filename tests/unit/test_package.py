@@ -36,7 +36,8 @@ def test_the_public_names_are_these() -> None:
     }
     assert top == {
         *("apps", "asgi", "celery_fixup", "checks", "conf", "exceptions", "fork"),
-        *("middleware", "model_checks", "pools", "workers", "wsgi"),
+        *("middleware", "model_checks", "placement", "pools", "workers"),
+        "wsgi",
     }
     rooms = {
         module.name
