@@ -1,3 +1,5 @@
+import uuid
+
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.csrf import csrf_exempt
@@ -24,8 +26,13 @@ def buy(request: HttpRequest, event_id: int) -> HttpResponse:
 @csrf_exempt  # an API for programs: nothing here rests on a browser's cookies
 @require_POST
 def api_buy(request: HttpRequest, event_id: int) -> JsonResponse:
+    """Buy. Whoever gives the order's number can look for it if there is no answer."""
     try:
-        order = sell_ticket(event_id)
+        number = uuid.UUID(request.GET["number"]) if "number" in request.GET else None
+    except ValueError:
+        return JsonResponse({"error": "the number is no UUID"}, status=400)
+    try:
+        order = sell_ticket(event_id, number)
     except Event.DoesNotExist:
         return JsonResponse({"error": "no such event"}, status=404)
     except SoldOut:
