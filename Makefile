@@ -8,7 +8,7 @@ WORKERS := $(if $(POOLED_DB_TEST_URL),0,auto)
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-mysql test-cluster test-django soak recovery demo siege site bench bench-overload bench-gate simulate matrix build clean
+.PHONY: help setup check format test test-mysql test-cluster test-django soak recovery cluster fleet demo siege site bench bench-overload bench-gate simulate matrix build clean
 
 help:     ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,16 @@ soak: setup  ## Let everything fail by chance, and audit; 7 minutes
 
 recovery: setup  ## Measure how soon a site serves again once its server is back
 	$(BIN)/python -m tests.soak.recovery
+
+cluster:  ## Sell tickets on a Galera cluster whose nodes fail; 4 minutes
+	@.ci/setup haproxy galera-4
+	@mysqld=$$(.ci/mysql) && POOLED_DB_MYSQLD=$$mysqld \
+	$(BIN)/python -m tests.cluster $(ARGS)
+
+fleet: setup  ## Let 8 processes share 20 connections, and through MySQL Router
+	@mysqld=$$(.ci/mysql) && router=$$(.ci/mysql router) && \
+	POOLED_DB_MYSQLD=$$mysqld POOLED_DB_MYSQLROUTER=$$router \
+	$(BIN)/python -m tests.cluster.fleet $(ARGS)
 
 demo: setup  ## Show the pool at work
 	$(BIN)/python -m demo $(ARGS)

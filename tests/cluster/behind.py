@@ -3,60 +3,113 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import MySQLdb
+
 from tests.harness.configurations import at
-from tests.harness.galera import Galera, Node
+from tests.harness.galera import Galera
+from tests.harness.group_replication import GroupReplication
 from tests.harness.haproxy import HAProxy
+from tests.harness.private import PrivateServer
 from tests.harness.processes import HOST, free_port, poll
 
 READY_SECONDS = 20.0
 #: What the documented configurations call the nodes and the proxy.
-NODE = "10.0.0.{}:3306"
+NODE = "10.0.0.1{}:3306"
 WRITE, READ = "10.0.0.10:3306", "10.0.0.10:3307"
-CHECKED_AT = "check port 3307"
+
+#: The account of the proxy's checks.
+GALERA_ACCOUNT = (f"CREATE USER IF NOT EXISTS haproxy@'{HOST}'",)
+GROUP_ACCOUNT = (
+    f"CREATE USER IF NOT EXISTS haproxy@'{HOST}' IDENTIFIED WITH caching_sha2_password",
+    f"GRANT SERVICE_CONNECTION_ADMIN ON *.* TO haproxy@'{HOST}'",
+    f"GRANT SELECT ON performance_schema.replication_group_members TO haproxy@'{HOST}'",
+)
 
 
 @dataclass
 class Behind:
     """A cluster, and the proxy's port for each of its services."""
 
-    cluster: Galera
+    cluster: Galera | GroupReplication
     proxy: HAProxy
     ports: dict[str, int]
+
+    @property
+    def names(self) -> dict[int, str]:
+        """The nodes' names by their ports."""
+        return {node.port: node.name for node in self.cluster.nodes}
 
     def through(self, service: str, database: dict[str, Any]) -> dict[str, Any]:
         """Django's settings of *database* by way of one of the proxy's services."""
         return {**database, "HOST": HOST, "PORT": self.ports[service]}
 
-    def writer(self) -> Node:
+    def writer(self) -> Any:
         """The node to which the proxy sends who comes now to write."""
-        probe = self.cluster.nodes[0].connect(port=self.ports["write"])
-        try:
-            probe.query("SELECT @@wsrep_node_name")
-            ((name,),) = probe.store_result().fetch_row()
-        finally:
-            probe.close()
-        return next(node for node in self.cluster.nodes if node.name == name)
+        database = self.through("write", self.cluster.nodes[0].settings(""))
+        with contextlib.closing(
+            MySQLdb.connect(
+                host=HOST,
+                port=database["PORT"],
+                user=database["USER"],
+                password=database["PASSWORD"],
+                **database.get("OPTIONS", {}),
+            )
+        ) as probe:
+            probe.query("SELECT @@port")
+            ((port,),) = probe.store_result().fetch_row()
+        return next(node for node in self.cluster.nodes if node.port == port)
 
 
 @contextlib.contextmanager
 def galera_behind_haproxy(
     cluster: Galera, configuration: str = "haproxy-galera.cfg"
 ) -> Iterator[Behind]:
+    for statement in GALERA_ACCOUNT:
+        cluster.nodes[0].ask(statement)
+    with _haproxy(cluster, cluster.nodes, configuration) as behind:
+        assert poll(READY_SECONDS, lambda: _all_up(behind, "write", "read"))
+        yield behind
+
+
+@contextlib.contextmanager
+def group_behind_haproxy(
+    cluster: GroupReplication, configuration: str = "haproxy-group-replication.cfg"
+) -> Iterator[Behind]:
+    for statement in GROUP_ACCOUNT:
+        cluster.primary().ask(statement)
+    with _haproxy(cluster, cluster.nodes, configuration) as behind:
+
+        def ready() -> bool:
+            writers = behind.proxy.states("write")
+            up = [name for name, state in writers.items() if state == "UP"]
+            return _all_up(behind, "read") and up == [cluster.primary().name]
+
+        assert poll(READY_SECONDS, ready)
+        yield behind
+
+
+@contextlib.contextmanager
+def _haproxy(
+    cluster: Galera | GroupReplication,
+    nodes: Sequence[PrivateServer],
+    configuration: str,
+) -> Iterator[Behind]:
     ports = {"write": free_port(), "read": free_port()}
     addresses = {WRITE: at(ports["write"]), READ: at(ports["read"])}
-    for number, node in enumerate(cluster.nodes, start=1):
+    for number, node in enumerate(nodes, start=1):
         # All are on one machine here, so each has another port to be checked at.
         addresses[NODE.format(number)] = f"{at(node.port)} port {node.admin_port}"
-    cluster.nodes[0].ask(f"CREATE USER IF NOT EXISTS haproxy@'{HOST}'")
     with HAProxy(configuration, addresses) as proxy:
-
-        def knows() -> bool:
-            states = [*proxy.states("write").values(), *proxy.states("read").values()]
-            return set(states) == {"UP"}
-
-        assert poll(READY_SECONDS, knows), proxy.states("write")
         yield Behind(cluster, proxy, ports)
+
+
+def _all_up(behind: Behind, *services: str) -> bool:
+    return all(
+        state == "UP"
+        for service in services
+        for state in behind.proxy.states(service).values()
+    )

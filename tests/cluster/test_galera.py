@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from typing import Any
 
+import MySQLdb
 import pytest
 
+from pooled_db.driver.connection import Connection
+from pooled_db.driver.errors import error_code
+from pooled_db.pool.pool import Pool
 from tests.harness.galera import Galera, Node
 from tests.harness.processes import poll
+from tests.loans import lend
 
 from .behind import Behind, galera_behind_haproxy
 
@@ -29,6 +36,71 @@ def behind(cluster: Galera) -> Iterator[Behind]:
 def counted(node: Node) -> int:
     (row,) = node.ask("SELECT COUNT(*) AS n FROM harness.t")
     return int(row["n"])
+
+
+@contextlib.contextmanager
+def pool_on(node: Node, **options: Any) -> Iterator[Pool]:
+    def connect() -> Connection:
+        return Connection(
+            host=node.host,
+            port=node.port,
+            user=node.user,
+            password=node.password,
+            autocommit=True,
+            **options,
+        )
+
+    pool = Pool(node.name, connect, pool_size=1)
+    try:
+        yield pool
+    finally:
+        pool.dispose()
+
+
+def ask(connection: Connection, sql: str) -> object:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        row = cursor.fetchone() if cursor.description else None
+    return row[0] if row else None
+
+
+def test_waiting_for_other_nodes_writes_survives_a_reset(cluster: Galera) -> None:
+    wanted = "SET SESSION wsrep_sync_wait = 1"
+    with pool_on(cluster.nodes[0], init_command=wanted) as pool:
+        loan, connection = lend(pool)
+        first = ask(connection, "SELECT CONNECTION_ID()")
+        ask(connection, "SET SESSION wsrep_sync_wait = 0")
+        loan.checkin()
+        loan, connection = lend(pool)
+        assert ask(connection, "SELECT CONNECTION_ID()") == first
+        assert ask(connection, "SELECT @@wsrep_sync_wait") == 1
+        loan.checkin()
+
+
+def test_of_two_writers_of_one_row_the_later_has_a_deadlock_at_its_commit(
+    cluster: Galera,
+) -> None:
+    first, second, _ = cluster.nodes
+    first.database("conflict")
+    first.ask("CREATE OR REPLACE TABLE conflict.t (id INT PRIMARY KEY, n INT)")
+    first.ask("INSERT INTO conflict.t VALUES (1, 0)")
+    with pool_on(first) as here, pool_on(second) as there:
+        (one, mine), (other, theirs) = lend(here), lend(there)
+        assert poll(5, lambda: ask(theirs, "SELECT COUNT(*) FROM conflict.t") == 1)
+        for connection in (mine, theirs):
+            connection.begin()
+        # Locks are of one node: nobody waits here.
+        ask(mine, "UPDATE conflict.t SET n = n + 1 WHERE id = 1")
+        ask(theirs, "UPDATE conflict.t SET n = n + 1 WHERE id = 1")
+        mine.commit()
+        with pytest.raises(MySQLdb.OperationalError) as failed:
+            theirs.commit()
+        assert error_code(failed.value) == 1213
+        # The session is as good as before.
+        assert ask(theirs, "SELECT 1") == 1
+        for loan in (one, other):
+            loan.checkin()
+    assert poll(5, lambda: first.ask("SELECT n FROM conflict.t") == [{"n": 1}])
 
 
 def test_a_node_that_was_killed_has_what_was_written_meanwhile(cluster: Galera) -> None:

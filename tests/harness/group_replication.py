@@ -23,6 +23,9 @@ from .processes import HOST, Keeper, free_port, poll
 
 ONLINE = "ONLINE"
 
+#: Seconds after which a planned switch ends what transactions are open.
+TRANSACTIONS_MAY_LAST = 2
+
 #: A killed server must not know by its binary log of what its tables have lost.
 DURABLE = ("--innodb-flush-log-at-trx-commit=1", "--innodb-doublewrite=1")
 
@@ -145,7 +148,11 @@ class GroupReplication:
     def hand_over(self, node: Node) -> None:
         """Make *node* the primary, as planned maintenance does."""
         (row,) = node.ask("SELECT @@server_uuid AS uuid")
-        node.ask("SELECT group_replication_set_as_primary(%s)", row["uuid"])
+        node.ask(
+            "SELECT group_replication_set_as_primary(%s, %s)",
+            row["uuid"],
+            TRANSACTIONS_MAY_LAST,
+        )
 
 
 def _plugins() -> list[str]:

@@ -11,6 +11,7 @@ a process of its own, so that it shares no GIL with what it measures.
 
     report.counts           {200: 4801, 503: 120, 0: 3}; 0 (NONE) is "no answer"
     report.failures         {"timed out": 3}: why there was none
+    report.reasons          {"overloaded": 120}: of the 503s that came as JSON
     report.good_per_second, report.percentile(99, status=200)
     report.where(request=1, after=5.0).counts
 """
@@ -252,10 +253,16 @@ class Load:
         return connection
 
     def note_headers(self, answer: Answer) -> None:
-        if answer.status == 503 and answer.header("Retry-After") is None:
-            self.report.without_retry_after += 1
+        if answer.status == 503:
+            self.note_refusal(answer)
         if self.plan.watch_header and (value := answer.header(self.plan.watch_header)):
             self.report.header_values[value] += 1
+
+    def note_refusal(self, answer: Answer) -> None:
+        if answer.header("Retry-After") is None:
+            self.report.without_retry_after += 1
+        if answer.header("Content-Type") == "application/problem+json":
+            self.report.reasons[json.loads(answer.body)["reason"]] += 1
 
 
 def allow_many_sockets(wanted: int = 65_536) -> None:

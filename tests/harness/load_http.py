@@ -15,6 +15,7 @@ class Answer:
     status: int
     head: bytes
     keepalive: bool
+    body: bytes
 
     def header(self, name: str) -> str | None:
         for line in self.head.split(b"\r\n")[1:]:
@@ -81,7 +82,7 @@ class Connection(asyncio.Protocol):
         else:
             ended = at_end
         keepalive = not at_end and b"\r\nconnection: close" not in headers
-        return Answer(status, head, keepalive) if ended else None
+        return Answer(status, head, keepalive, body) if ended else None
 
 
 def has_last_chunk(body: bytes) -> bool:

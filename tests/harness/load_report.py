@@ -22,8 +22,8 @@ class Report:
     `requests` is an index into `Plan.requests`, `since` and `until` bound the time the
     load was on, `failures` says why there was no answer, `without_retry_after` counts
     503s that lack the header, `header_values` counts the values of `Plan.watch_header`,
-    and `lag` is the latest (open loop) that the generator itself came to send a request
-    that was due.
+    `reasons` those of 503s as JSON, and `lag` is the latest (open loop) that the
+    generator itself came to send a request that was due.
     """
 
     statuses: array[int] = field(default_factory=lambda: array("H"))
@@ -35,6 +35,7 @@ class Report:
     failures: Counter[str] = field(default_factory=Counter)
     without_retry_after: int = 0
     header_values: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
     lag: float = 0.0
 
     def __len__(self) -> int:
@@ -80,7 +81,8 @@ class Report:
     ) -> Report:
         """Only the answers to one of the plan's requests, or of a span of time.
 
-        `failures`, `without_retry_after` and `header_values` stay those of the whole.
+        `failures`, `without_retry_after`, `header_values` and `reasons` stay those of
+        the whole.
         """
         part = replace(
             self,
@@ -117,6 +119,7 @@ class Report:
             setattr(report, name, unpacked(typecode, dumped[name]))
         report.failures = Counter(dumped["failures"])
         report.header_values = Counter(dumped["header_values"])
+        report.reasons = Counter(dumped["reasons"])
         return report
 
 
