@@ -6,7 +6,8 @@ import os
 import threading
 from collections.abc import Callable
 
-_process = os.getpid()
+#: Whose pools, locks and threads these are.
+process = os.getpid()
 _lock = threading.Lock()
 _in_child: list[Callable[[], None]] = []
 
@@ -25,17 +26,17 @@ def notice_fork() -> None:
 
     uWSGI forks its workers so, unless `py-call-uwsgi-fork-hooks` is set.
     """
-    if os.getpid() != _process:
+    if os.getpid() != process:
         with _lock:
-            if os.getpid() != _process:
+            if os.getpid() != process:
                 _start_anew()
 
 
 def _start_anew() -> None:
-    global _process
+    global process
     for start_anew in _in_child:
         start_anew()
-    _process = os.getpid()
+    process = os.getpid()
 
 
 if hasattr(os, "register_at_fork"):

@@ -17,6 +17,7 @@ from django.http.response import HttpResponseBase
 
 from .exceptions import PoolTimeout, Reason, ServerUnavailable
 from .pool.pool import Pool, outsiders
+from .pools import for_alias
 from .request.admission import Admission
 from .request.adoption import adopt
 from .request.body import watch_body
@@ -55,7 +56,16 @@ class PooledConnectionMiddleware:
         try:
             try:
                 scope.entered = True
-                response = self._serve(scope, request)
+                try:
+                    self._check_out(scope, request)
+                except (PoolTimeout, ServerUnavailable) as refusal:
+                    response = self._refuse(request, scope, refusal)
+                else:
+                    response = self.get_response(request)
+                    if response.status_code == 500 or getattr(
+                        response, "streaming", True
+                    ):
+                        response = self._judge(request, scope, response)
             finally:
                 if not scope.streaming:
                     scope.close()
@@ -85,13 +95,6 @@ class PooledConnectionMiddleware:
         if hasattr(response, _REFUSED):
             await process_pace.hold_async()
         return response
-
-    def _serve(self, scope: Scope, request: HttpRequest) -> HttpResponseBase:
-        try:
-            self._check_out(scope, request)
-        except (PoolTimeout, ServerUnavailable) as refusal:
-            return self._refuse(request, scope, refusal)
-        return self._judge(request, scope, self.get_response(request))
 
     async def _serve_async(
         self, scope: Scope, request: HttpRequest
@@ -125,9 +128,11 @@ class PooledConnectionMiddleware:
             adopt(scope)
         if request.META.get("CONTENT_LENGTH"):
             watch_body(request, scope)
-        age = self._age(request) if self.admission.age_header else 0.0
-        for pool in self.admission.pools_for(request.path):
-            scope.check_out(pool, age)
+        admission = self.admission
+        age = self._age(request) if admission.age_header else 0.0
+        if admission.exempts is None or not admission.exempts(request.path):
+            for alias in admission.eager:
+                scope.check_out(for_alias(alias), age)
 
     async def _check_out_async(self, scope: Scope, request: HttpRequest) -> None:
         scope.request = request
@@ -151,13 +156,11 @@ class PooledConnectionMiddleware:
         error = getattr(request, _ERROR, None)
         if error is not None and response.status_code == 500:
             return self._refuse(request, scope, error)
-        if isinstance(response, StreamingHttpResponse) and not isinstance(
-            response, FileResponse
-        ):
+        if _is_streaming(response):
             self._hand_over(scope, response)
         return response
 
-    def _hand_over(self, scope: Scope, response: StreamingHttpResponse) -> None:
+    def _hand_over(self, scope: Scope, response: Any) -> None:
         """Let a body that is made while it is sent keep what the request uses."""
         scope.return_unused()
         scope.streaming = True
@@ -168,7 +171,7 @@ class PooledConnectionMiddleware:
             else _closing(scope, content)
         )
         # A body that is never begun closes nothing of its own.
-        response._resource_closers.append(scope.close)  # type: ignore[attr-defined]
+        response._resource_closers.append(scope.close)
 
     def _refuse(
         self, request: HttpRequest, scope: Scope, error: BaseException
@@ -208,6 +211,13 @@ def _remember_error(*, request: HttpRequest | None, **kwargs: Any) -> None:
 got_request_exception.connect(_remember_error, dispatch_uid="pooled_db")
 
 
+def _is_streaming(response: HttpResponseBase) -> bool:
+    """Whether the body is made while it is sent; a file is not made."""
+    return isinstance(response, StreamingHttpResponse) and not isinstance(
+        response, FileResponse
+    )
+
+
 def _closing(scope: Scope, content: Iterator[bytes]) -> Iterator[bytes]:
     try:
         yield from content
@@ -228,5 +238,5 @@ async def _closing_async(
 async def _connect_in_thread(scope: Scope, pool: Pool) -> None:
     # The scope holds the permit until the thread takes it: nothing is lost if this task
     # is cancelled before, and after that the thread goes on alone.
-    connect = sync_to_async(scope.check_out, thread_sensitive=True)
-    await connect(pool, only_admitted=True)
+    connect = sync_to_async(scope.check_out_admitted, thread_sensitive=True)
+    await connect(pool)

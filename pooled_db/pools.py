@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from django.core.signals import setting_changed
 from django.db import connections
 
-from . import conf
+from . import conf, fork
 from .driver.connection import Connection
 from .driver.connection import connections as open_connections
 from .fork import in_child, notice_fork
@@ -56,14 +56,16 @@ def for_wrapper(wrapper: Wrapper) -> Pool:
 
 
 def for_alias(alias: str) -> Pool:
-    """Return the pool of *alias*, whose loans lead where its settings lead now."""
-    notice_fork()
+    """Return the pool of *alias*.
+
+    Its loans lead where the settings led when somebody last needed one elsewhere:
+    whoever is lent one looks.
+    """
+    if os.getpid() != fork.process:  # notice_fork() without the call
+        notice_fork()
     pool = _pools.get(alias)
     if pool is None:
         pool = for_wrapper(connections[alias])  # type: ignore[arg-type]
-    database = connections.settings[alias]
-    if pool.home is None or not pool.home.is_of(database):
-        pool.home = Destination(database)
     return pool
 
 
@@ -72,9 +74,15 @@ def leading(wrapper: Wrapper, pool: Pool) -> Leading:
     database = wrapper.settings_dict
     if pool.home is not None and pool.home.is_of(database):
         return pool.home, pool.connect
+    destination = Destination(database)
+    if database is connections.settings.get(wrapper.alias):
+        # Not this wrapper's alone: what comes next leads there, too.
+        pool.connect = _template(wrapper, database, pool.timeout).open_connection
+        pool.home = destination
+        return destination, pool.connect
     # A wrapper of its own, so that the connection does not keep the request's.
     template = _template(wrapper, dict(database), pool.timeout)
-    return Destination(database), template.open_connection
+    return destination, template.open_connection
 
 
 def is_pooled(alias: str) -> bool:

@@ -20,6 +20,8 @@ from .task_waiting import TaskWaiting
 from .thread_waiting import ThreadWaiting
 
 Line = OrderedDict[Permit, None]
+#: The argument with which a lock is tried.
+_WITHOUT_WAITING = (False,)
 
 
 class OnCall(Protocol):
@@ -131,19 +133,22 @@ class Gate:
         *before_waiting* is called once it stands in line. Raises :class:`Refused` when
         *timeout* seconds have passed or the queue says no.
         """
-        waiting: ThreadWaiting | None = None
-
-        def wake() -> None:
-            # Before there is one who waits, the state says it all.
-            if waiting is not None:
-                waiting.wake()
-
         try:
-            if self.enter(permit, timeout, wake):
+            if self.enter(permit, timeout):
                 return
             if before_waiting is not None:
                 before_waiting()
+        except BaseException:
+            self.release(permit)
+            raise
+        self.wait(permit)
+
+    def wait(self, permit: Permit) -> None:
+        """Do the second half of that, for what stands in line."""
+        try:
             waiting = ThreadWaiting(self, permit)
+            # From here on it is woken; what was before, the state says.
+            permit.wake = waiting.wake
             waiting.until_answered()
         except BaseException:
             self.release(permit)
@@ -152,18 +157,11 @@ class Gate:
 
     async def acquire_async(self, permit: Permit, timeout: float) -> None:
         """Wait until *permit* is held, blocking no thread; otherwise as `acquire`."""
-        look: Callable[[], None] | None = None
-
-        def wake() -> None:
-            if look is not None:
-                look()
-
         try:
-            if self.enter(permit, timeout, wake):
+            if self.enter(permit, timeout):
                 return
-            loop = asyncio.get_running_loop()
-            waiting = TaskWaiting(self, permit, loop)
-            look = waiting.wake
+            waiting = TaskWaiting(self, permit, asyncio.get_running_loop())
+            permit.wake = waiting.wake
             await waiting.until_answered()
         except BaseException:
             self.release(permit)
@@ -187,13 +185,17 @@ class Gate:
 
     # The steps of which asking is made; a simulation drives them itself.
 
-    def enter(self, permit: Permit, timeout: float, wake: Callable[[], None]) -> bool:
+    def enter(
+        self, permit: Permit, timeout: float, wake: Callable[[], None] | None = None
+    ) -> bool:
         """Take *permit* at once, or queue it.
 
-        Returns ``False`` if it is queued: *wake* is then called, from any thread, when
-        its state has changed, or the time of its next review. Raises :class:`Refused`
-        if the queue is full.
+        Returns ``False`` if it is queued: its ``wake``, which is *wake* if that is
+        given, is then called, from any thread, when its state has changed, or the time
+        of its next review. Raises :class:`Refused` if the queue is full.
         """
+        if wake is not None:
+            permit.wake = wake
         with self.lock:
             now = self.clock()
             permit.arrived = now
@@ -204,20 +206,20 @@ class Gate:
                 self._begun or (self._newcomers and not permit.begun)
             ):
                 self._held.add(permit)
-                permit.state = ADMITTED
+                permit.state = permit.begins_as
                 shedding = self._shedding
                 if shedding is not None and shedding.slow_since is not None:
                     shedding.served_at_once(now)
             else:
-                self._queue_up(permit, now, wake)
+                self._queue_up(permit, now)
         if self.returned or self._begun or self._newcomers:
             self.settle()
+        if permit.state is permit.begins_as:
+            return True
         if permit.state is WAITING and permit is self._watcher:
             self._call_back()
-        if permit.state is ADMITTED:
-            return True
         raise_if_refused(permit)
-        return False
+        return permit.state is not WAITING
 
     def enter_again(self, permit: Permit, wake: Callable[[], None]) -> None:
         """Queue *permit*, which is held, before all others; as `enter` otherwise."""
@@ -225,7 +227,7 @@ class Gate:
             if permit.state is ADMITTED:
                 self._held.discard(permit)
                 permit.begun = permit.waits_again = True
-                permit._wake = wake
+                permit.wake = wake
                 permit.state = WAITING
                 self._begun[permit] = None
                 self._begun.move_to_end(permit, last=False)
@@ -273,20 +275,19 @@ class Gate:
         self._answered.append(permit)
         return True
 
-    def release(self, permit: Permit) -> None:
+    def settle(self) -> None:
+        """Take back what has been returned; to be called by whoever held the lock."""
+        self.release(None)
+
+    def release(self, permit: Permit | None) -> None:
         """Give *permit* back, whatever its state, and hand it to the next in line.
 
         Calling it again does nothing. It never waits for a lock, so that a finalizer
-        may call it, wherever the garbage collector happens to run.
+        may call it, wherever the garbage collector happens to run: if somebody has the
+        lock, *permit* is taken back by them.
         """
-        self.returned.append(permit)
-        self.settle()
-
-    def settle(self) -> None:
-        """Take back what has been returned, here or in whoever holds the lock.
-
-        To be called by whoever has held the lock.
-        """
+        if permit is not None:
+            self.returned.append(permit)
         # A permit is in the deque before its thread tries the lock, and whoever has
         # held the lock looks into it after letting go: one of the two sees it. And
         # somebody waits beside a free permit where a release was interrupted between
@@ -294,12 +295,20 @@ class Gate:
         while self.returned or (
             (self._begun or self._newcomers) and len(self._held) < self.limit
         ):
-            for locked in self._try_lock():
+            # An interrupt may come after any call, so also after one that takes a lock,
+            # but not between a `for` and its body.
+            for locked in map(self.lock.acquire, _WITHOUT_WAITING):
                 if not locked:
                     return
                 try:
                     while self.returned:
-                        self._take_back(self.returned[0])
+                        back = self.returned[0]
+                        self._held.discard(back)
+                        if back.state is WAITING:
+                            self._leave_line(back)
+                            if back.waits_again:  # in another thread than its ender's
+                                self._answered.append(back)
+                        back.state = back.ends_as
                         self.returned.popleft()
                     if self._begun or self._newcomers:
                         self._serve()
@@ -310,14 +319,6 @@ class Gate:
         if self._answered:
             self._tell()
 
-    def _try_lock(self) -> Iterable[bool]:
-        """Try the lock, so that no interrupt can come between taking it and `try`.
-
-        One may come after any call, so also after one that takes a lock, but not
-        between a `for` and its body.
-        """
-        return map(self.lock.acquire, (False,))
-
     def _tell(self) -> None:
         """Wake those for whom there is something new to see."""
         while self._answered:
@@ -326,7 +327,7 @@ class Gate:
             except IndexError:
                 return
             try:
-                permit._wake()
+                permit.wake()
             except RuntimeError:
                 # Its event loop has been closed: nobody is there to take the permit,
                 # which goes to the next.
@@ -352,7 +353,7 @@ class Gate:
 
     # Under the lock.
 
-    def _queue_up(self, permit: Permit, now: float, wake: Callable[[], None]) -> None:
+    def _queue_up(self, permit: Permit, now: float) -> None:
         self._try_one_more(now)
         waiting = len(self._newcomers)
         shedding = None if permit.begun else self._shedding
@@ -372,7 +373,6 @@ class Gate:
             self._refuse(permit, Reason.OVERLOADED, now)
             return
         (self._begun if permit.begun else self._newcomers)[permit] = None
-        permit._wake = wake
         permit.state = WAITING
         self._watch(permit)
 
@@ -398,14 +398,6 @@ class Gate:
         if self._watcher is not None:
             self._answered.append(self._watcher)
 
-    def _take_back(self, permit: Permit) -> None:
-        self._held.discard(permit)
-        if permit.state is WAITING:
-            self._leave_line(permit)
-            if permit.waits_again:  # in another thread than that which ends it
-                self._answered.append(permit)
-        permit.state = permit.ends_as
-
     def _serve(self) -> None:
         now = self.clock()
         while len(self._held) < self.limit:
@@ -418,7 +410,7 @@ class Gate:
                 self._refuse(permit, reason, now)
             else:
                 self._held.add(permit)
-                permit.state = ADMITTED
+                permit.state = permit.begins_as
                 permit.waited = now - permit.arrived
                 if self._shedding is not None and not permit.begun:
                     self._shedding.served(permit.waited, now)

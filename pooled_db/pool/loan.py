@@ -97,7 +97,10 @@ class Loan(Permit):
     called_back: bool = False
     #: Where it was taken, if not for a request.
     origin: Origin | None = None
-    _ender: object = None
+    #: What opens a connection to its destination, if not the pool's own.
+    opening: Callable[[], Connection] | None = None
+    #: Who may become its user again: their cursors are still good.
+    threads: tuple[int, ...] = ()
     #: Who of its request waits for it to rest; a deque when there is somebody.
     line: deque[Turn] | tuple[()] = ()
 
@@ -105,15 +108,14 @@ class Loan(Permit):
         self, pool: Lender, requester: Callable[[], Requester | None] | None = None
     ) -> None:
         self.pool = pool
-        #: Where its connection leads, and what opens one there if not the pool's own.
+        #: Where its connection leads.
         self.destination: Destination | None = pool.home
-        self.opening: Callable[[], Connection] | None = None
         #: A weak reference to its request; ``None`` outside of requests.
         self.requester = requester
-        #: Who may become its user again: their cursors are still good.
-        self.threads: set[int] = set()
         #: Threads that are just about to use it: none of the others may have it.
         self.pins: set[int] = set()
+        # Those who would end it. The first does: append() is atomic.
+        self._enders: list[object] = []
 
     def __repr__(self) -> str:
         return f"<Loan of {self.pool.alias!r}: {self.state.name.lower()}>"
@@ -190,7 +192,19 @@ class Loan(Permit):
         """
         gate = self.pool.gate
         with gate.lock:
-            lent = self._lend(borrower, thread)
+            if self.state is READY and borrower is not None and not self.line:
+                # What _lend() would do, in 0.3 us less.
+                self.state = LENT
+                self.threads = (thread,)
+                self.connection.is_clean = False  # type: ignore[union-attr]
+                self.pins.add(thread)
+                self.borrower = borrower
+                self.user = thread
+                lent = not self.over
+                if self.over:
+                    self._take_away()
+            else:
+                lent = self._lend(borrower, thread)
         if gate.returned:
             gate.settle()
         return lent
@@ -212,14 +226,15 @@ class Loan(Permit):
                 return False
             self.borrower = mine
         self.state = LENT
-        self.threads.add(thread)
+        if thread not in self.threads:
+            self.threads = (*self.threads, thread)
         if self.line:
             connection.after_rest = self._after_rest
         connection.is_clean = False
         if borrower is not None:
             self.pins.add(thread)
             self.borrower = borrower
-        if thread != previous and previous is not NO_THREAD:
+        if previous is not NO_THREAD and thread != previous:
             connection.forget_last_statement()
         self.user = thread
         if self.over:  # by another thread, or a finalizer
@@ -267,7 +282,7 @@ class Loan(Permit):
         turn = Turn(thread)
         if thread not in self.threads or not self.queue_up(turn):
             if self.over:
-                self._end(False)  # it may have been left in a statement
+                self.discard()  # it may have been left in a statement
             raise self._over()
         try:
             if not turn.came.wait(self.pool.timeout):
@@ -352,7 +367,7 @@ class Loan(Permit):
             if connection is not None and connection.is_being_read:
                 connection.after_rest = self._after_rest
             else:
-                self._end(False)
+                self.discard()
         elif self.line:
             self.pass_turn()
             if self.line and connection is not None:
@@ -369,17 +384,44 @@ class Loan(Permit):
             and self.pool.needs_cleaning(connection)
         )
 
-    def checkin(self) -> None:
+    def checkin(self, keep: bool = True) -> None:
         """Give the connection back: clean, or closed if that is in doubt.
 
         If another thread is still inside a statement, the connection is closed, and
         its permit given back, when that thread comes out.
         """
-        self._end(True)
+        # Whatever of it is interrupted can be done again.
+        self.over = True
+        self.user = NO_THREAD
+        self.borrower = None
+        state = self.state
+        if state is RETURNED or state is CLOSED:
+            return
+        if state is TAKING:
+            return  # whoever takes the connection sees that it is over
+        connection = self.connection
+        if connection is not None and not connection.let_go():
+            # Whoever is inside a statement closes it on leaving. If that has just been,
+            # nobody would.
+            connection.after_rest = self._after_rest
+            if not connection.let_go():
+                return
+        ender = object()
+        enders = self._enders
+        try:
+            enders.append(ender)
+            if enders[0] is ender:
+                self.pool.check_in(self, keep)
+        except BaseException:
+            if enders and enders[0] is ender:
+                self.pool.drop(self)
+            raise
+        for turn in list(self.line) if self.line else ():
+            turn.came.set()
 
     def discard(self) -> None:
         """Close the connection instead of giving it back for others to use."""
-        self._end(False)
+        self.checkin(False)
 
     def call_back(self) -> bool:
         """Let nobody use it any more, if it is at rest, with the gate's lock held.
@@ -418,38 +460,8 @@ class Loan(Permit):
             or not self.pool.cleans(connection)
         ):
             return False
-        self.threads.discard(threading.get_ident())
+        here = threading.get_ident()
+        self.threads = tuple(thread for thread in self.threads if thread != here)
         self.borrower = None
         connection.is_clean = False
         return not self.over
-
-    def _end(self, keep: bool) -> None:
-        # Whatever of it is interrupted can be done again.
-        self.over = True
-        self.user = NO_THREAD
-        self.borrower = None
-        if self.state is RETURNED or self.state is CLOSED:
-            return
-        if self.state is TAKING:
-            return  # whoever takes the connection sees that it is over
-        connection = self.connection
-        if connection is not None and not connection.let_go():
-            # Whoever is inside a statement closes it on leaving. If that has just been,
-            # nobody would.
-            connection.after_rest = self._after_rest
-            if not connection.let_go():
-                return
-        self._finish(keep)
-
-    def _finish(self, keep: bool) -> None:
-        ender = object()
-        try:
-            # Of several threads one gets it: dict.setdefault is atomic.
-            if self.__dict__.setdefault("_ender", ender) is ender:
-                self.pool.check_in(self, keep)
-        except BaseException:
-            if self._ender is ender:
-                self.pool.drop(self)
-            raise
-        for turn in list(self.line):
-            turn.came.set()

@@ -66,6 +66,8 @@ class Permit:
     bounded: bool = True
     #: Whether it was held before, and of no use.
     waits_again: bool = False
+    #: In which state it begins: with TAKING its thread connects without asking again.
+    begins_as: State = ADMITTED
     #: In which state it ends: that of a connection that is kept, or of one closed.
     ends_as: State = RETURNED
     arrived: float = 0.0
@@ -73,7 +75,7 @@ class Permit:
     #: For how long it has stood in line.
     waited: float = 0.0
     #: Called when there is something new to see: the state, or when to look again.
-    _wake: Callable[[], None] = staticmethod(_ignore)
+    wake: Callable[[], None] = staticmethod(_ignore)
 
 
 class Refused(Exception):

@@ -146,10 +146,11 @@ class Pool:
         try:
             if age:
                 self._refuse_too_old(age)
-            if not loan.begun:
-                self.gate.acquire(loan, self.timeout - age)
-                return loan
-            return self._admit_begun(loan, instead)
+            if loan.begun:
+                return self._admit_begun(loan, instead)
+            if not self.gate.enter(loan, self.timeout - age):
+                self.gate.wait(loan)
+            return loan
         except Refused as refusal:
             raise self._refusal(refusal, loan, age) from None
 
@@ -226,21 +227,37 @@ class Pool:
         has ended meanwhile, the connection has gone back.
         """
         while True:
-            mine = False
+            mine = loan.state is TAKING and loan.begins_as is TAKING
+            queue = self._store.queue
+            fairy: PoolProxiedConnection | None = None
             try:
-                with self.gate.lock:
-                    if loan.state is ADMITTED:
-                        loan.state = TAKING
-                        mine = True
                 if not mine:
-                    return
+                    with self.gate.lock:
+                        if loan.state is ADMITTED:
+                            loan.state = TAKING
+                            mine = True
+                    if not mine:
+                        return
                 if not loan.over:
                     self._here.loan = loan
-                    self._take(loan)
+                    try:
+                        fairy = queue.connect()
+                    except NoSlot:
+                        fairy = self._open_another(queue)
+                    while not self._is_fit(fairy.dbapi_connection, loan):  # type: ignore[arg-type]
+                        self._discard(fairy, queue)
+                        fairy = None
+                        fairy = self._from(queue)
+                    connection: Connection = fairy.dbapi_connection  # type: ignore[assignment]
+                    connection.lent_for(loan)
+                    self._checkouts += 1
+                    loan.fairy, loan.queue = fairy, queue
+                    loan.connection = connection
+                    self.lent.add(loan)
                 break
             except BaseException as error:
                 if mine:
-                    self._take_no_more(loan)
+                    self._take_no_more(loan, fairy, queue, error)
                 if not isinstance(error, ServerUnavailable):
                     raise
                 self._wait_for_others(loan, error)
@@ -248,13 +265,42 @@ class Pool:
         if loan.over:
             loan.checkin()
 
-    def _take_no_more(self, loan: Loan) -> None:
+    def _take_no_more(
+        self,
+        loan: Loan,
+        fairy: PoolProxiedConnection | None,
+        queue: QueuePool,
+        error: BaseException,
+    ) -> None:
+        """Put *fairy* back, which *error* has kept from *loan*."""
         self.lent.discard(loan)
         self._limit.opening.discard(loan)
         loan.fairy = loan.connection = None
+        failure = getattr(self._here, "failure", None)
+        self._here.failure = None
+        if fairy is None:
+            if error is not failure:
+                # Not because it could not be opened: an interrupt in the queue itself.
+                self._store.renew(queue)
+        elif isinstance(error, NoIdleConnection):
+            fairy.close()
+        elif fairy.is_valid:
+            self._store.discard(fairy, queue)
         loan.state = ADMITTED
         if loan.over:  # another thread has ended it meanwhile
             loan.checkin()
+
+    def _from(self, queue: QueuePool) -> PoolProxiedConnection:
+        try:
+            return queue.connect()
+        except NoSlot:
+            return self._open_another(queue)
+
+    def _open_another(self, queue: QueuePool) -> PoolProxiedConnection:
+        if self._idle_only:
+            self._here.failure = none = NoIdleConnection()
+            raise none from None
+        return self._store.open_another(queue)
 
     def _wait_for_others(self, loan: Loan, error: ServerUnavailable) -> None:
         """Wait for a permit once more, if there are connections to wait for."""
@@ -274,56 +320,18 @@ class Pool:
             return len(there)
         return sum(one.destination == loan.destination for one in there)
 
-    def _take(self, loan: Loan) -> None:
-        queue = self._store.queue
-        fairy = self._from(queue)
-        try:
-            while not self._is_fit(fairy.dbapi_connection, loan):  # type: ignore[arg-type]
-                self._discard(fairy, queue)
-                fairy = self._from(queue)
-            connection: Connection = fairy.dbapi_connection  # type: ignore[assignment]
-            connection.lent_for(loan)
-            self._checkouts += 1
-            loan.fairy, loan.queue = fairy, queue
-            loan.since = time.monotonic()
-            loan.connection = connection
-            self.lent.add(loan)
-        except NoIdleConnection:
-            fairy.close()
-            raise
-        except BaseException:
-            if fairy.is_valid:
-                self._store.discard(fairy, queue)
-            raise
-
-    def _from(self, queue: QueuePool) -> PoolProxiedConnection:
-        try:
-            try:
-                return queue.connect()
-            except NoSlot:
-                if self._idle_only:
-                    self._here.failure = none = NoIdleConnection()
-                    raise none from None
-            return self._store.open_another(queue)
-        except BaseException as error:
-            failure = getattr(self._here, "failure", None)
-            self._here.failure = None
-            if error is not failure:
-                # Not because it could not be opened: an interrupt in the queue itself.
-                self._store.renew(queue)
-            raise
-
     def _is_fit(self, connection: Connection, loan: Loan) -> bool:
         if connection.fresh:
             connection.fresh = False
             loan.destination = connection.destination
+            loan.since = time.monotonic()
             return True
         if (
             connection.destination is not loan.destination
             and connection.destination != loan.destination
         ):
             return False
-        now = time.monotonic()
+        loan.since = now = time.monotonic()
         if (
             connection.expires <= now
             or not connection.is_clean
@@ -334,9 +342,10 @@ class Pool:
             return True
         if self._idle_only:
             raise NoIdleConnection
-        if connection.answers(min(LONGEST_PING, max(0.0, loan.deadline - now))):
+        answers = connection.answers(min(LONGEST_PING, max(0.0, loan.deadline - now)))
+        loan.since = now = time.monotonic()
+        if answers:
             return True
-        now = time.monotonic()
         if now >= loan.deadline:
             refusal = Refused(Reason.TIMEOUT, now - loan.arrived)
             raise self._refusal(refusal, loan, 0.0)
@@ -363,21 +372,27 @@ class Pool:
         """Take the loan's connection back, and let the next have its permit."""
         connection, fairy = loan.connection, loan.fairy
         if connection is not None and fairy is not None:
+            queue = self._store.queue
             keep = (
                 keep
                 and not self.is_disposed
-                and loan.queue is self._store.queue
+                and loan.queue is queue
                 and self._cleaning.cleans(connection)
             )
             loan.ends_as = RETURNED if keep else CLOSED
             if keep and self.ping_after is not None:
                 connection.idle_since = time.monotonic()
             if keep:
-                self._store.part_with(fairy.close)
+                try:
+                    fairy.close()
+                except BaseException:
+                    self._store.renew(queue)
+                    raise
             else:
-                self._discard(fairy, loan.queue)
+                self._discard(fairy, queue)
             self.lent.discard(loan)
-            outsiders.discard(loan)
+            if loan.requester is None:
+                outsiders.discard(loan)
         self.gate.release(loan)
 
     def drop(self, loan: Loan) -> None:

@@ -5,7 +5,7 @@ The middleware and the doors of WSGI and ASGI share it, so that they never diffe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from django.db import connections
 
@@ -31,18 +31,21 @@ class Admission:
 
     def __init__(self) -> None:
         self.settings: conf.MiddlewareSettings = conf.middleware_settings()
+        #: Of which aliases a request takes a connection at its start. Always in one
+        #: order, so that two requests cannot hold what the other waits for.
         self.eager: Sequence[str] = self._eager_aliases()
+        #: Tells by its path which request takes none, if some do not.
+        self.exempts: Callable[[str], bool] | None = (
+            self.settings.is_exempt if self.settings.exempt else None
+        )
         #: Which header tells when the request reached the first proxy.
         self.age_header: str | None = self.settings.request_start_header
 
     def pools_for(self, path: str) -> Sequence[Pool]:
-        """Whose connections the request for *path* takes at its start.
-
-        Always in one order, so that two requests cannot hold what the other waits for.
-        """
-        if not self.eager or (self.settings.exempt and self.settings.is_exempt(path)):
+        """Whose connections the request for *path* takes at its start."""
+        if self.exempts is not None and self.exempts(path):
             return ()
-        return list(map(pools.for_alias, self.eager))
+        return [pools.for_alias(alias) for alias in self.eager]
 
     def age(self, incoming: Incoming) -> float:
         """For how many seconds the request has been on its way."""

@@ -10,15 +10,15 @@ from asgiref.sync import SyncToAsync
 from ..pool.loan import Loan
 from .scope import Scope
 
-_current: ContextVar[Scope | None] = ContextVar("pooled_db_scope", default=None)
-#: By Django's mark of an ASGI request, which its threads share: scopes of requests that
-#: asked before the middleware was called.
-_early: weakref.WeakKeyDictionary[object, Scope] = weakref.WeakKeyDictionary()
+current: ContextVar[Scope | None] = ContextVar("pooled_db_scope", default=None)
+#: By a weak reference to Django's mark of an ASGI request, which its threads share:
+#: scopes of requests that asked before the middleware was called.
+_early: dict[weakref.ref[object], Scope] = {}
 
 
 def current_scope() -> Scope | None:
     """Return the scope of the request that this code runs in, while it is open."""
-    scope = _current.get()
+    scope = current.get()
     if scope is None and _early:
         scope = _early_scope()
     return scope if scope is not None and scope.is_open else None
@@ -29,7 +29,7 @@ def is_of_current_request(loan: Loan) -> bool:
 
     An executor's thread serves another request before the first has ended.
     """
-    scope = _current.get()
+    scope = current.get()
     if scope is None and _early:
         scope = _early_scope()
     return loan.requester is (None if scope is None else scope.ref)
@@ -41,19 +41,23 @@ def scope_of_asgi_request() -> Scope | None:
     A receiver of ``request_started`` asks before any middleware is called.
     """
     scope = current_scope()
-    if scope is not None or _current.get() is not None:
+    if scope is not None or current.get() is not None:
         return scope
     mark = SyncToAsync.thread_sensitive_context.get(None)
     if mark is None:
         return None
     scope = Scope()
     scope.at_door = scope.is_early = True
-    return _early.setdefault(mark, scope)
+    return _early.setdefault(weakref.ref(mark, _forget_early), scope)
 
 
 def _early_scope() -> Scope | None:
     mark = SyncToAsync.thread_sensitive_context.get(None)
-    return None if mark is None else _early.get(mark)
+    return None if mark is None else _early.get(weakref.ref(mark))
+
+
+def _forget_early(mark: weakref.ref[object]) -> None:
+    _early.pop(mark, None)
 
 
 def open_scope() -> Scope:
@@ -62,7 +66,8 @@ def open_scope() -> Scope:
     if scope is not None and scope.streaming:
         # Its body was never closed, and its thread has gone on to this request.
         scope.close()
-    scope = _new_scope()
+    scope = Scope()
+    current.set(scope)
     scope.entered = True
     return scope
 
@@ -73,24 +78,19 @@ def begin_request() -> Scope | None:
     Returns ``None`` within another request of the same thread or task, whose scope
     serves this one too.
     """
-    scope = _current.get()
-    if scope is None or not scope.is_open:
-        scope = _early_scope() if _early else None
-        if scope is None or not scope.is_open:
-            return _new_scope()
-        _current.set(scope)
-    if scope.at_door:
-        scope.at_door = False
-        return scope
-    if scope.streaming or not scope.entered:
+    scope = current.get()
+    if (scope is None or not scope.is_open) and _early:
+        scope = _early_scope()
+        current.set(scope)
+    if scope is not None and scope.is_open:
+        if scope.at_door:
+            scope.at_door = False
+            return scope
+        if scope.entered and not scope.streaming:
+            return None
         # Its body was never closed, or an interrupt came before anybody had it; and its
         # thread has gone on to this request.
         scope.close()
-        return _new_scope()
-    return None
-
-
-def _new_scope() -> Scope:
     scope = Scope()
-    _current.set(scope)
+    current.set(scope)
     return scope

@@ -15,7 +15,7 @@ from django.http import HttpRequest
 from ..exceptions import ServerUnavailable
 from ..fork import in_child
 from ..pool.loan import Loan
-from ..pool.permit import ADMITTED, READY
+from ..pool.permit import ADMITTED, READY, TAKING
 from ..pool.pool import Leading, NoIdleConnection, Pool, outsiders
 from ..pool.thread_end import give_back_at_thread_end
 from ..pool.turn import BorrowerRef
@@ -31,48 +31,32 @@ class Scope:
     out: one of the two sees the other.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_loans",
-        "_others",
-        "at_door",
-        "begun",
-        "entered",
-        "incoming",
-        "is_early",
-        "is_open",
-        "receiving_since",
-        "ref",
-        "request",
-        "streaming",
-        "was_admitted",
-    )
+    is_open: bool = True
+    #: Whether the request may have done something already.
+    begun: bool = False
+    #: Whether somebody answers for its end.
+    entered: bool = False
+    #: Whether it has been let in: it is in the middle of something.
+    was_admitted: bool = False
+    #: Whether the middleware has returned and only the body is left.
+    streaming: bool = False
+    #: Whether it was opened before the middleware, which has not taken it over yet.
+    at_door: bool = False
+    #: Whether a query of Django's own thread has opened it.
+    is_early: bool = False
+    #: Since when it has waited for its client to send more, by the gate's clock.
+    receiving_since: float | None = None
+    #: What a door knows of it, and Django's request once there is one.
+    incoming: Incoming | None = None
+    request: HttpRequest | None = None
 
     def __init__(self) -> None:
-        self.is_open: bool = True
-        #: Whether the request may have done something already.
-        self.begun: bool = False
-        #: Whether somebody answers for its end.
-        self.entered: bool = False
-        #: Whether it has been let in: it is in the middle of something.
-        self.was_admitted: bool = False
-        #: Whether the middleware has returned and only the body is left.
-        self.streaming: bool = False
-        #: Whether it was opened before the middleware, which has not taken it over yet.
-        self.at_door: bool = False
-        #: Whether a query of Django's own thread has opened it.
-        self.is_early: bool = False
-        #: Since when it has waited for its client to send more, by the gate's clock.
-        self.receiving_since: float | None = None
-        #: What a door knows of it, and Django's request once there is one.
-        self.incoming: Incoming | None = None
-        self.request: HttpRequest | None = None
         #: By what its loans know it: always the same object.
         self.ref: Callable[[], Scope | None] = weakref.ref(self)
-        #: By alias the one that all threads and tasks share.
-        self._loans: dict[str, Loan] = {}
         #: What they have taken besides, because it was at work.
         self._others: dict[Loan, None] = {}
+        #: By alias the one that all threads and tasks share.
+        self._loans: dict[str, Loan] = {}
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed"
@@ -81,9 +65,11 @@ class Scope:
     def __del__(self) -> None:
         # A body that was never closed. Nobody else has the scope, and a finalizer must
         # not wait for a lock or for the server.
-        if getattr(self, "_others", None) is None:
+        try:
+            some = self._loans or self._others
+        except AttributeError:
             return  # an interrupt came while it was made
-        if self._loans or self._others:
+        if some:
             for loan in self._all():
                 loan.discard()
 
@@ -117,11 +103,7 @@ class Scope:
             loan = self._new_loan(pool) if self.was_admitted else Loan(pool, self.ref)
             try:
                 pool.admit(loan, age)
-                # _keep() without the call, of which a cycle has 51 (test_cycle.py).
-                self._loans[pool.alias] = loan
-                self.was_admitted = True
-                if not self.is_open:
-                    loan.checkin()
+                self._keep(loan)
             except BaseException:
                 loan.checkin()
                 raise
@@ -137,18 +119,36 @@ class Scope:
                 loan.checkin()
                 raise
 
-    def check_out(
-        self, pool: Pool, age: float = 0.0, *, only_admitted: bool = False
-    ) -> None:
+    def check_out(self, pool: Pool, age: float = 0.0) -> None:
         """Take a connection, and keep it ready; be admitted first if need be.
 
-        With *only_admitted* nothing is done if the admission has gone: the request may
-        be over. What no waiting cures, such as a wrong password, is left to the first
-        query. Then it is an error as without a pool, and a page that asks nothing still
-        works. Raises PoolTimeout or ServerUnavailable.
+        What no waiting cures, such as a wrong password, is left to the first query.
+        Then it is an error as without a pool, and a page that asks nothing still works.
+        Raises PoolTimeout or ServerUnavailable.
         """
-        if not only_admitted:
+        if self._loans or self.was_admitted:
             self.admit(pool, age)
+            self.check_out_admitted(pool)
+            return
+        loan = Loan(pool, self.ref)
+        loan.begins_as = TAKING
+        try:
+            pool.admit(loan, age)
+            # _keep() without the call, and without a lock to begin taking.
+            self._loans[pool.alias] = loan
+            self.was_admitted = True
+            if not self.is_open:
+                loan.checkin()
+            pool.take(loan)
+        except BaseException as error:
+            if loan.state is TAKING:  # an interrupt came before take() did
+                loan.state = ADMITTED
+            loan.checkin()
+            if not _is_for_the_first_query(error):
+                raise
+
+    def check_out_admitted(self, pool: Pool) -> None:
+        """Do the same, unless the admission has gone: the request may be over."""
         loan = self._loans.get(pool.alias)
         if loan is None or loan.state is not ADMITTED:
             return
@@ -156,9 +156,7 @@ class Scope:
             pool.take(loan)
         except BaseException as error:
             loan.checkin()
-            if not isinstance(error, MySQLdb.Error) or isinstance(
-                error, ServerUnavailable
-            ):
+            if not _is_for_the_first_query(error):
                 raise
 
     def check_out_idle(self, pool: Pool) -> bool:
@@ -336,7 +334,10 @@ class Scope:
         self.request = None
         try:
             here = threading.get_ident()
-            for loan in [*self._loans.values(), *self._others]:
+            loans = list(self._loans.values())
+            if self._others:
+                loans += self._others
+            for loan in loans:
                 if loan.requester is self.ref:
                     # A transaction that this thread has left open is over, too. That of
                     # another thread is told so by its next statement.
@@ -348,7 +349,8 @@ class Scope:
             _checkin_all(self._all())
             raise
         self._loans.clear()
-        self._others.clear()
+        if self._others:
+            self._others.clear()
 
     async def close_async(self) -> None:
         """Do the same on an event loop, which it does not block."""
@@ -364,6 +366,10 @@ class Scope:
             await asyncio.shield(loop.run_in_executor(_cleaners(), self.close))
         else:
             self.close()
+
+
+def _is_for_the_first_query(error: BaseException) -> bool:
+    return isinstance(error, MySQLdb.Error) and not isinstance(error, ServerUnavailable)
 
 
 def _checkin_all(loans: list[Loan]) -> None:

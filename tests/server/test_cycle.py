@@ -97,22 +97,22 @@ class CountingLock:
 def test_the_cycle_calls_no_more_functions_than_when_it_was_measured(
     cycle: Cycle,
 ) -> None:
-    """A call costs 40 to 100 ns, and these are most of what the cycle costs."""
+    """One of them is a look of Django's own guard in tests."""
     calls = calls_of(cycle)
-    assert calls.total() <= 51, calls
+    assert calls.total() <= 31, calls
 
 
 def test_the_cycle_takes_each_lock_no_oftener_than_it_must(
     cycle: Cycle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The gate's alone: to ask, to take, to lend, and to give back."""
+    """The gate's alone: to ask, to lend, and to give back."""
     pool = pools.for_alias("default")
     taken: Counter[str] = Counter()
     monkeypatch.setattr(pool.gate, "lock", CountingLock(taken, "gate"))
     monkeypatch.setattr(threading, "Lock", lambda: CountingLock(taken, "another"))
     cycle()
     monkeypatch.undo()
-    assert taken == {"gate": 4}
+    assert taken == {"gate": 3}
 
 
 def test_the_cycle_looks_into_the_settings_of_no_pool(

@@ -29,6 +29,7 @@ from ...pool.loan import Loan
 from ...pool.origin import describe
 from ...pool.pool import Pool
 from ...request.current import (
+    current,
     current_scope,
     is_of_current_request,
     scope_of_asgi_request,
@@ -134,7 +135,10 @@ class PooledMixin(JudgedMixin):
             raise ProgrammingError("Cannot open a new connection in an atomic block.")
         try:
             connection = self._borrow()
-            level = self._wanted_isolation_level
+            # _wanted_isolation_level without the call.
+            level = self.settings_dict["OPTIONS"].get(
+                "isolation_level", DEFAULT_ISOLATION_LEVEL
+            )
             if connection is not None and connection.isolation_level == level:
                 self._connect_warm(connection, level)
             else:
@@ -161,7 +165,8 @@ class PooledMixin(JudgedMixin):
         """
         settings = self.settings_dict
         self.check_settings()
-        self._forget_transaction()
+        if self.run_on_commit or self.needs_rollback or self._in_atomic_block:
+            self._forget_transaction()
         self.health_check_enabled: bool = settings["CONN_HEALTH_CHECKS"]
         self.health_check_done = True
         age = settings["CONN_MAX_AGE"]
@@ -204,9 +209,9 @@ class PooledMixin(JudgedMixin):
             or loan.borrower is not self._me
             or (loan.requester is not None and not is_of_current_request(loan))
         ):
-            scope = current_scope()
+            scope = current.get() or current_scope()
             loan = None
-            if scope is not None:
+            if scope is not None and scope.is_open:
                 loan = scope.lend_ready(self.settings_dict, self.alias, self._me)
             if loan is None:
                 loan = self._wait_for_loan()
@@ -319,8 +324,13 @@ class PooledMixin(JudgedMixin):
         """
         loan = self._loan
         if loan is not None:
-            notice_fork()
-            if loan.requester is not None and not is_of_current_request(loan):
+            if loan.requester is None:
+                # uWSGI forks between requests, when a thread may have one of its own.
+                notice_fork()
+                foreign = False
+            else:
+                foreign = not is_of_current_request(loan)
+            if foreign:
                 self.detach()
             elif loan.borrower is not self._me and not self._in_atomic_block:
                 self._was_called_back |= loan.called_back
