@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import MySQLdb
 
@@ -18,6 +18,8 @@ from .use import ANY_THREAD, ANYBODYS, Use
 
 #: What next_result() returns.
 NO_MORE_RESULTS = -1
+#: How many cursors are kept in mind before those are forgotten that are closed.
+MOST_CURSORS = 8
 
 
 class GuardedConnection(DriverConnection):
@@ -86,7 +88,7 @@ class GuardedConnection(DriverConnection):
             self._look_at(query)
             self._uncommitted = self._unread = True
             self._reader = self._busy
-            return super().query(query, **options)
+            return DriverConnection.query(self, query, **options)
         except BaseException as error:
             self._judge(error, len(query))
             raise
@@ -97,7 +99,7 @@ class GuardedConnection(DriverConnection):
         # Here the rows are read, which can take longer than the statement itself.
         self._begin_reading()
         try:
-            result = super().store_result()  # type: ignore[no-untyped-call]
+            result = DriverConnection.store_result(self)
             self._unread = False
             return result
         except BaseException as error:
@@ -121,8 +123,9 @@ class GuardedConnection(DriverConnection):
 
     def cursor(self, cursorclass: type[Any] | None = None) -> Any:
         """Open a cursor, for which the loan is kept until it is closed."""
-        cursor = taking_turns(cast("Hashable", cursorclass or self.cursorclass))(self)
-        if self._cursors:
+        wanted: Any = cursorclass or self.cursorclass
+        cursor = taking_turns(wanted)(self)
+        if len(self._cursors) >= MOST_CURSORS:
             self._cursors = [entry for entry in self._cursors if _is_open(entry[0])]
         self._cursors.append((weakref.ref(cursor), threading.get_ident()))
         return cursor
@@ -145,11 +148,12 @@ class GuardedConnection(DriverConnection):
             loan.take_turn(thread)
 
     def next_result(self, *args: Any) -> int:
-        thread = threading.get_ident()
+        # Where nothing of this thread's is left, the driver would look at a connection
+        # which another thread may be using.
+        if not (self.is_dirty or self._unbuffered or self._unread):
+            return NO_MORE_RESULTS
         user = self.loan.user
-        if not self._may_have_more() or (user != thread and user is not ANY_THREAD):
-            # Nothing of this thread's is left. The driver would look at the connection,
-            # which another thread may be using.
+        if user != threading.get_ident() and user is not ANY_THREAD:
             return NO_MORE_RESULTS
         if self._unread or self.is_out_of_step:
             # An interrupt has struck before the answer was asked for. The driver would
@@ -167,7 +171,10 @@ class GuardedConnection(DriverConnection):
             self._rest()
 
     def _may_have_more(self) -> bool:
-        """Whether a result may be left: else each statement was a single one, read."""
+        """Whether a result may be left: else each statement was a single one, read.
+
+        The condition stands in next_result(), too, which each cursor calls twice.
+        """
         return self.is_dirty or self._unbuffered or self._unread
 
     def has_open_cursor(self, besides: int | None = None) -> bool:
@@ -239,10 +246,11 @@ class GuardedConnection(DriverConnection):
     @property
     def was_left_unread(self) -> bool:
         """Whether this thread has not read the answer to an earlier statement."""
-        return self.is_out_of_step or self.is_being_read
+        return self.is_out_of_step or (self._unread and self.is_being_read)
 
     def _rest(self) -> None:
-        self.rested = time.monotonic()
+        if not self._unread:
+            self.rested = time.monotonic()
         self._busy = None
         if self.after_rest is not None:
             after_rest, self.after_rest = self.after_rest, None

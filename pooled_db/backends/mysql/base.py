@@ -247,7 +247,7 @@ class PooledMixin(JudgedMixin):
             loan = self._loan
             if loan is None or thread in loan.pins:
                 return None
-            loan.pin(thread)
+            loan.pins.add(thread)
             # Whoever calls it back takes the user away, and looks for pins after that.
             if (loan.borrower is self._me and not loan.over) or self.in_atomic_block:
                 return loan
@@ -329,7 +329,12 @@ class PooledMixin(JudgedMixin):
                 notice_fork()
                 foreign = False
             else:
-                foreign = not is_of_current_request(loan)
+                # Each cursor looks three times: is_of_current_request() is called only
+                # where the quick answer is no.
+                scope = current.get()
+                foreign = (
+                    scope is None or loan.requester is not scope.ref
+                ) and not is_of_current_request(loan)
             if foreign:
                 self.detach()
             elif loan.borrower is not self._me and not self._in_atomic_block:

@@ -18,8 +18,9 @@ class JudgedMixin(mysql.DatabaseWrapper):
         return self._closes_unusable and not self.health_check_done
 
     def close_if_health_check_failed(self) -> None:
-        if self.health_check_enabled:
-            self._closes_unusable = True
+        if not self.health_check_enabled:
+            return
+        self._closes_unusable = True
         try:
             super().close_if_health_check_failed()
         finally:
