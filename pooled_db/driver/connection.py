@@ -13,12 +13,13 @@ import MySQLdb
 
 from . import DriverConnection, reset
 from .errors import (
-    CONNECTION_LOST,
     PACKET_TOO_LARGE,
     TLS_ERROR,
     broke_within_handshake,
     error_code,
+    has_no_room,
     mark_pooled,
+    outage_in,
 )
 from .guarded import NO_MORE_RESULTS, GuardedConnection
 from .last_statement import LastStatement
@@ -30,19 +31,11 @@ from .use import NOBODYS
 #: The isolation level of a session that Django has not set up yet.
 NOT_SET_UP = object()
 
-#: Errors after which the connection is not lent again. It is lost; or the server or the
-#: client has closed it over a packet that was too large; or the statement was killed or
-#: timed out, and a KILL that came late may hit the next one; or the server has become
-#: read-only, as a primary does after a fail-over.
-RETIRING = frozenset(
-    {
-        *CONNECTION_LOST,
-        TLS_ERROR,
-        *PACKET_TOO_LARGE,
-        *(1317, 1969, 3024),
-        *(1290, 1792, 1836),
-    }
-)
+#: Errors after which the connection is not lent again, besides those of an outage. It
+#: was closed over a packet that was too large; or the statement was killed or timed
+#: out, and a KILL that came late may hit the next one; or the server lets nobody write,
+#: as a primary after a fail-over.
+RETIRING = frozenset({TLS_ERROR, *PACKET_TOO_LARGE, 1317, 1969, 3024, 1792})
 
 #: Every open connection of this process, for those who must know after a fork.
 connections: weakref.WeakSet[Connection] = weakref.WeakSet()
@@ -101,6 +94,8 @@ class Connection(GuardedConnection):
         self.fresh: bool = True
         #: When the connection is to be replaced, on the monotonic clock.
         self.expires: float = float("inf")
+        #: Whether a proxy has answered on it that its server has no room.
+        self.met_no_room: bool = False
         #: Since when nobody has had it, on the same clock.
         self.idle_since: float = 0.0
         self._descriptor = self.fileno()
@@ -153,8 +148,9 @@ class Connection(GuardedConnection):
             return
         self._unread = False
         code = error_code(error)
-        if code in RETIRING or code == OUT_OF_STEP:
+        if code in RETIRING or code == OUT_OF_STEP or outage_in(error) is not None:
             self.is_doubtful = True
+            self.met_no_room |= has_no_room(error)
             self.is_out_of_step |= code == OUT_OF_STEP
         name_too_large(error, size, self._options)
         mark_pooled(error, self.alias)

@@ -5,36 +5,146 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import MySQLdb
 
-#: The connection could not be made, for a reason that passes.
-#: https://mariadb.com/docs/server/reference/error-codes/mariadb-error-code-reference
-CANNOT_CONNECT = {
-    1040: "the server has too many connections",
-    1053: "the server is shutting down",
-    1159: "the server has waited for too long to be logged in to",
-    1203: "the user has too many connections",
-    1226: "the user has reached a limit of the account",
-    2002: "the server does not answer",
-    2003: "the server does not answer",
-    2005: "the name of the server is unknown",
-    2006: "the server went away while connecting",
-    2013: "the connection broke while connecting",
-    5014: "the connection broke while connecting",
-}
+from ..exceptions import Reason
 
-#: The connection was open and is gone.
-CONNECTION_LOST = {
-    1053: "the server is shutting down",
-    1159: "the server has waited for too long for the rest of a statement",
-    1927: "the connection was killed",
-    2006: "the server has gone away",
-    2013: "the connection broke during a query",
-    2055: "the connection broke during a query",
-    4031: "the server closed the idle connection",
-}
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """An error by which a server, or a proxy for it, says that it cannot serve now."""
+
+    code: int
+    #: What has happened, if it comes while connecting; ``None`` if that is no outage.
+    connecting: str | None = None
+    #: What has happened, if it is the answer to a statement.
+    in_statement: str | None = None
+    #: Of a statement: whether the connection was there, and may have done something.
+    lost: bool = False
+    #: What its text says, where the number alone is not certain. Names of options and
+    #: variables are the same in all languages of the server.
+    text: str | None = None
+
+    def is_meant(self, text: str) -> bool:
+        return self.text is None or re.search(self.text, text) is not None
+
+    @property
+    def reason(self) -> Reason:
+        """Why a statement that ends in it has no database."""
+        return Reason.CONNECTION_LOST if self.lost else Reason.UNAVAILABLE
+
+
+_NO_ANSWER = "the server does not answer"
+_BROKE = "the connection broke while connecting"
+_FULL = "the server has too many connections"
+_NOT_READY = "the node is not ready, or in a minority of the cluster"
+_READ_ONLY = "the server is read-only"
+_SHUTTING_DOWN = "the server is shutting down"
+_OFFLINE = "the server is in offline mode"
+_NOT_THERE = "the server is not available"
+_BLOCKED = "the server has blocked this host after failed connects"
+_NO_BACKEND = "the proxy reaches no server"
+
+#: Proxies connect to their server when there is a statement for it, and pass on as its
+#: answer what the server, or their own client library, says of the connect.
+#: https://mariadb.com/docs/server/reference/error-codes/mariadb-error-code-reference
+#: https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
+#: https://github.com/sysown/proxysql/blob/v2.7.1/lib/MySQL_Session.cpp
+#: https://github.com/mariadb-corporation/MaxScale/blob/24.02/server/modules/protocol/MariaDB/mariadb_client.cc
+SIGNS = (
+    # ProxySQL says with 1040, too, that its administrator "can only connect locally".
+    Sign(1040, _FULL, _FULL, text="^(?!.*can only connect locally)"),
+    # Galera's, and an unknown command's without the text.
+    Sign(1047, _NOT_READY, _NOT_READY, text="WSREP"),
+    Sign(1053, _SHUTTING_DOWN, _SHUTTING_DOWN, lost=True),
+    Sign(1129, _BLOCKED, _BLOCKED),
+    Sign(
+        1159,
+        "the server has waited for too long to be logged in to",
+        "the server has waited for too long for the rest of a statement",
+        lost=True,
+    ),
+    # Galera's status: it has lost the cluster, or failed, for good or not, or does not
+    # allow it now. Other numbers there are errors of the statement.
+    # https://github.com/codership/wsrep-lib/blob/master/include/wsrep/provider.hpp
+    Sign(
+        1180,
+        None,
+        "the node left the cluster during a commit",
+        lost=True,
+        text=r"\b(?:6|7|8|10)\b.* during COMMIT",
+    ),
+    Sign(
+        1203, "the user has too many connections", "the user has too many connections"
+    ),
+    Sign(
+        1226,
+        "the user has reached a limit of the account",
+        "the user has too many connections",
+        text="max_user_connections",
+    ),
+    # The same number says what --secure-file-priv or --skip-grant-tables forbids.
+    Sign(1290, _READ_ONLY, _READ_ONLY, text=r"read[-_]only"),
+    Sign(1836, _READ_ONLY, _READ_ONLY),
+    Sign(1927, None, "the connection was killed", lost=True),
+    Sign(2002, _NO_ANSWER, _NO_ANSWER),
+    Sign(2003, _NO_ANSWER, _NO_ANSWER),
+    Sign(
+        2005, "the name of the server is unknown", "the name of the server is unknown"
+    ),
+    Sign(
+        2006,
+        "the server went away while connecting",
+        "the server has gone away",
+        lost=True,
+    ),
+    Sign(2013, _BROKE, "the connection broke during a query", lost=True),
+    # What MariaDB Connector/C makes of an error whose number is a client's own, such as
+    # 2003 or 2013, if it is sent by a proxy.
+    Sign(2027, _NO_ANSWER, "the connection broke during a query", lost=True),
+    Sign(2055, None, "the connection broke during a query", lost=True),
+    Sign(3032, _OFFLINE, _OFFLINE),
+    # Group Replication's, of a member that leaves or hands over. Other hooks object to
+    # the statement.
+    Sign(
+        3100,
+        None,
+        "the node left the cluster during a commit",
+        lost=True,
+        text="before_commit",
+    ),
+    Sign(3168, _NOT_THERE, _NOT_THERE),
+    Sign(4031, None, "the server closed the idle connection", lost=True),
+    Sign(5014, _BROKE, "the connection broke during a query", lost=True),
+    # ProxySQL's own. Its 9005 and 9006 are about the statement.
+    Sign(9001, _NO_BACKEND, _NO_BACKEND, text="hostgroup"),
+    Sign(9002, _NO_BACKEND, _NO_BACKEND, text="hostgroup"),
+)
+_SIGNS = {sign.code: sign for sign in SIGNS}
+#: Of these the text matters in a statement only.
+_CONNECTING_IN_ANY_CASE = frozenset({1226})
+
+
+def why_not_connected(error: BaseException) -> str | None:
+    """What has happened if *error*, of a connect, is an outage."""
+    sign = _SIGNS.get(error_code(error) or 0)
+    if sign is None or sign.connecting is None:
+        return None
+    if sign.code in _CONNECTING_IN_ANY_CASE or sign.is_meant(str(error.args[-1])):
+        return sign.connecting
+    return None
+
+
+def outage_in(error: BaseException) -> Sign | None:
+    """Return what *error*, of a statement, is a sign of, if it is one of an outage."""
+    sign = _SIGNS.get(error_code(error) or 0)
+    if sign is None or sign.in_statement is None:
+        return None
+    return sign if sign.is_meant(str(error.args[-1])) else None
+
 
 #: A statement or a row is larger than ``max_allowed_packet``: as the server and as the
 #: client library say it. The connection is closed then, and trying again is in vain.

@@ -8,7 +8,7 @@ from typing import Any
 import MySQLdb
 
 from . import DriverConnection
-from .errors import CONNECTION_LOST, PACKET_TOO_LARGE, error_code
+from .errors import PACKET_TOO_LARGE, outage_in
 
 #: The smallest ``max_allowed_packet`` that any server has had by default, in bytes. A
 #: loss of anything shorter asks nobody: during an outage that would take a while.
@@ -25,7 +25,10 @@ def name_too_large(error: MySQLdb.Error, size: int, options: Mapping[str, Any]) 
     connection that is gone, as after a crash. The server tells which it was on another
     connection with *options*.
     """
-    if size < SMALLEST_LIMIT or error_code(error) not in CONNECTION_LOST:
+    if size < SMALLEST_LIMIT:
+        return
+    sign = outage_in(error)
+    if sign is None or not sign.lost:
         return
     limit = _limit(options)
     if limit is not None and size >= limit:

@@ -14,6 +14,10 @@ INTERVAL = 1.0
 #: The shortest time before one more is tried, in seconds: another thread may be trying.
 SHORTEST_PAUSE = 0.05
 
+#: The same where only a request can tell whether there is room.
+FIRST_LATE_PAUSE = 0.5
+LONGEST_LATE = 8.0
+
 LINE = (
     "Limit %d of %d granted for %r: %s. Requests wait for these connections, and more "
     "are tried from time to time."
@@ -62,6 +66,8 @@ class Limit:
         #: How many the server is known to grant; ``None`` if nothing else is known than
         #: that it grants all.
         self.granted: int | None = None
+        # The last pause after a proxy has accepted too many; 0 if none has.
+        self._late_pause = 0.0
         self._told: int | None = None
         self._told_at = float("-inf")
 
@@ -82,6 +88,15 @@ class Limit:
         with gate.lock:
             self._grow()
         gate.settle()
+
+    def failed_late(self, why: str) -> None:
+        """Note that a proxy has accepted a connection for which there was no room.
+
+        It says so at the first statement, so that each try costs a request: the pauses
+        are longer.
+        """
+        self._late_pause = min(2 * self._late_pause or FIRST_LATE_PAUSE, LONGEST_LATE)
+        self.failed(self._gate.clock() + self._late_pause, why)
 
     def failed(self, retry_at: float, why: str) -> None:
         """Note that a connect has failed, *why*, and is not tried before *retry_at*."""
@@ -115,12 +130,17 @@ class Limit:
             return
         if self.granted is None or there > self.granted:
             self.granted = there
-        gate.limit = max(gate.limit, there + 1)
+        if self._late_pause:
+            gate.limit = max(gate.limit, there)
+            gate.raise_at = min(gate.raise_at, gate.clock() + self._late_pause)
+        else:
+            gate.limit = max(gate.limit, there + 1)
         gate.limit_changed()
 
     def _forget(self) -> None:
         gate = self._gate
         self.granted = None
+        self._late_pause = 0.0
         gate.limit = gate.capacity
         gate.raise_at = float("inf")
         gate.limit_changed()

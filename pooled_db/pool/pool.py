@@ -12,7 +12,7 @@ import MySQLdb
 from sqlalchemy.exc import TimeoutError as NoSlot
 
 from ..driver.connection import Connection
-from ..driver.errors import CANNOT_CONNECT, error_code, has_no_room
+from ..driver.errors import error_code, has_no_room, why_not_connected
 from ..exceptions import PoolTimeout, Reason, ServerUnavailable
 from .cleaning import Cleaning
 from .destination import Destination
@@ -390,6 +390,8 @@ class Pool:
                     raise
             else:
                 self._discard(fairy, queue)
+                if connection.met_no_room:
+                    self._limit.failed_late("the proxy's server has no room")
             self.lent.discard(loan)
             if loan.requester is None:
                 outsiders.discard(loan)
@@ -448,13 +450,13 @@ class Pool:
             return outage.connect(loan.opening or self.connect, self._longest_pause)
         except MySQLdb.OperationalError as error:
             self._limit.opening.discard(loan)
-            code = error_code(error)
-            if code not in CANNOT_CONNECT:
+            why = why_not_connected(error)
+            if why is None:
                 raise
             unavailable = ServerUnavailable(*error.args)
             unavailable.alias = self.alias
             if self._others(loan, unavailable) or not self._limit.others():
-                why = f"{CANNOT_CONNECT[code]} (error {code})"
+                why = f"{why} (error {error_code(error)})"
                 self._limit.failed(outage.retry_at, why)
             raise unavailable from error
 

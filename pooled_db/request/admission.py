@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from django.db import connections
 
 from .. import conf, pools
-from ..driver.errors import CANNOT_CONNECT, CONNECTION_LOST, error_code, pooled_alias
+from ..driver.errors import error_code, outage_in, pooled_alias, why_not_connected
 from ..exceptions import PoolTimeout, ServerUnavailable
 from ..pool.pool import Pool
 from .age import age_of
@@ -101,7 +101,11 @@ def _describe(cause: BaseException) -> tuple[str, object]:
     code = error_code(cause) or 0
     if isinstance(cause, ServerUnavailable):
         return cause.alias, (
-            f"no connection to {cause.alias!r}: {CANNOT_CONNECT[code]} (error {code})."
+            f"no connection to {cause.alias!r}: {why_not_connected(cause)} "
+            f"(error {code})."
         )
     alias = pooled_alias(cause) or "unknown"
-    return alias, f"lost {alias!r}: {CONNECTION_LOST[code]} (error {code})."
+    sign = outage_in(cause)
+    assert sign is not None
+    what = "lost" if sign.lost else "cannot use"
+    return alias, f"{what} {alias!r}: {sign.in_statement} (error {code})."

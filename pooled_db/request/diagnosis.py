@@ -12,7 +12,7 @@ from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOpera
 from django.http import Http404
 from django.http.multipartparser import MultiPartParserError
 
-from ..driver.errors import CONNECTION_LOST, error_code, pooled_alias
+from ..driver.errors import error_code, outage_in, pooled_alias
 from ..exceptions import PoolTimeout, Reason, ServerUnavailable
 
 #: What Django answers with a page of its own rather than with a 500.
@@ -67,12 +67,9 @@ def _reason(error: BaseException) -> Reason | None:
         return error.reason
     if isinstance(error, ServerUnavailable):
         return Reason.UNAVAILABLE
-    if (
-        isinstance(error, MySQLdb.OperationalError)
-        and error_code(error) in CONNECTION_LOST
-        and pooled_alias(error) is not None
-    ):
-        return Reason.CONNECTION_LOST
+    if isinstance(error, MySQLdb.OperationalError) and pooled_alias(error) is not None:
+        sign = outage_in(error)
+        return None if sign is None else sign.reason
     return None
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -123,3 +126,16 @@ def ask(connection):
 loan(ask)
 """
     assert run(program) == "True\n"
+
+
+def test_outages_are_told_from_other_errors() -> None:
+    """The driver's and the pool's part of the tests with a fake server."""
+    tests = "tests/unit/test_outage_errors.py"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests],
+        env=os.environ | {"TEST_DRIVER": "pymysql"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
