@@ -21,8 +21,13 @@ from tests.harness.galera import Galera
 from tests.harness.group_replication import GroupReplication
 from tests.harness.program import run_to_the_end
 
-from .behind import Behind, galera_behind_haproxy, group_behind_haproxy
-from .faults import OF_GALERA, OF_GROUP_REPLICATION, Fault
+from .behind import (
+    Behind,
+    alone_behind_router,
+    galera_behind_haproxy,
+    group_behind_haproxy,
+)
+from .faults import OF_GALERA, OF_GROUP_REPLICATION, OF_ROUTER, Fault
 from .run import Result, ordeal
 
 PICTURE = Path(__file__).parents[2] / "build" / "cluster.png"
@@ -33,6 +38,7 @@ CONFIGURATIONS = {
     "galera": "haproxy-galera.cfg",
     "galera-mysql-check": "haproxy-mysql-check.cfg",
     "group": "haproxy-group-replication.cfg",
+    "router": "router-sharing.conf",
 }
 
 console = Console(width=110)
@@ -47,13 +53,16 @@ def cluster_of(kind: str) -> Iterator[Behind]:
             group_behind_haproxy(group, configuration) as behind,
         ):
             yield behind
+    elif kind == "router":
+        with alone_behind_router() as behind:
+            yield behind
     else:
         with Galera() as galera, galera_behind_haproxy(galera, configuration) as behind:
             yield behind
 
 
 def faults_of(kind: str, wanted: str) -> Sequence[Fault]:
-    known = OF_GROUP_REPLICATION if kind == "group" else OF_GALERA
+    known = {"group": OF_GROUP_REPLICATION, "router": OF_ROUTER}.get(kind, OF_GALERA)
     if wanted == "all":
         return known
     if not wanted:

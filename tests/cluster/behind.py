@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import MySQLdb
 
 from tests.harness.configurations import at
 from tests.harness.galera import Galera
-from tests.harness.group_replication import GroupReplication
+from tests.harness.group_replication import DURABLE, GroupReplication
 from tests.harness.haproxy import HAProxy
+from tests.harness.mysql import MySQL
 from tests.harness.private import PrivateServer
 from tests.harness.processes import HOST, free_port, poll
+from tests.harness.router import Router
 
 READY_SECONDS = 20.0
 #: What the documented configurations call the nodes and the proxy.
@@ -30,18 +33,38 @@ GROUP_ACCOUNT = (
 )
 
 
+class Alone:
+    """One MySQL, as a cluster of one."""
+
+    def __init__(self, server: MySQL) -> None:
+        self.nodes = [server]
+
+
+class OneBehindRouter:
+    """What Router would say of it, if it told its clients."""
+
+    def __init__(self, router: Router) -> None:
+        self.router = router
+
+    def states(self, service: str) -> dict[str, str]:
+        return {"mysqld": "UP" if self.router.running() else "DOWN"}
+
+
 @dataclass
 class Behind:
     """A cluster, and the proxy's port for each of its services."""
 
-    cluster: Galera | GroupReplication
-    proxy: HAProxy
+    cluster: Galera | GroupReplication | Alone
+    proxy: HAProxy | OneBehindRouter
     ports: dict[str, int]
 
     @property
     def names(self) -> dict[int, str]:
         """The nodes' names by their ports."""
-        return {node.port: node.name for node in self.cluster.nodes}
+        return {
+            node.port: getattr(node, "name", node.program)
+            for node in self.cluster.nodes
+        }
 
     def through(self, service: str, database: dict[str, Any]) -> dict[str, Any]:
         """Django's settings of *database* by way of one of the proxy's services."""
@@ -90,6 +113,17 @@ def group_behind_haproxy(
 
         assert poll(READY_SECONDS, ready)
         yield behind
+
+
+@contextlib.contextmanager
+def alone_behind_router() -> Iterator[Behind]:
+    with MySQL(options=DURABLE) as server, Router(server) as router:
+        # With this it does not read all of the system's certificates at each connect.
+        trusted = {"ca": str(server.data() / "ca.pem")}
+        server.client_options = MappingProxyType({"ssl": trusted})
+        ports = {"write": router.port, "read": router.port}
+        yield Behind(Alone(server), OneBehindRouter(router), ports)
+        assert router.running(), router.log()[-2000:]
 
 
 @contextlib.contextmanager

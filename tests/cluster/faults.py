@@ -54,6 +54,11 @@ OF_GALERA = (
 )
 
 
+OF_ROUTER = (
+    Fault("killed", lambda _, node: node.kill(), lambda _, node: node.start()),
+)
+
+
 def _hand_over(
     cluster: group_replication.GroupReplication, node: group_replication.Node
 ) -> None:

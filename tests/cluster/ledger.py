@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import random
 import threading
 import time
@@ -35,6 +36,8 @@ class Entry:
     may_retry: bool
     #: The order's number, or where it was read.
     said: str
+    #: Why it was refused, if it was.
+    reason: str = ""
 
 
 class Ledger:
@@ -98,15 +101,21 @@ def _buy(port: int, chance: random.Random) -> Entry:
     number = uuid.uuid4().hex
     event = chance.choice(EVENT_IDS)
     began = time.monotonic()
-    status, may_retry, _ = _ask(port, "POST", f"/api/buy/{event}?number={number}")
-    return Entry("buy", began, time.monotonic(), status, may_retry, number)
+    status, may_retry, body = _ask(port, "POST", f"/api/buy/{event}?number={number}")
+    ended = time.monotonic()
+    return Entry("buy", began, ended, status, may_retry, number, _reason(status, body))
 
 
 def _read(port: int) -> Entry:
     began = time.monotonic()
     status, may_retry, body = _ask(port, "GET", "/node")
+    ended = time.monotonic()
     said = body if status == 200 else ""
-    return Entry("read", began, time.monotonic(), status, may_retry, said)
+    return Entry("read", began, ended, status, may_retry, said, _reason(status, body))
+
+
+def _reason(status: int, body: str) -> str:
+    return str(json.loads(body)["reason"]) if status == 503 else ""
 
 
 def _ask(port: int, method: str, path: str) -> tuple[int, bool, str]:

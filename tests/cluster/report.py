@@ -16,6 +16,7 @@ from .ledger import NO_ANSWER, Entry
 from .run import Ordeal, Result, shares
 
 BIN_SECONDS = 0.5
+COLUMNS = ("200", "503", "500", "none", "decides", "first good", "refused", "reads")
 MOST_ERRORS = 5
 #: Okabe and Ito's palette, as far as the answers leave it.
 NODE_COLOURS = ("#0072B2", "#56B4E9", "#CC79A7")
@@ -24,7 +25,7 @@ NODE_COLOURS = ("#0072B2", "#56B4E9", "#CC79A7")
 def table_of(result: Result, title: str) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("the node written to is")
-    for name in ("200", "503", "500", "none", "proxy decides", "first good", "refused"):
+    for name in COLUMNS:
         table.add_column(name, justify="right")
     for one in result.ordeals:
         table.add_row(one.fault, *_cells(one))
@@ -36,9 +37,13 @@ def table_of(result: Result, title: str) -> Table:
 
 def _cells(one: Ordeal) -> list[str | Text]:
     decided = "never" if one.decided is None else f"{one.decided - one.began:.1f} s"
-    since = one.decided or one.began
-    good = "never" if one.first_good is None else f"{one.first_good - since:.2f} s"
-    return [*_counts(one.statuses), decided, good, f"{one.refused_after:.1%}"]
+    good = "never" if one.first_good is None else f"{one.first_good - one.known:.2f} s"
+    after = "" if one.refused_after is None else f"{one.refused_after:.1%}"
+    return [*_counts(one.statuses), decided, good, after, str(_total(one))]
+
+
+def _total(one: Ordeal) -> int:
+    return one.reads_refused.total()
 
 
 def _counts(statuses: Counter[int]) -> list[str | Text]:
@@ -58,8 +63,10 @@ def lines_of(result: Result) -> list[str]:
     even = "not" if took is None else f"{took:.0f} s after the last return"
     errors = Counter(result.errors).most_common(MOST_ERRORS)
     return [
-        "first good: from the proxy's decision to the first acknowledged order",
+        "decides: the proxy, for another node, after the fault",
+        "first good: the first acknowledged order, after that, or after the return",
         "refused: of the orders from 2 s after it until the node is brought back",
+        "reads: how many of those were refused, which any node could have answered",
         f"acknowledged orders that are lost: {result.lost}",
         f"stored, though refused with Retry-After: {result.stored_though_refused}",
         f"shares of the reads, before: {shares(result, result.spread_before)}",

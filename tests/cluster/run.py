@@ -52,8 +52,15 @@ class Ordeal:
     ended: float = 0.0
     first_good: float | None = None
     statuses: Counter[int] = field(default_factory=Counter)
-    #: Of the writes between GRACE after the decision and the healing.
-    refused_after: float = 0.0
+    #: Of the writes between GRACE after the decision and the healing, if there are any.
+    refused_after: float | None = None
+    #: Why reads were refused, which any of the nodes could have answered.
+    reads_refused: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def known(self) -> float:
+        """When there was somebody to write to again, as far as the proxy knew."""
+        return self.served if self.decided is None else self.decided
 
 
 @dataclass
@@ -186,16 +193,17 @@ def _befall(
     behind: Behind, fault: Fault, watch: ProxyWatch, ledger: Ledger, say: Say
 ) -> Ordeal:
     node = behind.writer()
-    one = Ordeal(fault.name, node.name, time.monotonic())
+    name = behind.names[node.port]
+    one = Ordeal(fault.name, name, time.monotonic())
     fault.harm(behind.cluster, node)
-    say(f"{node.name} is {fault.name}")
-    poll(LONGEST_UNDECIDED, lambda: watch.decided(node.name, one.began) is not None)
-    one.decided = watch.decided(node.name, one.began)
+    say(f"{name} is {fault.name}")
+    poll(LONGEST_UNDECIDED, lambda: watch.decided(name, one.began) is not None)
+    one.decided = watch.decided(name, one.began)
     time.sleep(LASTS)
     one.healed = time.monotonic()
     fault.heal(behind.cluster, node)
     one.served = time.monotonic()
-    say(f"{node.name} is back after {one.served - one.healed:.1f} s")
+    say(f"{name} is back after {one.served - one.healed:.1f} s")
     time.sleep(REST)
     one.ended = time.monotonic()
     counts = Counter(e.status for e in ledger.between(one.began, one.ended))
@@ -206,11 +214,13 @@ def _befall(
 def _judge(one: Ordeal, ledger: Ledger) -> None:
     entries = list(ledger.between(one.began, one.ended))
     one.statuses = Counter(entry.status for entry in entries)
-    since = one.decided or one.began
-    one.first_good = ledger.first_good_write(since)
-    writes = list(ledger.between(since + GRACE, one.healed, "buy"))
+    one.reads_refused = Counter(e.reason for e in entries if e.kind == "read")
+    del one.reads_refused[""]
+    one.first_good = ledger.first_good_write(one.known)
+    writes = list(ledger.between(one.known + GRACE, one.healed, "buy"))
     refused = sum(entry.status != 200 for entry in writes)
-    one.refused_after = refused / len(writes) if writes else 1.0
+    if writes:
+        one.refused_after = refused / len(writes)
 
 
 def _spread(ledger: Ledger, now: float) -> Counter[str]:
