@@ -115,6 +115,7 @@ def see_and_leave(request: HttpRequest) -> HttpResponse:
     leave, see = LEFT[request.GET["what"]]
     seen = ask(see)
     ask(leave)
+    time.sleep(float(request.GET.get("seconds", 0)))
     return HttpResponse(str(seen))
 
 
