@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -110,6 +111,13 @@ _RULES: Mapping[str, tuple[str, Any]] = {
         "must be a dict of headers, a function of path and origin, or None",
         lambda value: value is None or callable(value) or isinstance(value, _NAMED),
     ),
+    "directory or None": (
+        "must be the absolute path of a directory, or None to switch it off",
+        lambda value: (
+            value is None
+            or (isinstance(value, (str, os.PathLike)) and os.path.isabs(value))
+        ),
+    ),
     "aliases": (
         "must be a list of aliases of DATABASES",
         lambda value: (
@@ -206,6 +214,8 @@ class MiddlewareSettings:
     two times that. ``request_start_header`` names the header in which a proxy writes
     when it got the request; the time since then counts against ``timeout``. ``door``
     lets requests queue in front of Django. ``headers`` are added to refusals.
+    ``state_dir`` is where processes keep their numbers for others to read; a directory
+    of the site's own if it is empty.
     """
 
     checkout: str = _option("request", "checkout")
@@ -215,6 +225,7 @@ class MiddlewareSettings:
     request_start_header: str | None = _option(None, "header or None")
     door: bool = _option(True, "boolean")
     headers: HeadersSetting | None = field(default=None, metadata={"rule": "headers"})
+    state_dir: str | None = _option("", "directory or None")
 
     def is_exempt(self, path: str) -> bool:
         """Whether the request for *path* is never queued."""

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 from django.core.signals import setting_changed
 from django.db import connections
 
-from . import conf, fork
+from . import conf, fork, state
 from .driver.connection import Connection
 from .driver.connection import connections as open_connections
+from .exceptions import Reason
 from .fork import in_child, notice_fork
 from .pool import stall
 from .pool.destination import Destination
@@ -92,12 +93,15 @@ def is_pooled(alias: str) -> bool:
 
 def _build(wrapper: Wrapper) -> Pool:
     settings = conf.pool_settings(wrapper.alias, wrapper.settings_dict)
+    options = dataclasses.asdict(settings)
+    limit = settings.pool_size + settings.max_overflow
     return Pool(
         wrapper.alias,
         _template(wrapper, wrapper.settings_dict, settings.timeout).open_connection,
         autocommit=wrapper.settings_dict["AUTOCOMMIT"],
         home=Destination(wrapper.settings_dict),
-        **dataclasses.asdict(settings),
+        numbers=state.numbers_for(wrapper.alias, limit, options),
+        **options,
     )
 
 
@@ -135,6 +139,13 @@ def stats() -> dict[str, PoolStats]:
     """Return the numbers of each pool that has been used in this process, by alias."""
     _dispose_forgotten()
     return {alias: pool.stats() for alias, pool in list(_pools.items())}
+
+
+def count_lost(alias: str) -> None:
+    """Count a request that is answered so because its connection was lost."""
+    pool = _pools.get(alias)
+    if pool is not None:
+        pool.numbers.refused(Reason.CONNECTION_LOST)
 
 
 def _forget_parent() -> None:

@@ -35,7 +35,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {"django": {"handlers": ["console"], "propagate": False}},
 }
-POOLED_DB = {"EXEMPT": [r"^exempt/"]}
+POOLED_DB = {"EXEMPT": [r"^exempt/"], "STATE_DIR": None}
 
 if "DATABASES" not in _given:
     from tests.database_server import SERVER

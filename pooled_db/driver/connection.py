@@ -65,6 +65,8 @@ class Connection(GuardedConnection):
     alias: str = "unknown"
     #: Where it leads, by what opened it.
     destination: Any = None
+    #: What it is closed for, once that is known.
+    closed_for: str | None = None
     #: What watches it, if it was opened by something that does: its users get that.
     proxy: Any = None
     #: Returns the options with which a connection would be opened now.
@@ -151,6 +153,8 @@ class Connection(GuardedConnection):
         if code in RETIRING or code == OUT_OF_STEP or outage_in(error) is not None:
             self.is_doubtful = True
             self.met_no_room |= has_no_room(error)
+            if outage_in(error) is not None:
+                self.closed_for = "dead"
             self.is_out_of_step |= code == OUT_OF_STEP
         name_too_large(error, size, self._options)
         mark_pooled(error, self.alias)
@@ -237,6 +241,7 @@ class Connection(GuardedConnection):
         *null* is an open descriptor of /dev/null.
         """
         self.loan = NOBODYS
+        self.slot = None
         with contextlib.suppress(MySQLdb.Error, OSError):
             os.dup2(null, self.fileno(), inheritable=False)
 

@@ -13,6 +13,7 @@ import MySQLdb
 from . import DriverConnection
 from .cursor import taking_turns
 from .last_statement import LastStatement
+from .slot import AT_WORK, RESTED, TRANSACTION, Slot
 from .unbuffered import Unbuffered
 from .use import ANY_THREAD, ANYBODYS, Use
 
@@ -60,6 +61,8 @@ class GuardedConnection(DriverConnection):
         self.is_doubtful: bool = False
         #: Whether an answer is left on the way, so that no statement can be made.
         self.is_out_of_step: bool = False
+        #: Where others may see what is done with it; ``None`` if nowhere.
+        self.slot: Slot | None = None
         #: The autocommit mode in which it is lent.
         self.home_mode: bool = bool(kwargs.get("autocommit", True))
         super().__init__(*args, **kwargs)
@@ -196,6 +199,8 @@ class GuardedConnection(DriverConnection):
                 # the user before it looks whether a statement runs, so one of the two
                 # sees the other.
                 if self.loan is loan and loan.user is user:
+                    if self.slot is not None:
+                        self.slot.words[AT_WORK] = True
                     return
                 self._rest()
             else:
@@ -252,6 +257,16 @@ class GuardedConnection(DriverConnection):
         if not self._unread:
             self.rested = time.monotonic()
         self._busy = None
+        slot = self.slot
+        if slot is not None:
+            # As in is_at_rest, but for what costs a call: see autocommit().
+            slot.words[AT_WORK] = (
+                self._unread
+                or self._unbuffered
+                or self.is_dirty
+                or (self._uncommitted and not self.home_mode)
+            )
+            slot.times[RESTED] = self.rested
         if self.after_rest is not None:
             after_rest, self.after_rest = self.after_rest, None
             after_rest()
@@ -268,6 +283,8 @@ class GuardedConnection(DriverConnection):
         # Asking for the mode costs no round trip.
         if self.get_autocommit() != on:
             self._run(super().autocommit, on)
+            if self.slot is not None:
+                self.slot.words[TRANSACTION] = on != self.home_mode
 
     def ping(self, *args: Any) -> None:
         self._run(super().ping, *args)

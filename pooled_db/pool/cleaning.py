@@ -8,6 +8,7 @@ import MySQLdb
 
 from ..driver.connection import Connection
 from ..driver.use import OwnUse
+from .numbers import Numbers
 
 
 class Cleaning:
@@ -17,9 +18,12 @@ class Cleaning:
     any case, and ``"rollback"`` only ends what transaction may be open.
     """
 
-    def __init__(self, reset: str, autocommit: bool) -> None:
+    def __init__(
+        self, reset: str, autocommit: bool, numbers: Numbers | None = None
+    ) -> None:
         self.reset = reset
         self.autocommit = autocommit
+        self._numbers = Numbers() if numbers is None else numbers
         # Whether a session that nothing has changed may be lent on as it is.
         self._spares_unchanged = autocommit and reset != "always"
 
@@ -57,7 +61,10 @@ class Cleaning:
 
     def _clean(self, connection: Connection) -> bool:
         if self.reset == "always" or (self.reset == "dirty" and connection.is_dirty):
-            return connection.reset_session(self.autocommit)
+            if not connection.reset_session(self.autocommit):
+                return False
+            self._numbers.was_reset()
+            return True
         connection.rollback()
         connection.autocommit(self.autocommit)
         connection.is_dirty = False

@@ -61,6 +61,7 @@ class Gate:
         queue_interval: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
         on_call: OnCall | None = None,
+        on_line: Callable[[int, float, bool], None] | None = None,
     ) -> None:
         self.capacity = capacity
         #: How many may be held now: fewer while the server grants no more connections.
@@ -86,6 +87,9 @@ class Gate:
             else Shedding(capacity, queue_target, queue_interval)
         )
         self._on_call = on_call
+        # Told, under the lock, how many wait now, since when the first does (0.0 if
+        # nobody does), and whether the queue is being shed.
+        self._on_line = on_line
         # The one waiter who looks what may be called back, and when it does so next.
         self._watcher: Permit | None = None
         self._look_at = 0.0
@@ -379,6 +383,8 @@ class Gate:
     def _watch(self, permit: Permit) -> None:
         if self._watcher is None and self._on_call is not None:
             self._watcher = permit
+        if self._on_line is not None:
+            self._tell_line(self._on_line)
 
     def _try_one_more(self, now: float) -> None:
         """Let one permit more be held, if it is time, for whoever is first in line."""
@@ -390,6 +396,18 @@ class Gate:
         (self._begun if permit.begun else self._newcomers).pop(permit, None)
         if permit is self._watcher:
             self._let_another_watch()
+        if self._on_line is not None:
+            self._tell_line(self._on_line)
+
+    def _tell_line(self, tell: Callable[[int, float, bool], None]) -> None:
+        firsts = [next(iter(line)) for line in (self._begun, self._newcomers) if line]
+        tell(
+            self.waiting,
+            min((first.arrived for first in firsts), default=0.0),
+            self._shedding is not None
+            and bool(firsts)
+            and self._shedding.overloaded(self.clock(), self._oldest()),
+        )
 
     def _let_another_watch(self) -> None:
         """Let the latest waiter watch: it will be here for longest."""

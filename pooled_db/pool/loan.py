@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 import MySQLdb
 
 from ..driver.connection import Connection
+from ..driver.slot import OUTSIDE, padded
 from ..driver.use import ANY_THREAD, NO_THREAD
+from .origin import describe
 from .permit import (
     ADMITTED,
     CLOSED,
@@ -41,6 +43,9 @@ class Requester(Protocol):
 
     def describe(self) -> str:
         """Name the request, as it goes on after "for"."""
+
+    def label(self) -> str:
+        """Name it in short, for those who look from outside."""
 
 
 class Lender(Protocol):
@@ -207,7 +212,15 @@ class Loan(Permit):
                 lent = self._lend(borrower, thread)
         if gate.returned:
             gate.settle()
+        if lent and self.connection is not None and self.connection.slot is not None:
+            self.connection.slot.text[:] = padded(self._label())
         return lent
+
+    def _label(self) -> str:
+        requester = None if self.requester is None else self.requester()
+        if requester is not None:
+            return requester.label()
+        return OUTSIDE + describe(self.origin)
 
     def _lend(self, borrower: BorrowerRef | None, thread: int) -> bool:
         connection = self.connection

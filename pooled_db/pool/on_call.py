@@ -29,7 +29,12 @@ class OnCall:
     may be waiting for that very thread, such as an executor's.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        called_back: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._called_back = called_back
         self._clock = clock
 
     def call_back(
@@ -76,6 +81,7 @@ class OnCall:
                 break
             if loan.call_back():
                 into.append(loan)
+                self._called_back()
         return look_at
 
     def hand_in(self, permit: Permit) -> None:

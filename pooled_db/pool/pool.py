@@ -20,6 +20,7 @@ from .gate import Gate
 from .holders import Holders
 from .limit import Limit
 from .loan import Loan
+from .numbers import LIMIT, OLDEST, Numbers, to_stats
 from .on_call import OnCall
 from .origin import origin
 from .outage import LONGEST_PAUSE, LONGEST_PAUSE_OF_MORE, Outages
@@ -69,6 +70,8 @@ class Pool:
 
     A connection that was idle for *ping_after* seconds is asked whether it works before
     it is lent, which is a round trip; ``None`` asks none.
+
+    *numbers* is where it counts: in memory of its own if not told otherwise.
     """
 
     def __init__(
@@ -90,8 +93,10 @@ class Pool:
         hold: str = "request",
         autocommit: bool = True,
         home: Destination | None = None,
+        numbers: Numbers | None = None,
     ) -> None:
         self.alias = alias
+        self.numbers: Numbers = Numbers() if numbers is None else numbers
         self.home = home
         self.timeout = timeout
         self.recycle = recycle
@@ -102,16 +107,20 @@ class Pool:
             max_waiting=max_waiting,
             queue_target=queue_target,
             queue_interval=queue_interval,
-            on_call=OnCall(),
+            on_call=OnCall(self.numbers.was_called_back),
+            on_line=self.numbers.line_is,
         )
+        self.numbers.words[LIMIT] = self.gate.capacity
+        self.numbers.granted(self.gate.capacity)
         self.connect = connect
         self._limit = Limit(alias, self.gate, lambda: len(self._store.open))
-        self._cleaning = Cleaning(reset, autocommit)
+        self._cleaning = Cleaning(reset, autocommit, self.numbers)
         self._outages = Outages()
         self._here = threading.local()
         self._store = Store(
             self._connect_new,
             self._has_opened,
+            self._closed,
             pool_size=pool_size,
             max_overflow=max_overflow,
             use_lifo=use_lifo,
@@ -122,9 +131,6 @@ class Pool:
         self.lent: set[Loan] = set()
         self._holders = Holders(self.lent)
         self.is_disposed: bool = False
-        self._opened = 0
-        self._checkouts = 0
-        self._refused = 0
 
     def __repr__(self) -> str:
         stats = self.stats()
@@ -250,10 +256,12 @@ class Pool:
                         fairy = self._from(queue)
                     connection: Connection = fairy.dbapi_connection  # type: ignore[assignment]
                     connection.lent_for(loan)
-                    self._checkouts += 1
                     loan.fairy, loan.queue = fairy, queue
                     loan.connection = connection
                     self.lent.add(loan)
+                    self.numbers.lent(
+                        loan.waited, len(self.lent), loan.since, connection.slot
+                    )
                 break
             except BaseException as error:
                 if mine:
@@ -305,11 +313,13 @@ class Pool:
     def _wait_for_others(self, loan: Loan, error: ServerUnavailable) -> None:
         """Wait for a permit once more, if there are connections to wait for."""
         if not self._others(loan, error):
+            self.numbers.refused(Reason.UNAVAILABLE)
             raise error
         try:
             self.gate.acquire_again(loan)
         except Refused as refusal:
             if not self._others(loan, error):
+                self.numbers.refused(Reason.UNAVAILABLE)
                 raise error from None
             raise self._refusal(refusal, loan, 0.0) from None
 
@@ -330,6 +340,7 @@ class Pool:
             connection.destination is not loan.destination
             and connection.destination != loan.destination
         ):
+            connection.closed_for = "moved"
             return False
         loan.since = now = time.monotonic()
         if (
@@ -337,6 +348,13 @@ class Pool:
             or not connection.is_clean
             or not connection.is_alive()
         ):
+            connection.closed_for = (
+                "recycled"
+                if connection.expires <= now
+                else "dead"
+                if connection.is_clean
+                else "doubtful"
+            )
             return False
         if self.ping_after is None or now - connection.idle_since < self.ping_after:
             return True
@@ -346,6 +364,7 @@ class Pool:
         loan.since = now = time.monotonic()
         if answers:
             return True
+        connection.closed_for = "dead"
         if now >= loan.deadline:
             refusal = Refused(Reason.TIMEOUT, now - loan.arrived)
             raise self._refusal(refusal, loan, 0.0)
@@ -373,22 +392,26 @@ class Pool:
         connection, fairy = loan.connection, loan.fairy
         if connection is not None and fairy is not None:
             queue = self._store.queue
-            keep = (
+            kept = (
                 keep
                 and not self.is_disposed
                 and loan.queue is queue
                 and self._cleaning.cleans(connection)
             )
-            loan.ends_as = RETURNED if keep else CLOSED
-            if keep and self.ping_after is not None:
-                connection.idle_since = time.monotonic()
-            if keep:
+            loan.ends_as = RETURNED if kept else CLOSED
+            now = time.monotonic()
+            self.numbers.given_back(now - loan.since, connection.slot)
+            if self.ping_after is not None:
+                connection.idle_since = now
+            if kept:
                 try:
                     fairy.close()
                 except BaseException:
                     self._store.renew(queue)
                     raise
             else:
+                if connection.closed_for is None:
+                    connection.closed_for = self._why_closed(loan, connection, keep)
                 self._discard(fairy, queue)
                 if connection.met_no_room:
                     self._limit.failed_late("the proxy's server has no room")
@@ -396,6 +419,13 @@ class Pool:
             if loan.requester is None:
                 outsiders.discard(loan)
         self.gate.release(loan)
+
+    def _why_closed(self, loan: Loan, connection: Connection, keep: bool) -> str:
+        if self.is_disposed or loan.queue is not self._store.queue:
+            return "disposed"
+        if connection.is_doubtful:
+            return "doubtful"
+        return "dirty" if keep else "discarded"
 
     def drop(self, loan: Loan) -> None:
         """Do what is left of that after an interrupt, without the connection."""
@@ -406,6 +436,7 @@ class Pool:
         try:
             if connection is not None and fairy is not None:
                 connection.is_clean = False
+                connection.closed_for = connection.closed_for or "doubtful"
                 if fairy.is_valid and loan.queue is self._store.queue:
                     self._discard(fairy, loan.queue)
                 connection.close()
@@ -437,8 +468,15 @@ class Pool:
         connection.expires = time.monotonic() + self.recycle * (
             1.0 - RECYCLE_JITTER * random.random()
         )
-        self._opened += 1
         return connection
+
+    def _closed(self, connection: Connection) -> None:
+        """Note that the store has closed *connection*."""
+        slot, connection.slot = connection.slot, None
+        if slot is not None:
+            self.numbers.vacate(slot)
+        why = connection.closed_for
+        self.numbers.closed(why or ("disposed" if self.is_disposed else "overflow"))
 
     def _open(self, loan: Loan) -> Connection:
         if self._idle_only:
@@ -446,8 +484,11 @@ class Pool:
         outage = self._outages.of(loan.destination)
         if not outage.is_known:
             self._limit.opening.add(loan)
+        begun = time.monotonic()
         try:
-            return outage.connect(loan.opening or self.connect, self._longest_pause)
+            connection = outage.connect(
+                loan.opening or self.connect, self._longest_pause
+            )
         except MySQLdb.OperationalError as error:
             self._limit.opening.discard(loan)
             why = why_not_connected(error)
@@ -458,15 +499,20 @@ class Pool:
             if self._others(loan, unavailable) or not self._limit.others():
                 why = f"{why} (error {error_code(error)})"
                 self._limit.failed(outage.retry_at, why)
+                self.numbers.granted(self._limit.now_granted)
             raise unavailable from error
+        self.numbers.connected(time.monotonic() - begun)
+        return connection
 
     def _longest_pause(self) -> float:
         return LONGEST_PAUSE_OF_MORE if self._store.open else LONGEST_PAUSE
 
-    def _has_opened(self) -> None:
+    def _has_opened(self, connection: Connection) -> None:
         """Count a connection that QueuePool has, before its opening counts no more."""
         self._limit.opening.discard(self._here.loan)
         self._limit.opened()
+        self.numbers.granted(self._limit.now_granted)
+        connection.slot = self.numbers.occupy(connection.thread_id())
 
     # The whole.
 
@@ -487,6 +533,7 @@ class Pool:
             outsiders.discard(loan)
         self.lent = set()
         self._holders = Holders(self.lent)
+        self.numbers.leave()
 
     def checkedout(self) -> int:
         """How many connections are lent by QueuePool's own count."""
@@ -494,21 +541,20 @@ class Pool:
 
     def stats(self) -> PoolStats:
         gate = self.gate
-        in_use = len(self.lent)
-        return PoolStats(
+        lent = list(self.lent)
+        resting = [loan for loan in lent if loan.resting_since() is not None]
+        oldest = self.numbers.times[OLDEST]
+        return to_stats(
+            self.numbers.read(),
             limit=gate.capacity,
             granted=self._limit.now_granted,
-            in_use=in_use,
-            on_call=sum(
-                loan.is_on_call and loan.resting_since() is not None
-                for loan in list(self.lent)
-            ),
-            idle=max(0, len(self._store.open) - in_use),
+            in_use=len(lent),
+            at_work=len(lent) - len(resting),
+            on_call=sum(loan.is_on_call for loan in resting),
+            idle=max(0, len(self._store.open) - len(lent)),
             waiting=gate.waiting,
+            oldest_wait=max(0.0, gate.clock() - oldest) if oldest else 0.0,
             overloaded=gate.overloaded,
-            opened=self._opened,
-            checkouts=self._checkouts,
-            refused=self._refused,
         )
 
     def refuse_turn(self, loan: Loan, waited: float) -> PoolTimeout:
@@ -516,7 +562,7 @@ class Pool:
         return self._refusal(Refused(Reason.TIMEOUT, waited), loan, 0.0)
 
     def _refusal(self, refusal: Refused, loan: Loan, age: float) -> PoolTimeout:
-        self._refused += 1
+        self.numbers.refused(refusal.reason)
         return PoolTimeout(
             self.alias,
             refusal.reason,

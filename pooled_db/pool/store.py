@@ -20,7 +20,8 @@ MOST_LOOKS = 100_000
 class Store:
     """Keeps what *connect* opens in a QueuePool, which never waits.
 
-    *opened* is called in the same thread when one is open, and counted.
+    *opened* is called in the same thread when one is open, and counted; *closed* with
+    each that is closed.
 
     A QueuePool lends its slots in turn, those of closed connections too. Here whoever
     asks gets an idle connection if there is one, and has another opened if there is
@@ -30,7 +31,8 @@ class Store:
     def __init__(
         self,
         connect: Callable[[], Connection],
-        opened: Callable[[], None],
+        opened: Callable[[Connection], None],
+        closed: Callable[[Connection], None],
         *,
         pool_size: int,
         max_overflow: int,
@@ -47,6 +49,7 @@ class Store:
             reset_on_return=None,
         )
         self._opened = opened
+        self._closed = closed
         #: The connections that are open, and where QueuePool keeps them. It counts a
         #: slot whose connection was closed as one that is idle.
         self.open: dict[Connection, ConnectionPoolEntry] = {}
@@ -119,7 +122,8 @@ class Store:
 
     def _note(self, connection: Any, entry: ConnectionPoolEntry) -> None:
         self.open[connection] = entry
-        self._opened()
+        self._opened(connection)
 
     def _forget(self, connection: Any, entry: object) -> None:
-        self.open.pop(connection, None)
+        if self.open.pop(connection, None) is not None:
+            self._closed(connection)

@@ -11,7 +11,7 @@ from django.db import connections
 
 from .. import conf, pools
 from ..driver.errors import error_code, outage_in, pooled_alias, why_not_connected
-from ..exceptions import PoolTimeout, ServerUnavailable
+from ..exceptions import PoolTimeout, Reason, ServerUnavailable
 from ..pool.pool import Pool
 from .age import age_of
 from .diagnosis import diagnose
@@ -67,7 +67,10 @@ class Admission:
         diagnosis = diagnose(error)
         assert diagnosis is not None
         reason, cause = diagnosis
-        refusal_log.add(*_describe(cause))
+        alias, message = _describe(cause)
+        refusal_log.add(alias, message)
+        if reason is Reason.CONNECTION_LOST:
+            pools.count_lost(alias)
         method = incoming.method
         harmless = method in SAFE_METHODS or not scope.begun
         refusal = refuse(

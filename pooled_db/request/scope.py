@@ -88,8 +88,17 @@ class Scope:
                 return "a request"
             return f"{incoming.method} {incoming.path}"
         asked = f"{request.method} {request.path}"
-        match = request.resolver_match
-        return asked if match is None else f"{asked} ({match._func_path})"
+        view = getattr(request.resolver_match, "_func_path", None)
+        return asked if view is None else f"{asked} ({view})"
+
+    def label(self) -> str:
+        """Name the request's view and its route, without what the path has in it."""
+        request = self.request
+        match = None if request is None else request.resolver_match
+        view = getattr(match, "_func_path", None)
+        if request is None or match is None or view is None:
+            return self.describe()
+        return f"{request.method} /{match.route} ({view})"
 
     # At the start of the request.
 

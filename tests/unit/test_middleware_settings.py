@@ -16,6 +16,7 @@ POSITIVE_INTEGER = "must be an integer of at least 1"
 PATTERNS = "must be a list of regular expressions"
 ALIASES = "must be a list of aliases of DATABASES"
 HEADERS = "must be a dict of headers, a function of path and origin, or None"
+DIRECTORY = "must be the absolute path of a directory, or None to switch it off"
 HEADER = 'must be the name of a header, such as "X-Request-Start", or None'
 
 OPTIONS = [option.name.upper() for option in dataclasses.fields(MiddlewareSettings)]
@@ -46,6 +47,9 @@ WRONG: list[tuple[str, Any, str]] = [
     ("REQUEST_START_HEADER", "X-Request-Start\n", HEADER),
     ("REQUEST_START_HEADER", ["X-Request-Start"], HEADER),
     ("REQUEST_START_HEADER", True, HEADER),
+    ("STATE_DIR", "", DIRECTORY),
+    ("STATE_DIR", "pools", DIRECTORY),
+    ("STATE_DIR", True, DIRECTORY),
     ("DOOR", None, "must be True or False"),
     ("DOOR", "off", "must be True or False"),
     ("DOOR", 1, "must be True or False"),

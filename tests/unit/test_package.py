@@ -36,7 +36,7 @@ def test_the_public_names_are_these() -> None:
     }
     assert top == {
         *("apps", "asgi", "celery_fixup", "checks", "conf", "exceptions", "fork"),
-        *("middleware", "model_checks", "placement", "pools", "workers"),
+        *("middleware", "model_checks", "placement", "pools", "state", "workers"),
         "wsgi",
     }
     rooms = {

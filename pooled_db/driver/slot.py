@@ -1,0 +1,41 @@
+"""What others may see of one connection: some words and a text, in mapped memory.
+
+Each is written when it changes and read by whoever wants to know, be it another process
+while this one hangs.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+#: Places of the words: the connection's number on the server (0 for none), whether
+#: somebody works with it, whether a transaction is open. And of the times, by the
+#: monotonic clock: since when it is lent (0.0 if it is not), when its last statement
+#: ended, and when it was opened.
+CONNECTION, AT_WORK, TRANSACTION, SINCE, RESTED, OPENED_AT = range(6)
+#: Where the text begins, which says who has it, and how long it is: in words, bytes.
+TEXT: Final = 8
+TEXT_SIZE: Final = 128
+#: In words.
+SIZE: Final = TEXT + TEXT_SIZE // 8
+#: How the text of one begins that has it outside of requests.
+OUTSIDE: Final = "taken "
+
+
+class Slot:
+    """The place of one connection in *memory*."""
+
+    __slots__ = ("text", "times", "words")
+
+    def __init__(self, memory: memoryview) -> None:
+        self.words: memoryview[int] = memory.cast("q")
+        self.times: memoryview[float] = memory.cast("d")
+        self.text: memoryview = memory[8 * TEXT :]
+
+
+@lru_cache(maxsize=1024)
+def padded(text: str) -> bytes:
+    """Make of *text* what fills a slot's text."""
+    cut = text.encode(errors="replace")[:TEXT_SIZE]
+    return cut.ljust(TEXT_SIZE, b"\0")

@@ -1,0 +1,301 @@
+"""What the state files of processes say, together and after their end."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pooled_db.driver.slot import AT_WORK, SINCE, padded
+from pooled_db.exceptions import Reason
+from pooled_db.pool import host, state_file
+from pooled_db.pool.numbers import CLOSED_FOR, Numbers
+from pooled_db.pool.stats import BOUNDS, Histogram, PoolStats, total
+
+ABOUT = {"alias": "default", "settings": {"hold": "request"}}
+
+
+def make(directory: Path, alias: str = "default") -> Numbers:
+    return state_file.create(directory, 4, {**ABOUT, "alias": alias})
+
+
+def child(work: Callable[[], None]) -> int:
+    """Fork a process that does *work* and then hangs; its number."""
+    ready, told = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os.write(told, b"!")
+            signal.pause()
+        finally:
+            os._exit(1)
+    os.close(told)
+    assert os.read(ready, 1) == b"!"
+    os.close(ready)
+    return pid
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "state"
+    gc.collect()
+
+
+def test_a_directory_that_is_not_there_has_nothing(directory: Path) -> None:
+    assert host.look(directory) == host.Host()
+
+
+def test_nobody_else_gets_at_directory_or_files(directory: Path) -> None:
+    numbers = make(directory)
+    host.look(directory)
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}
+    assert modes == {0o600}
+    del numbers
+
+
+def test_an_open_directory_is_refused(directory: Path) -> None:
+    directory.mkdir()
+    directory.chmod(0o755)
+    with pytest.raises(PermissionError, match="chmod 700"):
+        make(directory)
+    assert list(directory.iterdir()) == []
+
+
+def test_what_is_counted_is_read(directory: Path) -> None:
+    numbers = make(directory)
+    for reason in Reason:
+        numbers.refused(reason)
+    for what in CLOSED_FOR:
+        numbers.closed(what)
+    numbers.connected(0.003)
+    numbers.was_reset()
+    numbers.was_called_back()
+    slot = numbers.occupy(7)
+    assert slot is not None
+    numbers.lent(0.02, 1, 5.0, slot)
+    numbers.given_back(0.2, slot)
+
+    (process,) = host.look(directory).processes
+    stats = process.pools["default"].stats
+
+    assert process.pid == os.getpid()
+    assert stats.refused_by == {reason.value: 1 for reason in Reason}
+    assert stats.refused == len(Reason)
+    assert stats.closed == dict.fromkeys(CLOSED_FOR, 1)
+    assert (stats.opened, stats.resets, stats.called_back) == (1, 1, 1)
+    assert (stats.checkouts, stats.peak, stats.idle, stats.in_use) == (1, 1, 1, 0)
+    assert (stats.connects.sum, stats.waits.sum, stats.uses.sum) == (0.003, 0.02, 0.2)
+
+
+def test_a_histogram_counts_up_to_its_bounds(directory: Path) -> None:
+    numbers = Numbers()
+    for seconds in (*BOUNDS, 31.0):
+        numbers.given_back(seconds, None)
+    numbers.given_back(0.0, None)
+    counts = tuple(numbers.read()[f"uses.{le}"] for le in (*BOUNDS, "inf"))
+    assert counts == (2, *[1] * (len(BOUNDS) - 1), 1)
+
+
+def test_histograms_and_numbers_are_added_up() -> None:
+    one = PoolStats(
+        limit=2,
+        oldest_wait=1.0,
+        refused_by={"timeout": 1},
+        waits=Histogram((1,) * (len(BOUNDS) + 1), 2.0),
+    )
+    two = PoolStats(limit=3, oldest_wait=4.0, overloaded=True, refused_by={"other": 2})
+    both = total((one, two))
+    assert (both.limit, both.oldest_wait, both.overloaded) == (5, 4.0, True)
+    assert both.refused_by == {"timeout": 1, "other": 2}
+    assert (both.waits.count, both.waits.sum) == (len(BOUNDS) + 1, 2.0)
+    assert both.waits.mean == 2.0 / (len(BOUNDS) + 1)
+
+
+def test_a_loan_is_told_as_it_is(directory: Path) -> None:
+    numbers = make(directory)
+    slots = [numbers.occupy(number) for number in (11, 12, 13)]
+    idle, ready, at_work = slots
+    assert idle is not None
+    assert ready is not None
+    assert at_work is not None
+    numbers.lent(0.0, 1, 1.0, ready)
+    numbers.lent(0.0, 2, 1.0, at_work)
+    at_work.text[:] = padded("GET /orders/<pk>/ (shop.order)")
+    at_work.words[AT_WORK] = 1
+
+    (process,) = host.look(directory).processes
+    pool = process.pools["default"]
+
+    assert [held.state for held in pool.connections] == ["idle", "ready", "at work"]
+    assert [held.connection_id for held in pool.loans] == [12, 13]
+    assert pool.loans[1].who == "GET /orders/<pk>/ (shop.order)"
+    assert (pool.stats.in_use, pool.stats.at_work, pool.stats.at_rest) == (2, 1, 1)
+    at_work.words[AT_WORK] = 0
+    (process,) = host.look(directory).processes
+    assert process.pools["default"].connections[2].state == "at rest"
+    numbers.given_back(0.0, at_work)
+    numbers.vacate(at_work)
+    (process,) = host.look(directory).processes
+    assert [one.state for one in process.pools["default"].connections] == [
+        "idle",
+        "ready",
+    ]
+    assert at_work.times[SINCE] == 0.0
+
+
+def test_who_waits_is_told(directory: Path) -> None:
+    numbers = make(directory)
+    numbers.line_is(3, 1.0, True)
+    numbers.granted(2)
+    (process,) = host.look(directory).processes
+    stats = process.pools["default"].stats
+    assert (stats.waiting, stats.overloaded, stats.granted) == (3, True, 2)
+    assert stats.oldest_wait > 0
+    numbers.line_is(0, 0.0, False)
+    (process,) = host.look(directory).processes
+    assert process.pools["default"].stats.oldest_wait == 0.0
+
+
+def test_more_connections_than_slots_do_no_harm() -> None:
+    numbers = Numbers()
+    assert numbers.occupy(1) is None
+    numbers.lent(0.0, 1, 1.0, None)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_frozen_process_is_read_and_a_killed_one_is_gone_and_counted(
+    directory: Path,
+) -> None:
+    def work() -> None:
+        numbers = make(directory)
+        numbers.connected(0.1)
+        slot = numbers.occupy(5)
+        numbers.lent(0.5, 1, 1.0, slot)
+        keep.append(numbers)
+
+    keep: list[Numbers] = []
+    pid = child(work)
+    try:
+        os.kill(pid, signal.SIGSTOP)
+        looked = host.look(directory)
+        assert [process.pid for process in looked.processes] == [pid]
+        assert looked.processes[0].pools["default"].loans[0].state == "ready"
+        before = looked.totals()["default"]
+    finally:
+        kill(pid)
+    for _ in range(2):
+        looked = host.look(directory)
+        assert looked.processes == ()
+        after = looked.totals()["default"]
+        assert (after.opened, after.waits) == (before.opened, before.waits)
+        assert (after.in_use, after.idle, after.limit) == (0, 0, 0)
+    assert list(directory.glob("*.pool")) == []
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_look_that_ends_between_base_and_removal_counts_nothing_twice(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work() -> None:
+        numbers = make(directory)
+        numbers.was_reset()
+        keep.append(numbers)
+
+    keep: list[Numbers] = []
+    kill(child(work))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *args, **kwargs: None)
+        assert host.look(directory).totals()["default"].resets == 1
+        assert len(list(directory.glob("*.pool"))) == 1
+        assert host.look(directory).totals()["default"].resets == 1
+    kill(child(work))
+    assert host.look(directory).totals()["default"].resets == 2
+    assert list(directory.glob("*.pool")) == []
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_who_cannot_write_counts_what_has_ended_all_the_same(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work() -> None:
+        numbers = make(directory)
+        numbers.was_reset()
+        keep.append(numbers)
+
+    keep: list[Numbers] = []
+    kill(child(work))
+    monkeypatch.setattr(host, "fold", lambda directory: None)
+    assert host.look(directory).totals()["default"].resets == 1
+
+
+def test_what_nobody_has_any_more_counts_as_ended(directory: Path) -> None:
+    numbers = make(directory)
+    numbers.was_reset()
+    del numbers
+    gc.collect()
+    looked = host.look(directory)
+    assert looked.processes == ()
+    assert looked.totals()["default"].resets == 1
+
+
+def test_two_pools_of_one_alias_are_one_in_a_process(directory: Path) -> None:
+    old, new = make(directory), make(directory)
+    old.was_reset()
+    new.was_reset()
+    (process,) = host.look(directory).processes
+    assert process.pools["default"].stats.resets == 2
+
+
+def test_a_file_of_another_kind_is_left_alone(directory: Path) -> None:
+    numbers = make(directory)
+    (directory / "other.pool").write_bytes(b"something else, and long enough")
+    assert len(host.look(directory).processes) == 1
+    assert (directory / "other.pool").exists()
+    del numbers
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_sums_never_go_back_while_processes_end_and_many_look(
+    directory: Path,
+) -> None:
+    def work() -> None:
+        numbers = make(directory)
+        for _ in range(10):
+            numbers.was_reset()
+        keep.append(numbers)
+
+    keep: list[Numbers] = []
+    seen: list[list[int]] = [[], []]
+    over = threading.Event()
+
+    def watch(mine: list[int]) -> None:
+        while not over.is_set():
+            totals = host.look(directory).totals()
+            mine.append(totals["default"].resets if totals else 0)
+
+    pids = [child(work) for _ in range(6)]
+    threads = [threading.Thread(target=watch, args=(mine,)) for mine in seen]
+    for thread in threads:
+        thread.start()
+    for pid in pids:
+        kill(pid)
+    over.set()
+    for thread in threads:
+        thread.join()
+    for mine in seen:
+        assert mine == sorted(mine)
+        assert set(mine) <= {60}
+    assert host.look(directory).totals()["default"].resets == 60
