@@ -208,6 +208,10 @@ def _befall(
     one.ended = time.monotonic()
     counts = Counter(e.status for e in ledger.between(one.began, one.ended))
     say(f"  answers: {told(counts)}")
+    reasons = Counter((e.kind, e.reason) for e in ledger.between(one.began, one.ended))
+    for (kind, reason), number in sorted(reasons.items()):
+        if reason:
+            say(f"  {number} x {kind} refused: {reason}")
     return one
 
 
