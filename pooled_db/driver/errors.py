@@ -75,7 +75,8 @@ SIGNS = (
         None,
         "the node left the cluster during a commit",
         lost=True,
-        text=r"\b(?:6|7|8|10)\b.* during COMMIT",
+        text=r"\b(?:6|7|8|10)\b.* during COMMIT"
+        r"|provider status: (?:Not connected|Provider in bad|Fatal|Operation not)",
     ),
     Sign(
         1203, "the user has too many connections", "the user has too many connections"
@@ -118,6 +119,7 @@ SIGNS = (
     ),
     Sign(3168, _NOT_THERE, _NOT_THERE),
     Sign(4031, None, "the server closed the idle connection", lost=True),
+    Sign(4094, None, "the group is electing a primary", text="group_replication"),
     Sign(5014, _BROKE, "the connection broke during a query", lost=True),
     # ProxySQL's own. Its 9005 and 9006 are about the statement.
     Sign(9001, _NO_BACKEND, _NO_BACKEND, text="hostgroup"),

@@ -31,6 +31,7 @@ from tests.harness.fake_server import FakeServer, Step
 from tests.loans import lend
 
 DOCS = Path(__file__).parents[2] / "docs" / "operations.md"
+APPENDING = "Error while appending streaming replication fragment"
 #: What a server or proxy of the kind says, as their sources have it.
 TEXTS = {
     1040: [
@@ -43,6 +44,7 @@ TEXTS = {
         'Got error 6 "No such device or address" during COMMIT',
         "Got error 7 - 'Internal provider failure' during COMMIT",
         'Got error 10 "No child processes" during COMMIT',
+        f"{APPENDING}(provider status: Not connected to Primary Component)",
     ],
     1226: [
         "User 'u' has exceeded the 'max_user_connections' resource (current value: 5)"
@@ -52,6 +54,10 @@ TEXTS = {
         "El servidor MySQL está corriendo con la opción --super-read-only",
     ],
     3100: ["Error on observer while running replication hook 'before_commit'."],
+    4094: [
+        "All queries have been blocked while function"
+        " 'group_replication_set_as_primary()' is executing."
+    ],
     9001: ["Max connect timeout reached while reaching hostgroup 10 after 10000ms"],
     9002: ["Max connect failure while reaching hostgroup 10"],
 }
@@ -68,6 +74,7 @@ ERRORS = [
     (1180, 'Got error 28 "No space left on device" during COMMIT'),
     (1180, 'Got error 5 "Input/output error" during COMMIT'),
     (1180, 'Got error 6 "No such device or address" during ROLLBACK'),
+    (1180, f"{APPENDING}(provider status: Transaction size exceeded)"),
     (1205, "Lock wait timeout exceeded; try restarting transaction"),
     (1213, "Deadlock found when trying to get lock; try restarting transaction"),
     (1226, "User 'u' has exceeded the 'max_queries_per_hour' resource"),
@@ -76,6 +83,7 @@ ERRORS = [
     (1290, "The server is running with the --skip-grant-tables option"),
     (3100, "Error on observer while running replication hook 'before_dml'."),
     (3101, "Plugin instructed the server to rollback the current transaction."),
+    (4094, "something else"),
     (9001, "something else"),
     (9003, "Command not supported"),
     (9005, "Session trying to reach HG 1 while locked on HG 0. Rejecting query: a"),
