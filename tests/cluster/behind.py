@@ -54,7 +54,7 @@ class OneBehindRouter:
 class Behind:
     """A cluster, and the proxy's port for each of its services."""
 
-    cluster: Galera | GroupReplication | Alone
+    cluster: Any
     proxy: HAProxy | OneBehindRouter
     ports: dict[str, int]
 

@@ -15,11 +15,15 @@ PATIENCE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """*harm* and *heal* get the cluster and the node; heal returns when it serves."""
+    """*harm* and *heal* get the cluster and the node; heal returns when it serves.
+
+    Whether the other nodes have to go on without it first is said by *parts*.
+    """
 
     name: str
     harm: Callable[[Any, Any], object]
     heal: Callable[[Any, Any], object]
+    parts: bool = False
 
 
 def _await_synced(cluster: object, node: galera.Node) -> None:
@@ -37,12 +41,13 @@ def _set(name: str, value: str) -> Callable[[Any, Any], object]:
 
 
 OF_GALERA = (
-    Fault("killed", lambda _, node: node.kill(), lambda _, node: node.start()),
-    Fault("frozen", lambda _, node: node.pause(), _resume),
+    Fault("killed", lambda _, node: node.kill(), lambda _, node: node.start(), True),
+    Fault("frozen", lambda _, node: node.pause(), _resume, True),
     Fault(
         "cut off from its cluster",
         lambda _, node: node.isolate(),
         lambda _, node: node.rejoin(),
+        True,
     ),
     Fault("set read-only", _set("read_only", "ON"), _set("read_only", "OFF")),
     Fault(
@@ -50,7 +55,7 @@ OF_GALERA = (
         _set("wsrep_reject_queries", "'ALL'"),
         _set("wsrep_reject_queries", "'NONE'"),
     ),
-    Fault("shut down", lambda _, node: node.stop(), lambda _, node: node.start()),
+    Fault("shut down", lambda _, node: node.stop(), lambda _, node: node.start(), True),
 )
 
 

@@ -16,7 +16,10 @@ from .ledger import NO_ANSWER, Entry
 from .run import Ordeal, Result, shares
 
 BIN_SECONDS = 0.5
-COLUMNS = ("200", "503", "500", "none", "decides", "first good", "refused", "reads")
+COLUMNS = (
+    *("200", "503", "500", "none"),
+    *("decides", "parts", "first good", "refused", "reads"),
+)
 MOST_ERRORS = 5
 #: Okabe and Ito's palette, as far as the answers leave it.
 NODE_COLOURS = ("#0072B2", "#56B4E9", "#CC79A7")
@@ -39,7 +42,8 @@ def _cells(one: Ordeal) -> list[str | Text]:
     decided = "never" if one.decided is None else f"{one.decided - one.began:.1f} s"
     good = "never" if one.first_good is None else f"{one.first_good - one.known:.2f} s"
     after = "" if one.refused_after is None else f"{one.refused_after:.1%}"
-    return [*_counts(one.statuses), decided, good, after, str(_total(one))]
+    parted = "" if one.parted is None else f"{one.parted - one.began:.1f} s"
+    return [*_counts(one.statuses), decided, parted, good, after, str(_total(one))]
 
 
 def _total(one: Ordeal) -> int:
@@ -63,7 +67,7 @@ def lines_of(result: Result) -> list[str]:
     even = "not" if took is None else f"{took:.0f} s after the last return"
     errors = Counter(result.errors).most_common(MOST_ERRORS)
     return [
-        "decides: the proxy, for another node, after the fault",
+        "decides: the proxy, for another node, after the fault; parts: the cluster",
         "first good: the first acknowledged order, after that, or after the return",
         "refused: of the orders from 2 s after it until the node is brought back",
         "reads: how many of those were refused, which any node could have answered",

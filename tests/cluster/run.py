@@ -47,6 +47,9 @@ class Ordeal:
     began: float
     #: When the proxy had left the node and had another, if it ever had.
     decided: float | None = None
+    #: When the other nodes went on without it, if they had to: until then they wait for
+    #: it at each commit, whatever the proxy does.
+    parted: float | None = None
     healed: float = 0.0
     served: float = 0.0
     ended: float = 0.0
@@ -59,8 +62,10 @@ class Ordeal:
 
     @property
     def known(self) -> float:
-        """When there was somebody to write to again, as far as the proxy knew."""
-        return self.served if self.decided is None else self.decided
+        """When there was somebody to write to again, and the proxy knew it."""
+        if self.decided is None:
+            return self.served
+        return max(self.decided, self.parted or 0.0)
 
 
 @dataclass
@@ -149,9 +154,6 @@ class ProxyWatch:
                 return at
         return None
 
-    def is_up(self, node: str) -> bool:
-        return bool(self.up) and node in self.up[-1][1]
-
     def _run(self) -> None:
         known: frozenset[str] | None = None
         while not self._stop.wait(LOOK_EVERY):
@@ -197,8 +199,15 @@ def _befall(
     one = Ordeal(fault.name, name, time.monotonic())
     fault.harm(behind.cluster, node)
     say(f"{name} is {fault.name}")
-    poll(LONGEST_UNDECIDED, lambda: watch.decided(name, one.began) is not None)
-    one.decided = watch.decided(name, one.began)
+
+    def settled() -> bool:
+        if fault.parts and one.parted is None and behind.cluster.is_without(node):
+            one.parted = time.monotonic()
+        one.decided = watch.decided(name, one.began)
+        parted = one.parted is not None or not fault.parts
+        return one.decided is not None and parted
+
+    poll(LONGEST_UNDECIDED, settled)
     time.sleep(LASTS)
     one.healed = time.monotonic()
     fault.heal(behind.cluster, node)

@@ -14,7 +14,7 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import MySQLdb
@@ -201,8 +201,14 @@ class Galera:
         for node in self.nodes:
             node.close()
 
-    def others(self, node: Node) -> Iterator[Node]:
-        return (other for other in self.nodes if other is not node)
+    def is_without(self, node: Node) -> bool:
+        """Whether all other nodes go on without *node*."""
+        left = str(len(self.nodes) - 1)
+        return all(
+            other.wsrep("cluster_size") == left and other.is_synced()
+            for other in self.nodes
+            if other is not node
+        )
 
     def _start(self) -> None:
         """The first node makes the data; the others begin with a copy of it."""

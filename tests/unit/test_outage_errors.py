@@ -54,10 +54,7 @@ TEXTS = {
         "El servidor MySQL está corriendo con la opción --super-read-only",
     ],
     3100: ["Error on observer while running replication hook 'before_commit'."],
-    4094: [
-        "All queries have been blocked while function"
-        " 'group_replication_set_as_primary()' is executing."
-    ],
+    4094: ["All queries have been blocked while 'group_replication_set_as_primary()'"],
     9001: ["Max connect timeout reached while reaching hostgroup 10 after 10000ms"],
     9002: ["Max connect failure while reaching hostgroup 10"],
 }
