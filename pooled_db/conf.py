@@ -193,6 +193,7 @@ class PoolSettings:
     timeout: float = _option(5.0, "seconds")
     recycle: float = _option(1800.0, "seconds")
     ping_after: float | None = _option(None, "seconds, 0 or None")
+    max_idle: float | None = _option(60.0, "seconds or None")
     use_lifo: bool = _option(False, "boolean")
     echo: bool | str = _option(False, "echo")
     reset: str = _option("dirty", "reset")

@@ -19,6 +19,7 @@ from .pool import stall
 from .pool.destination import Destination
 from .pool.pool import Leading, Pool
 from .pool.stats import PoolStats
+from .pool.upkeep import upkeep
 
 
 class Wrapper(Protocol):
@@ -176,4 +177,5 @@ def _settings_changed(*, setting: str, **kwargs: Any) -> None:
 
 in_child(_forget_parent)
 in_child(stall.after_fork)
+in_child(upkeep.after_fork)
 setting_changed.connect(_settings_changed)

@@ -98,6 +98,8 @@ class Connection(GuardedConnection):
         self.expires: float = float("inf")
         #: Whether a proxy has answered on it that its server has no room.
         self.met_no_room: bool = False
+        #: Whether it is to be closed for a moment, in case that others want the room.
+        self.makes_room: bool = False
         #: Since when nobody has had it, on the same clock.
         self.idle_since: float = 0.0
         self._descriptor = self.fileno()

@@ -18,6 +18,12 @@ SHORTEST_PAUSE = 0.05
 FIRST_LATE_PAUSE = 0.5
 LONGEST_LATE = 8.0
 
+#: For how many seconds the room of a connection is left to others. A pool that has none
+#: looks for room at least as often (outage.py).
+ROOM_IS_LEFT = 0.15
+#: For how many seconds after a refusal others are taken to want room, too.
+CONTENDED = 10.0
+
 LINE = (
     "Limit %d of %d granted for %r: %s. Requests wait for these connections, and more "
     "are tried from time to time."
@@ -68,6 +74,9 @@ class Limit:
         self.granted: int | None = None
         # The last pause after a proxy has accepted too many; 0 if none has.
         self._late_pause = 0.0
+        self._failed_at = float("-inf")
+        # The last pause before one more was tried, halved with each success.
+        self._pause = 0.0
         self._told: int | None = None
         self._told_at = float("-inf")
 
@@ -82,11 +91,29 @@ class Limit:
 
     def opened(self) -> None:
         """Note that there is one more connection."""
-        if self.granted is None:
-            return
         gate = self._gate
+        if self.granted is None and gate.limit >= gate.capacity:
+            return
         with gate.lock:
             self._grow()
+        gate.settle()
+
+    @property
+    def is_contended(self) -> bool:
+        """Whether the server has refused a connection lately."""
+        return self._gate.clock() - self._failed_at < CONTENDED
+
+    def leave_room(self) -> None:
+        """Leave the room of a connection, just closed, to others for a moment.
+
+        Who has none tries oftener than that. If nobody takes it, it is opened again,
+        by whoever is first in line.
+        """
+        gate = self._gate
+        with gate.lock:
+            gate.limit = max(1, min(gate.limit, self.others()))
+            gate.raise_at = gate.clock() + ROOM_IS_LEFT
+            gate.limit_changed()
         gate.settle()
 
     def failed_late(self, why: str) -> None:
@@ -103,6 +130,8 @@ class Limit:
         gate = self._gate
         with gate.lock:
             there = self.others()
+            self._failed_at = gate.clock()
+            self._pause = max(retry_at - self._failed_at, SHORTEST_PAUSE)
             if there:
                 self._shrink(there, retry_at)
             else:
@@ -128,13 +157,13 @@ class Limit:
         if there >= gate.capacity:
             self._forget()
             return
-        if self.granted is None or there > self.granted:
-            self.granted = there
-        if self._late_pause:
-            gate.limit = max(gate.limit, there)
-            gate.raise_at = min(gate.raise_at, gate.clock() + self._late_pause)
-        else:
-            gate.limit = max(gate.limit, there + 1)
+        if self.granted is not None:
+            self.granted = max(self.granted, there)
+        gate.limit = max(gate.limit, there)
+        pause = self._late_pause
+        if not pause and self.is_contended:
+            pause = self._pause = self._pause / 2
+        gate.raise_at = min(gate.raise_at, gate.clock() + pause)
         gate.limit_changed()
 
     def _forget(self) -> None:

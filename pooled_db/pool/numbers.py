@@ -34,6 +34,8 @@ CLOSED_FOR = (
     "overflow",  # more than `pool_size`
     "moved",  # the settings lead elsewhere
     "discarded",  # its user was done with it in a way that spoils it
+    "idle",  # not needed for `max_idle`
+    "shared",  # for a moment, in case that other processes want its room
     "disposed",  # with its pool
 )
 

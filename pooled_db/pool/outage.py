@@ -16,8 +16,13 @@ Opened = TypeVar("Opened")
 #: longest is also about how late a server that has come back is noticed.
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.4
-#: The longest while there are connections to go on with: others may need the room more.
+#: The longest of a pool without a connection whose server has no room: others make room
+#: for a moment, to see whether somebody wants it (see limit.py).
+LONGEST_PAUSE_FOR_ROOM = 0.08
+#: The longest while there are connections to go on with, and so much for each of these:
+#: who has fewer finds room sooner.
 LONGEST_PAUSE_OF_MORE = 1.5
+PAUSE_FOR_EACH = 0.12
 #: Each pause is longer by up to this share, so that processes do not come in step.
 JITTER = 0.25
 #: Of how many places is known that they are away. A site may have many tenants.
@@ -56,7 +61,9 @@ class Outage:
     def connect(
         self,
         open_connection: Callable[[], Opened],
-        longest_pause: Callable[[], float] = lambda: LONGEST_PAUSE,
+        longest_pause: Callable[[MySQLdb.OperationalError], float] = lambda error: (
+            LONGEST_PAUSE
+        ),
     ) -> Opened:
         """Return what *open_connection* opens.
 
@@ -67,7 +74,7 @@ class Outage:
         try:
             connection = open_connection()
         except MySQLdb.OperationalError as error:
-            self._failed(error, longest_pause())
+            self._failed(error, longest_pause(error))
             raise
         except BaseException:
             # An interrupt, or a mistake in the options: it says nothing of the server.

@@ -23,13 +23,21 @@ from .loan import Loan
 from .numbers import LIMIT, OLDEST, Numbers, to_stats
 from .on_call import OnCall
 from .origin import origin
-from .outage import LONGEST_PAUSE, LONGEST_PAUSE_OF_MORE, Outages
+from .outage import (
+    LONGEST_PAUSE,
+    LONGEST_PAUSE_FOR_ROOM,
+    LONGEST_PAUSE_OF_MORE,
+    PAUSE_FOR_EACH,
+    Outages,
+)
 from .permit import ADMITTED, CLOSED, READY, RETURNED, TAKING, Refused
 from .stall import begin_waiting, end_waiting, is_stalled
 from .stats import PoolStats
-from .store import Store
+from .store import NoIdleConnection, Store
+from .surplus import Surplus
 from .thread_end import give_back_at_thread_end
 from .turn import BorrowerRef, Turn
+from .upkeep import upkeep
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import PoolProxiedConnection, QueuePool
@@ -45,10 +53,6 @@ LONGEST_PING = 1.0
 Leading = tuple[Destination, Callable[[], Connection]]
 #: What threads have taken for themselves, outside of requests, from whatever pool.
 outsiders: set[Loan] = set()
-
-
-class NoIdleConnection(Exception):
-    """The server would have to be asked, and the caller must not wait for that."""
 
 
 class Pool:
@@ -68,6 +72,9 @@ class Pool:
     *hold* says for how long a request keeps a loan that others wait for: ``"request"``
     until its end, ``"transaction"`` only while it works with it.
 
+    Idle connections beyond what was needed in the last *max_idle* seconds are closed;
+    with ``None`` they stay.
+
     A connection that was idle for *ping_after* seconds is asked whether it works before
     it is lent, which is a round trip; ``None`` asks none.
 
@@ -84,6 +91,7 @@ class Pool:
         timeout: float = 5.0,
         recycle: float = 1800.0,
         ping_after: float | None = None,
+        max_idle: float | None = None,
         use_lifo: bool = False,
         echo: bool | str = False,
         max_waiting: int | None = None,
@@ -126,6 +134,7 @@ class Pool:
             use_lifo=use_lifo,
             echo=echo,
         )
+        self._surplus = Surplus(self._store, self._limit, self.gate, max_idle)
         #: What is lent. SQLAlchemy puts a connection whose proxy is collected back into
         #: its pool, as it is: so the loans, which have the proxies, are kept.
         self.lent: set[Loan] = set()
@@ -305,10 +314,13 @@ class Pool:
             return self._open_another(queue)
 
     def _open_another(self, queue: QueuePool) -> PoolProxiedConnection:
-        if self._idle_only:
+        if not self._idle_only:
+            return self._store.open_another(queue)
+        parked = self._store.take_parked(queue)
+        if parked is None:
             self._here.failure = none = NoIdleConnection()
             raise none from None
-        return self._store.open_another(queue)
+        return parked
 
     def _wait_for_others(self, loan: Loan, error: ServerUnavailable) -> None:
         """Wait for a permit once more, if there are connections to wait for."""
@@ -412,9 +424,7 @@ class Pool:
             else:
                 if connection.closed_for is None:
                     connection.closed_for = self._why_closed(loan, connection, keep)
-                self._discard(fairy, queue)
-                if connection.met_no_room:
-                    self._limit.failed_late("the proxy's server has no room")
+                self._close(connection, fairy, loan.queue)
             self.lent.discard(loan)
             if loan.requester is None:
                 outsiders.discard(loan)
@@ -443,6 +453,18 @@ class Pool:
         finally:
             self.gate.release(loan)
 
+    def _close(
+        self,
+        connection: Connection,
+        fairy: PoolProxiedConnection,
+        queue: QueuePool | None,
+    ) -> None:
+        self._discard(fairy, queue)
+        if connection.met_no_room:
+            self._limit.failed_late("the proxy's server has no room")
+        elif connection.makes_room:
+            self._limit.leave_room()
+
     def _discard(self, fairy: PoolProxiedConnection, queue: QueuePool | None) -> None:
         self._store.discard(fairy, queue)
         if self._limit.granted is not None:
@@ -458,6 +480,9 @@ class Pool:
 
     def _connect_new(self) -> Connection:
         try:
+            self._store.raise_if_parked()
+            if self._idle_only:
+                raise NoIdleConnection
             connection = self._open(self._here.loan)
         except BaseException as error:
             self._here.failure = error
@@ -465,7 +490,8 @@ class Pool:
         if connection.destination == self._here.loan.destination:
             connection.destination = self._here.loan.destination  # soon told again
         connection.alias = self.alias
-        connection.expires = time.monotonic() + self.recycle * (
+        connection.rested = now = time.monotonic()
+        connection.expires = now + self.recycle * (
             1.0 - RECYCLE_JITTER * random.random()
         )
         return connection
@@ -479,8 +505,6 @@ class Pool:
         self.numbers.closed(why or ("disposed" if self.is_disposed else "overflow"))
 
     def _open(self, loan: Loan) -> Connection:
-        if self._idle_only:
-            raise NoIdleConnection
         outage = self._outages.of(loan.destination)
         if not outage.is_known:
             self._limit.opening.add(loan)
@@ -504,8 +528,10 @@ class Pool:
         self.numbers.connected(time.monotonic() - begun)
         return connection
 
-    def _longest_pause(self) -> float:
-        return LONGEST_PAUSE_OF_MORE if self._store.open else LONGEST_PAUSE
+    def _longest_pause(self, error: MySQLdb.OperationalError) -> float:
+        if self._store.open:
+            return min(len(self._store.open) * PAUSE_FOR_EACH, LONGEST_PAUSE_OF_MORE)
+        return LONGEST_PAUSE_FOR_ROOM if has_no_room(error) else LONGEST_PAUSE
 
     def _has_opened(self, connection: Connection) -> None:
         """Count a connection that QueuePool has, before its opening counts no more."""
@@ -513,15 +539,25 @@ class Pool:
         self._limit.opened()
         self.numbers.granted(self._limit.now_granted)
         connection.slot = self.numbers.occupy(connection.thread_id())
+        if self._surplus.is_watched:
+            upkeep.watch(self, self._surplus.first_look(time.monotonic()))
+
+    def look_after(self, now: float) -> float | None:
+        """Close idle connections that were not needed lately, and make room for others.
+
+        Called in a thread of its own. Returns when to come again.
+        """
+        if self.is_disposed:
+            return None
+        self._here.idle_only = True
+        return self._surplus.look_after(now)
 
     # The whole.
 
     def dispose(self) -> None:
         """Close the idle connections now, and those that are out on their return."""
         self.is_disposed = True
-        # QueuePool.dispose() forgets the connections that are out, and its counters
-        # are wrong from then on: this pool must not lend again.
-        self._store.queue.dispose()
+        self._store.dispose()
 
     def abandon(self) -> None:
         """Give up what is lent, in a forked child: it is the parent's."""

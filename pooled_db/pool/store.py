@@ -13,6 +13,15 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePoo
 
 from ..driver.connection import Connection
 
+
+class NoIdleConnection(Exception):
+    """The server would have to be asked, and the caller must not wait for that."""
+
+
+class Parked(NoSlot):
+    """There is an idle connection out of the queue: none has to be opened."""
+
+
 #: How often a slot is looked for that another thread is just moving.
 MOST_LOOKS = 100_000
 
@@ -55,6 +64,8 @@ class Store:
         self.open: dict[Connection, ConnectionPoolEntry] = {}
         # Slots whose connections are closed, kept out of the queue.
         self._empty: list[PoolProxiedConnection] = []
+        # Those of idle connections that may not be needed, the last used at the end.
+        self._parked: list[PoolProxiedConnection] = []
         self.queue: QueuePool = self._new()
 
     def open_another(self, queue: QueuePool) -> PoolProxiedConnection:
@@ -70,12 +81,80 @@ class Store:
         raise NoSlot("no slot is left, though there is a permit")
 
     def _put_back_an_empty_slot(self) -> None:
+        if self._unpark():
+            return
         try:
             slot = self._empty.pop()
         except IndexError:
             time.sleep(0)  # another thread is just moving it
         else:
             self.part_with(slot.invalidate)
+
+    def take_parked(self, queue: QueuePool) -> PoolProxiedConnection | None:
+        """Take an idle connection that has been parked, if there is one."""
+        while self._unpark():
+            with contextlib.suppress(NoSlot):
+                return queue.connect()
+        return None
+
+    def raise_if_parked(self) -> None:
+        """Raise Parked if there is no need to open another connection."""
+        if self._parked:
+            raise Parked
+
+    def _unpark(self) -> bool:
+        try:
+            slot = self._parked.pop()
+        except IndexError:
+            return False
+        self.part_with(slot.close)
+        return True
+
+    # Idle connections that nobody has needed for long, for one thread.
+
+    def park_idle(self) -> None:
+        """Take what is idle out of the queue: who needs one, gets it back from here.
+
+        The thread that calls it opens no connection.
+        """
+        queue = self.queue
+        for _ in range(queue.checkedin()):
+            try:
+                slot = queue.connect()
+            except (NoSlot, NoIdleConnection):
+                return
+            if queue is not self.queue:
+                slot.invalidate()
+                return
+            self._parked.append(slot)
+
+    def close_parked(self, since: float, least: int) -> None:
+        """Close what is parked and was used before *since*, but keep *least* open."""
+        for slot in list(self._parked):
+            if len(self.open) <= least:
+                return
+            if _last_used(slot) <= since:
+                try:
+                    self._parked.remove(slot)
+                except ValueError:
+                    continue  # it has just been needed
+                connection: Connection = slot.dbapi_connection  # type: ignore[assignment]
+                connection.closed_for = "idle"
+                self.discard(slot, self.queue)
+
+    def parked_since(self) -> float | None:
+        """Since when the longest parked connection has not been used."""
+        return min(map(_last_used, list(self._parked)), default=None)
+
+    def dispose(self) -> None:
+        """Close what is idle, and never lend again."""
+        queue, parked = self.queue, self._parked
+        self._parked = []
+        for slot in parked:
+            slot.invalidate()
+        # QueuePool.dispose() forgets the connections that are out, and its counters
+        # are wrong from then on.
+        queue.dispose()
 
     def discard(self, slot: PoolProxiedConnection, queue: QueuePool | None) -> None:
         """Close the connection of *slot*, which is out of *queue*."""
@@ -91,8 +170,8 @@ class Store:
         self.part_with(close)
 
     def checkedout(self) -> int:
-        """How many slots are out that have a connection, or are to get one."""
-        return self.queue.checkedout() - len(self._empty)
+        """How many slots are out with somebody who has, or is to get, a connection."""
+        return self.queue.checkedout() - len(self._empty) - len(self._parked)
 
     def part_with(self, return_it: Callable[[], None]) -> None:
         """Call *return_it*, which gives a connection back to the queue.
@@ -110,8 +189,10 @@ class Store:
     def renew(self, interrupted: QueuePool) -> None:
         """Go on with another queue."""
         if self.queue is interrupted:
-            self._empty = []
+            parked, self._parked, self._empty = self._parked, [], []
             self.queue = self._new()
+            for slot in parked:
+                slot.invalidate()
         interrupted.dispose()
 
     def _new(self) -> QueuePool:
@@ -127,3 +208,9 @@ class Store:
     def _forget(self, connection: Any, entry: object) -> None:
         if self.open.pop(connection, None) is not None:
             self._closed(connection)
+
+
+def _last_used(slot: PoolProxiedConnection) -> float:
+    # It may just have been needed: then it is nobody's to close.
+    rested: float = getattr(slot.dbapi_connection, "rested", float("inf"))
+    return rested

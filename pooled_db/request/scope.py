@@ -16,7 +16,8 @@ from ..exceptions import ServerUnavailable
 from ..fork import in_child
 from ..pool.loan import Loan
 from ..pool.permit import ADMITTED, READY, TAKING
-from ..pool.pool import Leading, NoIdleConnection, Pool, outsiders
+from ..pool.pool import Leading, Pool, outsiders
+from ..pool.store import NoIdleConnection
 from ..pool.thread_end import give_back_at_thread_end
 from ..pool.turn import BorrowerRef
 from .incoming import Incoming

@@ -14,7 +14,8 @@ import pytest
 from pooled_db import ServerUnavailable
 from pooled_db.driver.connection import Connection
 from pooled_db.pool.loan import Loan
-from pooled_db.pool.pool import NoIdleConnection, Pool
+from pooled_db.pool.pool import Pool
+from pooled_db.pool.store import NoIdleConnection
 from tests.harness.processes import poll
 from tests.harness.server import Server
 from tests.loans import lend

@@ -12,7 +12,8 @@ from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.backends.mysql.base import DatabaseWrapper
 from pooled_db.driver.connection import Connection
 from pooled_db.pool.loan import Loan
-from pooled_db.pool.pool import NoIdleConnection, Pool
+from pooled_db.pool.pool import Pool
+from pooled_db.pool.store import NoIdleConnection
 from tests.conftest import connector
 from tests.harness.kinds import private_server
 from tests.harness.private import PrivateServer

@@ -13,7 +13,8 @@ from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.driver.connection import Connection
 from pooled_db.pool.loan import Loan
-from pooled_db.pool.pool import NoIdleConnection, Pool
+from pooled_db.pool.pool import Pool
+from pooled_db.pool.store import NoIdleConnection
 from tests.conftest import connector
 from tests.harness.processes import poll
 from tests.harness.server import Server

@@ -1,0 +1,323 @@
+"""Many processes share what one server grants: who gets how much, and how soon.
+
+The gate, the limit, the outage's pauses and the surplus are the library's own. The
+server grants a *budget* of connections and refuses the others. Opening and closing
+take no time.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import MySQLdb
+
+from pooled_db.pool.gate import Gate
+from pooled_db.pool.limit import Limit
+from pooled_db.pool.outage import (
+    LONGEST_PAUSE,
+    LONGEST_PAUSE_FOR_ROOM,
+    LONGEST_PAUSE_OF_MORE,
+    PAUSE_FOR_EACH,
+    Outage,
+)
+from pooled_db.pool.permit import ADMITTED, REFUSED, WAITING, Permit, Refused
+from pooled_db.pool.surplus import Surplus
+
+TIMEOUT = 5.0
+NO_ROOM = MySQLdb.OperationalError(1040, "Too many connections")
+DOWN = MySQLdb.OperationalError(2003, "Can't connect")
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Processes start and end at times of their own. Times are in seconds.
+
+    Each process has *clients* that ask, wait for the answer and ask again after *think*
+    seconds on average. The server cannot be had during *down*.
+    """
+
+    name: str
+    lives: tuple[tuple[float, float], ...]
+    capacity: int
+    budget: int
+    clients: float
+    service: float = 0.02
+    think: float = 0.0
+    duration: float = 60.0
+    down: tuple[float, float] = (-1.0, -1.0)
+    max_idle: float = 60.0
+
+
+class Connection:
+    """Nothing but what the surplus looks at."""
+
+    __slots__ = ("closed_for", "is_doubtful", "makes_room", "rested")
+
+    def __init__(self, now: float) -> None:
+        self.rested = now
+        self.is_doubtful = self.makes_room = False
+
+
+class Request(Permit):
+    __slots__ = ("born", "connection", "process", "version")
+
+    def __init__(self, process: Process, now: float) -> None:
+        super().__init__()
+        self.process = process
+        self.born = now
+        self.connection: Connection | None = None
+        self.version = 0
+
+    def wake(self) -> None:
+        self.process.answered(self)
+
+
+class OnCall:
+    """Nothing is on call here; but somebody has to watch."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+
+    def call_back(self, held: Any, waiters: Any, into: Any) -> float:
+        return self._clock() + 0.05
+
+    def hand_in(self, permit: Permit) -> None: ...
+
+
+@dataclass
+class Seen:
+    """What happened, by whole seconds."""
+
+    good: Counter[int] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    refused_at: Counter[int] = field(default_factory=Counter)
+    opened: Counter[int] = field(default_factory=Counter)
+    rejected: Counter[int] = field(default_factory=Counter)
+    #: Of each process, how many connections it had at each whole second.
+    shares: list[list[int]] = field(default_factory=list)
+    first_good: dict[int, float] = field(default_factory=dict)
+
+
+class Process:
+    """One process: the library's parts, and a store without I/O."""
+
+    def __init__(self, fleet: Simulated, number: int) -> None:
+        self.fleet = fleet
+        self.number = number
+        clock = fleet.clock
+        self.gate = Gate(
+            fleet.plan.capacity,
+            max_waiting=1000,
+            queue_target=0.08,
+            clock=clock,
+            on_call=OnCall(clock),
+        )
+        self.open: dict[Connection, None] = {}
+        self.idle: deque[Connection] = deque()
+        self.limit = Limit(f"process {number}", self.gate, lambda: len(self.open))
+        self.outage = Outage(clock)
+        self.surplus = Surplus(self, self.limit, self.gate, fleet.plan.max_idle)  # type: ignore[arg-type]
+        self.looks = False
+        self.alive = True
+
+    # The store, as the surplus knows it.
+
+    def park_idle(self) -> None: ...
+
+    def close_parked(self, since: float, least: int) -> None:
+        while self.idle and len(self.open) > least and self.idle[0].rested <= since:
+            self._close(self.idle.popleft())
+
+    def parked_since(self) -> float | None:
+        return self.idle[0].rested if self.idle else None
+
+    def _close(self, connection: Connection) -> None:
+        if self.open.pop(connection, self) is not self:
+            self.fleet.used -= 1
+
+    # Requests.
+
+    def ask(self, _: object = None) -> None:
+        fleet = self.fleet
+        if not self.alive or fleet.now > fleet.plan.duration:
+            return
+        request = Request(self, fleet.now)
+        try:
+            if self.gate.enter(request, TIMEOUT, request.wake):
+                self.take(request)
+            else:
+                self.review_later(request)
+        except Refused as refusal:
+            self.refuse(str(refusal.reason))
+
+    def review_later(self, request: Request) -> None:
+        request.version += 1
+        at = max(self.gate.next_review(request), self.fleet.now + 1e-4)
+        self.fleet.at(at, self.review, (request, request.version))
+
+    def review(self, due: tuple[Request, int]) -> None:
+        request, version = due
+        if request.state is WAITING and request.version == version:
+            self.gate.review(request)
+            self.answered(request)
+
+    def answered(self, request: Request) -> None:
+        if request.state is ADMITTED and request.connection is None:
+            self.fleet.at(self.fleet.now, self.take, request)
+        elif request.state is REFUSED:
+            assert request.reason is not None
+            self.refuse(str(request.reason))
+        elif request.state is WAITING:
+            self.review_later(request)
+
+    def take(self, request: Request) -> None:
+        if request.connection is not None or request.state is not ADMITTED:
+            return
+        fleet = self.fleet
+        if self.idle:
+            request.connection = self.idle.pop()
+        else:
+            try:
+                request.connection = self.outage.connect(self._open, self._longest)
+            except MySQLdb.OperationalError:
+                self.limit.failed(self.outage.retry_at, "no room")
+                if not self.open:
+                    self.gate.release(request)
+                    self.refuse("unavailable")
+                    return
+                self.gate.enter_again(request, request.wake)
+                self.answered(request)
+                return
+        fleet.at(fleet.now + fleet.service(), self.done, request)
+
+    def _longest(self, error: MySQLdb.OperationalError) -> float:
+        if self.open:
+            return min(PAUSE_FOR_EACH * len(self.open), LONGEST_PAUSE_OF_MORE)
+        return LONGEST_PAUSE_FOR_ROOM if error.args[0] == 1040 else LONGEST_PAUSE
+
+    def _open(self) -> Connection:
+        self.fleet.connect()
+        connection = Connection(self.fleet.now)
+        self.open[connection] = None
+        self.limit.opened()
+        if not self.looks:
+            self.looks = True
+            self.fleet.at(self.surplus.first_look(self.fleet.now), self.look_after, 0)
+        return connection
+
+    def look_after(self, _: object) -> None:
+        again = self.surplus.look_after(self.fleet.now) if self.alive else None
+        self.looks = again is not None
+        if again is not None and self.fleet.now <= self.fleet.plan.duration:
+            self.fleet.at(again, self.look_after, 0)
+
+    def done(self, request: Request) -> None:
+        fleet, connection = self.fleet, request.connection
+        assert connection is not None
+        if connection not in self.open:
+            self.gate.release(request)
+            self.refuse("connection_lost")
+            return
+        connection.rested = fleet.now
+        if connection.is_doubtful or not self.alive:
+            self._close(connection)
+            if self.limit.granted is not None:
+                self.outage.may_end()
+            if connection.makes_room:
+                self.limit.leave_room()
+        else:
+            self.idle.append(connection)
+        self.gate.release(request)
+        fleet.seen.good[int(fleet.now)] += 1
+        fleet.seen.first_good.setdefault(self.number, fleet.now)
+        self._next_client()
+
+    def refuse(self, reason: str) -> None:
+        seen = self.fleet.seen
+        seen.refused[reason] += 1
+        seen.refused_at[int(self.fleet.now)] += 1
+        # A refused client comes back after one to two seconds.
+        if self.alive:
+            self.fleet.at(self.fleet.now + self.fleet.rng.uniform(1, 2), self.ask, 0)
+
+    def _next_client(self) -> None:
+        plan = self.fleet.plan
+        pause = self.fleet.rng.expovariate(1 / plan.think) if plan.think else 1e-3
+        self.fleet.at(self.fleet.now + pause, self.ask, 0)
+
+    def lose_all(self) -> None:
+        for connection in list(self.open):
+            self._close(connection)
+        self.idle.clear()
+
+    def end(self, _: object) -> None:
+        self.alive = False
+        while self.idle:
+            self._close(self.idle.pop())
+
+
+class Simulated:
+    """Plays one fleet."""
+
+    def __init__(self, plan: Fleet, seed: int = 1) -> None:
+        self.plan = plan
+        self.now = 0.0
+        self.used = 0
+        self.rng = random.Random(seed)
+        random.seed(seed)
+        self.seen = Seen()
+        self._events: list[tuple[float, int, Callable[[Any], None], Any]] = []
+        self._sequence = 0
+        self.processes: list[Process] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    def at(self, time: float, call: Callable[[Any], None], argument: Any) -> None:
+        self._sequence += 1
+        heapq.heappush(self._events, (time, self._sequence, call, argument))
+
+    def service(self) -> float:
+        return self.rng.expovariate(1 / self.plan.service)
+
+    def connect(self) -> None:
+        begin, end = self.plan.down
+        if begin <= self.now < end:
+            self.seen.rejected[int(self.now)] += 1
+            raise DOWN
+        if self.used >= self.plan.budget:
+            self.seen.rejected[int(self.now)] += 1
+            raise NO_ROOM
+        self.used += 1
+        self.seen.opened[int(self.now)] += 1
+
+    def run(self) -> Seen:
+        plan = self.plan
+        for number, (start, end) in enumerate(plan.lives):
+            process = Process(self, number)
+            self.processes.append(process)
+            whole = int(plan.clients)
+            for _ in range(whole + (self.rng.random() < plan.clients - whole)):
+                self.at(start + self.rng.uniform(0, 0.5), process.ask, 0)
+            if end < plan.duration:
+                self.at(end, process.end, 0)
+        if plan.down[0] >= 0:
+            self.at(plan.down[0], self._go_down, 0)
+        for second in range(int(plan.duration) + 1):
+            self.at(second + 0.999, self._count, 0)
+        while self._events and self.now <= plan.duration:
+            self.now, _, call, argument = heapq.heappop(self._events)
+            call(argument)
+        return self.seen
+
+    def _go_down(self, _: object) -> None:
+        for process in self.processes:
+            process.lose_all()
+
+    def _count(self, _: object) -> None:
+        self.seen.shares.append([len(process.open) for process in self.processes])
