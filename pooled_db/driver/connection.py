@@ -111,6 +111,11 @@ class Connection(GuardedConnection):
         return f"<Connection {self._id}: {'open' if self.open else 'closed'}>"
 
     @property
+    def connection_id(self) -> int | None:
+        """The server's number for it."""
+        return self._id
+
+    @property
     def is_set_up(self) -> bool:
         """Whether it has been opened, and the driver has set the session up."""
         return self._id is not None
@@ -119,10 +124,10 @@ class Connection(GuardedConnection):
         statement = (
             query.encode(errors="surrogateescape") if isinstance(query, str) else query
         )
-        if not self.is_dirty:
-            self.is_dirty = may_change_session(
-                statement, self._backslash_escapes, self.character_set_name
-            )
+        if not self.is_dirty and may_change_session(
+            statement, self._backslash_escapes, self.character_set_name
+        ):
+            self._make_dirty(statement)
         if self.is_dirty and outlasts_reset(statement):
             self.is_doubtful = True
         if self._last is not None:
@@ -168,15 +173,15 @@ class Connection(GuardedConnection):
             super().close()  # type: ignore[no-untyped-call]
 
     def select_db(self, db: str) -> None:
-        self.is_dirty = True
+        self._make_dirty(b"select_db()")
         self._run(super().select_db, db)
 
     def set_character_set(self, charset: str, collation: str | None = None) -> None:
-        self.is_dirty = True
+        self._make_dirty(b"set_character_set()")
         self._run(super().set_character_set, charset, collation)
 
     def change_user(self, *args: Any, **kwargs: Any) -> None:
-        self.is_dirty = True
+        self._make_dirty(b"change_user()")
         self.isolation_level = NOT_SET_UP
         self._run(partial(super().change_user, *args, **kwargs))
 

@@ -17,6 +17,9 @@ from .slot import AT_WORK, RESTED, TRANSACTION, Slot
 from .unbuffered import Unbuffered
 from .use import ANY_THREAD, ANYBODYS, Use
 
+#: How much of a statement that may have changed a session is kept, to be told.
+LONGEST_TOLD = 1000
+
 #: What next_result() returns.
 NO_MORE_RESULTS = -1
 #: How many cursors are kept in mind before those are forgotten that are closed.
@@ -57,6 +60,8 @@ class GuardedConnection(DriverConnection):
         self.rested: float = 0.0
         #: Whether the session may differ from what it was at connect.
         self.is_dirty: bool = False
+        # The beginning of the statement that has made it so.
+        self._dirtied_by: bytes | bytearray | str = b""
         #: Whether nobody can say in what state it is.
         self.is_doubtful: bool = False
         #: Whether an answer is left on the way, so that no statement can be made.
@@ -67,6 +72,19 @@ class GuardedConnection(DriverConnection):
         self.home_mode: bool = bool(kwargs.get("autocommit", True))
         super().__init__(*args, **kwargs)
         self.is_dirty = self._uncommitted = self._unread = False
+
+    def _make_dirty(self, by: bytes | bytearray | str) -> None:
+        if not self.is_dirty:
+            self.is_dirty = True
+            self._dirtied_by = by[:LONGEST_TOLD]
+
+    @property
+    def dirtied_by(self) -> str | None:
+        """The beginning of the statement that may have changed the session, if any."""
+        by = self._dirtied_by
+        if not self.is_dirty:
+            return None
+        return by if isinstance(by, str) else by.decode(errors="replace")
 
     def lent_for(self, loan: Use) -> None:
         """Forget what its last user had, and obey *loan* from now on."""
@@ -304,7 +322,7 @@ class GuardedConnection(DriverConnection):
     def send_query(self, query: bytes | str) -> None:
         self._begin()
         try:
-            self.is_dirty = True
+            self._make_dirty(query)
             super().send_query(query)  # type: ignore[no-untyped-call]
         finally:
             self._rest()

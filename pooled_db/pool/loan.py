@@ -98,6 +98,10 @@ class Loan(Permit):
     borrower: BorrowerRef | None = None
     #: Nobody may use it any more.
     over: bool = False
+    #: Whether its connection was opened for it.
+    is_new: bool = False
+    #: How many connections were asked whether they work, before it had one.
+    pings: int = 0
     #: It was taken back at rest, for somebody who waited.
     called_back: bool = False
     #: Where it was taken, if not for a request.

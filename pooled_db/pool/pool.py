@@ -345,6 +345,7 @@ class Pool:
     def _is_fit(self, connection: Connection, loan: Loan) -> bool:
         if connection.fresh:
             connection.fresh = False
+            loan.is_new = True
             loan.destination = connection.destination
             loan.since = time.monotonic()
             return True
@@ -372,6 +373,7 @@ class Pool:
             return True
         if self._idle_only:
             raise NoIdleConnection
+        loan.pings += 1
         answers = connection.answers(min(LONGEST_PING, max(0.0, loan.deadline - now)))
         loan.since = now = time.monotonic()
         if answers:

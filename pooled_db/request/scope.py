@@ -80,6 +80,11 @@ class Scope:
             loan for loan in loans if loan.requester is self.ref and not loan.has_ended
         ]
 
+    @property
+    def loans(self) -> list[Loan]:
+        """What it has, and what it had and has not replaced yet."""
+        return [*self._loans.values(), *self._others]
+
     def describe(self) -> str:
         """Name the request and its view, without its query string."""
         request = self.request

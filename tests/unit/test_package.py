@@ -36,6 +36,7 @@ def test_the_public_names_are_these() -> None:
     }
     assert top == {
         *("apps", "asgi", "celery_fixup", "checks", "conf", "exceptions", "fork"),
+        "debug_toolbar",
         *("middleware", "model_checks", "placement", "pools", "state", "workers"),
         "wsgi",
     }
