@@ -89,6 +89,10 @@ _RULES: Mapping[str, tuple[str, Any]] = {
         'must be "request" or "transaction"',
         lambda value: value in ("request", "transaction"),
     ),
+    "statement or None": (
+        "must be an SQL statement, or None for no check",
+        lambda value: value is None or (isinstance(value, str) and bool(value.strip())),
+    ),
     "checkout": (
         'must be "request" or "query"',
         lambda value: value in ("request", "query"),
@@ -193,6 +197,7 @@ class PoolSettings:
     timeout: float = _option(5.0, "seconds")
     recycle: float = _option(1800.0, "seconds")
     ping_after: float | None = _option(None, "seconds, 0 or None")
+    check_on_connect: str | None = _option(None, "statement or None")
     max_idle: float | None = _option(60.0, "seconds or None")
     use_lifo: bool = _option(False, "boolean")
     echo: bool | str = _option(False, "echo")

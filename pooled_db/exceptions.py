@@ -122,4 +122,6 @@ class ServerUnavailable(MySQLdb.OperationalError):
     """
 
     #: Whose server it is.
-    alias = "unknown"
+    alias: str = "unknown"
+    #: What has happened, in words that name nobody.
+    why: str = "it cannot be reached"

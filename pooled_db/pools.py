@@ -11,6 +11,7 @@ from django.core.signals import setting_changed
 from django.db import connections
 
 from . import conf, fork, state
+from .driver.addresses import addresses
 from .driver.connection import Connection
 from .driver.connection import connections as open_connections
 from .exceptions import Reason
@@ -178,4 +179,5 @@ def _settings_changed(*, setting: str, **kwargs: Any) -> None:
 in_child(_forget_parent)
 in_child(stall.after_fork)
 in_child(upkeep.after_fork)
+in_child(addresses.after_fork)
 setting_changed.connect(_settings_changed)

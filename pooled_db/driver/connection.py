@@ -69,6 +69,8 @@ class Connection(GuardedConnection):
     closed_for: str | None = None
     #: What watches it, if it was opened by something that does: its users get that.
     proxy: Any = None
+    #: Whether a proxy has answered on it that its server has no room.
+    met_no_room: bool = False
     #: Returns the options with which a connection would be opened now.
     current_options: Callable[[], Mapping[str, Any]] | None = None
 
@@ -96,8 +98,12 @@ class Connection(GuardedConnection):
         self.fresh: bool = True
         #: When the connection is to be replaced, on the monotonic clock.
         self.expires: float = float("inf")
-        #: Whether a proxy has answered on it that its server has no room.
-        self.met_no_room: bool = False
+        #: Whether it leads to an address that was not there, or had failed, before.
+        self.is_at_new_address: bool = False
+        #: At which of several addresses of its host it was opened.
+        self.address: str | None = None
+        #: Which node of several it leads to, if that was asked.
+        self.node: object = None
         #: Whether it is to be closed for a moment, in case that others want the room.
         self.makes_room: bool = False
         #: Since when nobody has had it, on the same clock.
@@ -171,6 +177,12 @@ class Connection(GuardedConnection):
         # The pool closes what its user has closed already, and must not mind.
         if self.open:
             super().close()  # type: ignore[no-untyped-call]
+
+    def is_of(self, name: str, address: str) -> None:
+        """Note that it was opened at *address*, one of those of the host *name*."""
+        self.address = address
+        self._options = {**self._options, "host": name}
+        reset.let_in(self._options)
 
     def select_db(self, db: str) -> None:
         self._make_dirty(b"select_db()")

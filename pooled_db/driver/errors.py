@@ -130,8 +130,37 @@ _SIGNS = {sign.code: sign for sign in SIGNS}
 _CONNECTING_IN_ANY_CASE = frozenset({1226})
 
 
+#: What one node of several says of itself: another may serve.
+_OF_A_NODE = frozenset({1047, 1053, 1290, 1836, 3032, 3168})
+
+
+_EVERYWHERE = "pooled_everywhere"
+
+
+def mark_tried_everywhere(error: BaseException) -> None:
+    """Note that *error* is the last of all addresses that there are."""
+    error.__dict__[_EVERYWHERE] = True
+
+
+def is_about_a_node(error: BaseException) -> bool:
+    """Whether *error*, of a connect, is what one node says of itself, but not all."""
+    if _EVERYWHERE in error.__dict__:
+        return False
+    return isinstance(error, UnfitNode) or (
+        error_code(error) in _OF_A_NODE and why_not_connected(error) is not None
+    )
+
+
+class UnfitNode(MySQLdb.OperationalError):
+    """The server let the pool in, and did not pass its check."""
+
+    why = "the node did not pass check_on_connect"
+
+
 def why_not_connected(error: BaseException) -> str | None:
     """What has happened if *error*, of a connect, is an outage."""
+    if isinstance(error, UnfitNode):
+        return error.why
     sign = _SIGNS.get(error_code(error) or 0)
     if sign is None or sign.connecting is None:
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from .gate import Gate
 from .holders import Holders
 from .limit import Limit
 from .loan import Loan
+from .nodes import Nodes
 from .numbers import LIMIT, OLDEST, Numbers, to_stats
 from .on_call import OnCall
 from .origin import origin
@@ -37,14 +37,12 @@ from .store import NoIdleConnection, Store
 from .surplus import Surplus
 from .thread_end import give_back_at_thread_end
 from .turn import BorrowerRef, Turn
+from .turnover import Turnover
 from .upkeep import upkeep
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
-#: Connections end up to this share of `recycle` early, so that those opened together
-#: do not all end together (HikariCP's maxLifetime does the same).
-RECYCLE_JITTER = 0.1
 #: For how long a ping is awaited, in seconds, if the caller has that much time.
 LONGEST_PING = 1.0
 
@@ -72,6 +70,9 @@ class Pool:
     *hold* says for how long a request keeps a loan that others wait for: ``"request"``
     until its end, ``"transaction"`` only while it works with it.
 
+    Each new connection has to pass the statement *check_on_connect*, if there is one:
+    it must not fail, and what it returns must be true.
+
     Idle connections beyond what was needed in the last *max_idle* seconds are closed;
     with ``None`` they stay.
 
@@ -92,6 +93,7 @@ class Pool:
         recycle: float = 1800.0,
         ping_after: float | None = None,
         max_idle: float | None = None,
+        check_on_connect: str | None = None,
         use_lifo: bool = False,
         echo: bool | str = False,
         max_waiting: int | None = None,
@@ -124,6 +126,8 @@ class Pool:
         self._limit = Limit(alias, self.gate, lambda: len(self._store.open))
         self._cleaning = Cleaning(reset, autocommit, self.numbers)
         self._outages = Outages()
+        self._turnover = Turnover(recycle)
+        self._nodes = Nodes(check_on_connect)
         self._here = threading.local()
         self._store = Store(
             self._connect_new,
@@ -361,13 +365,14 @@ class Pool:
             or not connection.is_clean
             or not connection.is_alive()
         ):
-            connection.closed_for = (
-                "recycled"
-                if connection.expires <= now
-                else "dead"
-                if connection.is_clean
-                else "doubtful"
-            )
+            if not connection.is_clean:
+                connection.closed_for = "doubtful"
+            elif not connection.is_alive():
+                connection.closed_for = "dead"
+            elif connection.expires and self._outages.of(loan.destination).is_known:
+                return True  # there may be no other
+            else:
+                connection.closed_for = "recycled"
             return False
         if self.ping_after is None or now - connection.idle_since < self.ping_after:
             return True
@@ -493,9 +498,7 @@ class Pool:
             connection.destination = self._here.loan.destination  # soon told again
         connection.alias = self.alias
         connection.rested = now = time.monotonic()
-        connection.expires = now + self.recycle * (
-            1.0 - RECYCLE_JITTER * random.random()
-        )
+        connection.expires = self._turnover.end_of(now)
         return connection
 
     def _closed(self, connection: Connection) -> None:
@@ -504,6 +507,9 @@ class Pool:
         if slot is not None:
             self.numbers.vacate(slot)
         why = connection.closed_for
+        if why == "dead":
+            self._turnover.failed(list(self._store.open))
+            self._nodes.leave(connection.node, list(self._store.open))
         self.numbers.closed(why or ("disposed" if self.is_disposed else "overflow"))
 
     def _open(self, loan: Loan) -> Connection:
@@ -513,7 +519,8 @@ class Pool:
         begun = time.monotonic()
         try:
             connection = outage.connect(
-                loan.opening or self.connect, self._longest_pause
+                lambda: self._nodes.open_fit(loan.opening or self.connect),
+                self._longest_pause,
             )
         except MySQLdb.OperationalError as error:
             self._limit.opening.discard(loan)
@@ -522,6 +529,9 @@ class Pool:
                 raise
             unavailable = ServerUnavailable(*error.args)
             unavailable.alias = self.alias
+            unavailable.why = why
+            if not has_no_room(error):
+                self._turnover.failed(list(self._store.open))
             if self._others(loan, unavailable) or not self._limit.others():
                 why = f"{why} (error {error_code(error)})"
                 self._limit.failed(outage.retry_at, why)
@@ -541,6 +551,8 @@ class Pool:
         self._limit.opened()
         self.numbers.granted(self._limit.now_granted)
         connection.slot = self.numbers.occupy(connection.thread_id())
+        if connection.is_at_new_address:
+            self._turnover.spread(list(self._store.open))
         if self._surplus.is_watched:
             upkeep.watch(self, self._surplus.first_look(time.monotonic()))
 

@@ -104,8 +104,8 @@ def _describe(cause: BaseException) -> tuple[str, object]:
     code = error_code(cause) or 0
     if isinstance(cause, ServerUnavailable):
         return cause.alias, (
-            f"no connection to {cause.alias!r}: {why_not_connected(cause)} "
-            f"(error {code})."
+            f"no connection to {cause.alias!r}: "
+            f"{why_not_connected(cause) or cause.why} (error {code})."
         )
     alias = pooled_alias(cause) or "unknown"
     sign = outage_in(cause)

@@ -48,14 +48,14 @@ DONE = b"\x00\x00\x00" + struct.pack("<HH", AUTOCOMMIT, 0)
 class FakeServer:
     """Runs inside the with block."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = HOST, port: int = 0) -> None:
         self._errors: dict[Step, bytes] = {}
         self._rows: dict[bytes, list[list[str]]] = {}
         #: How often each step was reached.
         self.reached: Counter[str] = Counter()
-        self._server = _Listener((HOST, 0), _Session)
+        self._server = _Listener((host, port), _Session)
         self._server.fake = self
-        self.host = HOST
+        self.host = host
         self.port: int = self._server.server_address[1]
 
     def __enter__(self) -> Self:

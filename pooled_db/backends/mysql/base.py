@@ -21,6 +21,7 @@ from django.utils.functional import cached_property
 
 from ... import conf, pools
 from ...celery_fixup import closes_around_a_task
+from ...driver.addresses import addresses
 from ...driver.connection import Connection
 from ...driver.opening import opened_by
 from ...fork import notice_fork
@@ -118,7 +119,9 @@ class PooledMixin(JudgedMixin):
         params.setdefault("connect_timeout", min(math.ceil(timeout), LONGEST_CONNECT))
         # Its own or that of the backend it extends, and all that watches the driver.
         connect = super().get_new_connection
-        connection = opened_by(lambda: connect(params))
+        connection = addresses.open_at_any(
+            params, lambda options: opened_by(lambda: connect(options))
+        )
         if connection is None:
             raise ImproperlyConfigured(
                 f"The backend of {self.alias!r} opens connections by other means than "
