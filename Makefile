@@ -68,7 +68,7 @@ siege:    ## Put the demo site under siege
 site: setup  ## Serve the demo site
 	$(BIN)/python -m demo site $(ARGS)
 
-bench:    ## Measure what a request pays for its connection, beside the peers; 15 minutes
+bench:    ## Measure what a request pays for its connection; five minutes, ARGS=--all 30
 	@.ci/setup openssl
 	$(BIN)/python -m benchmarks.cost $(ARGS)
 

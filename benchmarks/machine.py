@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import subprocess
 from contextlib import closing
 from importlib import metadata
 from pathlib import Path
@@ -27,10 +28,23 @@ def versions(database: MariaDB) -> dict[str, str]:
     with closing(database.connect()) as connection:
         server = connection.get_server_info()
     return {
+        "revision": _revision(),
         "Python": platform.python_version(),
         **{name: _version(name) for name in PACKAGES},
         "MariaDB": server.removesuffix("-MariaDB").partition("-MariaDB")[0],
     }
+
+
+def _revision() -> str:
+    """Of this checkout, marked if something in it was changed."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip() or "unknown"
 
 
 def _version(package: str) -> str:

@@ -1,7 +1,8 @@
 """What a request pays for its connection, beside the peers.
 
-    python -m benchmarks.cost                      all of it, in about 15 minutes
-    python -m benchmarks.cost --quick              all of it, briefly and roughly
+    python -m benchmarks.cost                      README's table, in five minutes
+    python -m benchmarks.cost --all                all of it, in half an hour
+    python -m benchmarks.cost --quick              briefly and roughly
     python -m benchmarks.cost --only cycle parts   some of it
 
 One private MariaDB, the application servers and the load generator share this machine,
@@ -27,7 +28,18 @@ from rich.progress import (
 
 from benchmarks import report
 from benchmarks.contenders import SERVERS
-from benchmarks.cost import cpu, cycle, distance, growth, memory, parts, statements
+from benchmarks.cost import (
+    counts,
+    cpu,
+    cycle,
+    distance,
+    growth,
+    memory,
+    parts,
+    ratio,
+    startup,
+    statements,
+)
 from benchmarks.cost.bench import QUICK, Bench, Effort, Findings
 from benchmarks.cost.certificate import certificate
 from benchmarks.cost.plot import save_plot
@@ -42,6 +54,9 @@ from tests.harness.program import run_to_the_end
 Measure = Callable[[Bench], Findings]
 PARTS: Mapping[str, Measure] = {
     "statements": statements.measure,
+    "counts": counts.measure,
+    "startup": startup.measure,
+    "ratio": ratio.measure,
     "cycle": cycle.measure,
     "parts": parts.measure,
     "cpu": cpu.measure,
@@ -50,6 +65,8 @@ PARTS: Mapping[str, Measure] = {
     "distance": distance.measure,
 }
 
+#: What the table in short is made of.
+IN_SHORT = ("statements", "counts", "cycle", "cpu", "distance")
 MAX_CONNECTIONS = 1_500
 FILE_WIDTH = 160
 
@@ -80,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
         circumstances = report.Circumstances(
             datetime.now(timezone.utc).date().isoformat(), versions(database), machine()
         )
-        for name in bench.steps("all", options.only):
+        for name in bench.steps("all", list(PARTS) if options.all else options.only):
             found[name] = PARTS[name](bench)
             for table in found[name].tables:
                 console.print(table.rich())
@@ -140,7 +157,8 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=IN_SHORT)
     parser.add_argument("--servers", nargs="+", choices=SERVERS, default=SERVERS)
     return parser.parse_args(given)
 

@@ -33,6 +33,10 @@ class Effort:
     pool_sizes: Sequence[int] = (1, 10, 100, 1_000)
     waiting: Sequence[int] = (0, 10, 1_000, 10_000)
     threads: Sequence[int] = (1, 8, 64)
+    ratio_requests: int = 400
+    ratio_least: int = 12
+    ratio_most: int = 60
+    startup_rounds: int = 7
     distant_rounds: int = 5
     distant_requests: int = 150
 
@@ -51,6 +55,10 @@ QUICK = Effort(
     pool_sizes=(1, 10, 100),
     waiting=(0, 10, 1_000),
     threads=(1, 8),
+    ratio_requests=80,
+    ratio_least=2,
+    ratio_most=3,
+    startup_rounds=2,
     distant_rounds=2,
     distant_requests=20,
 )

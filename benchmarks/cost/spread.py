@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,27 @@ def in_turn(keys: Sequence[Key], rounds: int) -> Iterator[Key]:
     for number in range(rounds):
         start = number % len(keys)
         yield from (*keys[start:], *keys[:start])
+
+
+#: How many standard errors are on either side of a mean in 95 of 100 cases.
+CERTAIN = statistics.NormalDist().inv_cdf(0.975)
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Where the mean is, with 95 % certainty."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def interval(ratios: Sequence[float]) -> Interval:
+    """Return the geometric mean of at least two *ratios*, and its interval."""
+    logs = [math.log(ratio) for ratio in ratios]
+    mean = statistics.fmean(logs)
+    error = CERTAIN * statistics.stdev(logs) / math.sqrt(len(logs))
+    return Interval(math.exp(mean), math.exp(mean - error), math.exp(mean + error))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from benchmarks.cost import cycle, parts
 from benchmarks.cost.bench import Bench, Effort
 from benchmarks.cost.certificate import Certificate
 from benchmarks.cost.medians import cycle as cycle_medians
-from benchmarks.cost.spread import Spread, in_turn
+from benchmarks.cost.ratio import is_certain
+from benchmarks.cost.spread import Spread, in_turn, interval
 from benchmarks.cost.statements import per_request
 from benchmarks.serving import SCHEMA
 from benchmarks.site.table import make_items
@@ -75,3 +76,13 @@ def test_turns_begin_with_another_each_round() -> None:
 def test_ratio_is_taken_round_by_round() -> None:
     """A round in which all was ten times slower does not count for more."""
     assert (Spread((2.0, 20.0)) / Spread((1.0, 10.0))).values == (2.0, 2.0)
+
+
+def test_a_ratio_is_certain_once_its_interval_is_narrow() -> None:
+    """Twice as many pairs halve the variance of the mean, not that of a pair."""
+    few = interval([1.0, 1.1, 1.0, 1.1])
+    many = interval([1.0, 1.1] * 100)
+
+    assert few.low < few.mean < few.high
+    assert few.mean == pytest.approx(many.mean)
+    assert (is_certain(few), is_certain(many)) == (False, True)
