@@ -93,6 +93,11 @@ def is_pooled(alias: str) -> bool:
     return getattr(connections[alias], "is_pooled", False)
 
 
+def is_pooled_alias(alias: str) -> bool:
+    """The same of one that may not be in the settings any more."""
+    return alias in connections.settings and is_pooled(alias)
+
+
 def _build(wrapper: Wrapper) -> Pool:
     settings = conf.pool_settings(wrapper.alias, wrapper.settings_dict)
     options = dataclasses.asdict(settings)

@@ -34,7 +34,7 @@ from ..driver.slot import (
 )
 from .numbers import GAUGES, to_stats
 from .state_file import LAYOUT, SUFFIX, UNFINISHED, head_of
-from .stats import PoolStats, total
+from .stats import PoolStats, added, total
 
 BASE: Final = "ended.json"
 LOCK: Final = "lock"
@@ -260,7 +260,9 @@ def _with(sums: dict[str, Numbers], files: Iterable[_File]) -> dict[str, Numbers
         one = result.setdefault(file.head["alias"], {})
         for name, number in file.numbers.items():
             if name not in GAUGES:
-                one[name] = one.get(name, 0) + number
+                before = one.get(name, 0)
+                is_time = name in file.head["times"]
+                one[name] = added(before, number) if is_time else before + number
     return result
 
 

@@ -14,6 +14,14 @@ BOUNDS = (
 )
 
 
+def added(one: float, other: float) -> float:
+    """Add seconds up, in whole microseconds: so their order makes no difference.
+
+    Otherwise a sum could go back by a bit when a process has ended.
+    """
+    return (round(one * 1e6) + round(other * 1e6)) / 1e6
+
+
 @dataclass(frozen=True, slots=True)
 class Histogram:
     """How long something took, and how often. Times are in seconds.
@@ -38,7 +46,9 @@ class Histogram:
 
     def __add__(self, other: Histogram) -> Histogram:
         counts = zip(self.counts, other.counts, strict=True)
-        return Histogram(tuple(map(sum, counts)), self.sum + other.sum, self.bounds)
+        return Histogram(
+            tuple(map(sum, counts)), added(self.sum, other.sum), self.bounds
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

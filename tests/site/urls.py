@@ -1,5 +1,7 @@
 from django.urls import path
 
+from pooled_db.metrics import prometheus
+
 from . import endings, threads, uploads, views
 
 handler404 = threads.page_not_found
@@ -7,6 +9,7 @@ handler404 = threads.page_not_found
 urlpatterns = [
     path("nothing", views.nothing),
     path("exempt/state", views.state),
+    path("exempt/metrics", prometheus),
     path("exempt/nothing", views.nothing),
     path("exempt/queries", views.queries),
     path("queries", views.queries),

@@ -36,8 +36,8 @@ def test_the_public_names_are_these() -> None:
     }
     assert top == {
         *("apps", "asgi", "celery_fixup", "checks", "conf", "exceptions", "fork"),
-        "debug_toolbar",
-        *("middleware", "model_checks", "placement", "pools", "state", "workers"),
+        *("debug_toolbar", "metrics", "middleware", "model_checks", "placement"),
+        *("pools", "state", "workers"),
         "wsgi",
     }
     rooms = {
@@ -45,7 +45,7 @@ def test_the_public_names_are_these() -> None:
         for module in pkgutil.iter_modules(pooled_db.__path__)
         if module.ispkg
     }
-    assert rooms == {"backends", "driver", "pool", "request"}
+    assert rooms == {"backends", "driver", "management", "pool", "request", "watching"}
 
 
 @pytest.mark.parametrize(

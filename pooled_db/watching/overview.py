@@ -1,0 +1,85 @@
+"""All that there is to see of the pools of this host, in one structure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from ..pool.host import Held, Host, ProcessPool
+from ..pool.stats import PoolStats
+from .server_view import ServerView
+
+#: What the command ends with.
+FINE, TOO_MUCH, NOBODY = 0, 1, 2
+
+
+def numbers(stats: PoolStats) -> dict[str, Any]:
+    """Make of *stats* what JSON knows."""
+    return {**dataclasses.asdict(stats), "at_rest": stats.at_rest}
+
+
+def overview(
+    host: Host, servers: Mapping[str, ServerView], hosts: int = 1
+) -> dict[str, Any]:
+    """Put together what the processes and the servers say, for people and programs."""
+    findings = find(host, servers, hosts)
+    return {
+        "status": status(host, findings),
+        "findings": findings,
+        "processes": [
+            {
+                "pid": process.pid,
+                "host": process.host,
+                "program": process.program,
+                "started": process.started,
+                "pools": {alias: _pool(pool) for alias, pool in process.pools.items()},
+            }
+            for process in host.processes
+        ],
+        "totals": {alias: numbers(stats) for alias, stats in host.totals().items()},
+        "servers": {alias: dataclasses.asdict(one) for alias, one in servers.items()},
+    }
+
+
+def _pool(pool: ProcessPool) -> dict[str, Any]:
+    return {
+        **numbers(pool.stats),
+        "loans": [loan(held) for held in pool.loans],
+        "idle_connections": [
+            held.connection_id for held in pool.connections if held.lent is None
+        ],
+        "settings": pool.settings,
+    }
+
+
+def loan(held: Held) -> dict[str, Any]:
+    """Make of a connection that is lent what JSON knows."""
+    return {**dataclasses.asdict(held), "state": held.state}
+
+
+def find(host: Host, servers: Mapping[str, ServerView], hosts: int = 1) -> list[str]:
+    """Say what is wrong: a pool that is overloaded, or more than the server takes."""
+    findings = []
+    for alias, stats in host.totals().items():
+        if stats.overloaded:
+            findings.append(
+                f"{alias!r} is overloaded: {stats.waiting} wait, the first for "
+                f"{stats.oldest_wait:.2f} s."
+            )
+        server = servers.get(alias)
+        most = server.max_connections if server is not None else 0
+        if most and stats.limit * hosts >= most:
+            findings.append(
+                f"{alias!r} is over budget: {len(host.processes)} processes on each of "
+                f"{hosts} hosts may open {stats.limit * hosts} connections, and the "
+                f"server's max_connections is {most}."
+            )
+    return findings
+
+
+def status(host: Host, findings: list[str]) -> int:
+    """What the command ends with."""
+    if not host.processes:
+        return NOBODY
+    return TOO_MUCH if findings else FINE

@@ -1,0 +1,104 @@
+"""What a database server itself says of its connections."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import MySQLdb
+from django.db import connections
+
+from ..driver.connection import Connection
+from ..driver.errors import error_code, why_not_connected
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """How many connections an account has from one host, and how many are at work."""
+
+    user: str
+    host: str
+    connections: int
+    at_work: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerView:
+    """The server's own numbers; ``error`` says why there are none.
+
+    ``refused`` counts connections that the server has refused for want of room since it
+    started, ``running`` the statements that run now. Without the PROCESS privilege
+    ``accounts`` has one's own only. The connection that asks is not counted there.
+    """
+
+    max_connections: int = 0
+    max_used: int = 0
+    connected: int = 0
+    running: int = 0
+    refused: int = 0
+    accounts: tuple[Account, ...] = ()
+    error: str | None = None
+
+
+#: Where the server keeps them.
+_STATUS = {
+    "max_used": "Max_used_connections",
+    "connected": "Threads_connected",
+    "running": "Threads_running",
+    "refused": "Connection_errors_max_connections",
+}
+
+
+def ask(alias: str) -> ServerView:
+    """Ask the server of *alias*, on a connection beside its pool, which may be full."""
+    wrapper: Any = connections[alias]
+    try:
+        connection: Connection = wrapper.open_connection()
+    except MySQLdb.Error as error:
+        return ServerView(error=_why(error))
+    try:
+        return _ask(connection)
+    except MySQLdb.Error as error:
+        return ServerView(error=_why(error))
+    finally:
+        connection.close()
+
+
+def _why(error: MySQLdb.Error) -> str:
+    """Say what is wrong, without host and user."""
+    code = error_code(error)
+    return f"{why_not_connected(error) or type(error).__name__} (error {code})"
+
+
+def _ask(connection: Connection) -> ServerView:
+    ((most,),) = _rows(connection, "SELECT @@max_connections")
+    names = ", ".join(f"'{name}'" for name in _STATUS.values())
+    rows = _rows(connection, f"SHOW GLOBAL STATUS WHERE Variable_name IN ({names})")
+    status = {name.lower(): int(value) for name, value in rows}
+    own = connection.thread_id()
+    all_of: Counter[tuple[str, str]] = Counter()
+    at_work: Counter[tuple[str, str]] = Counter()
+    for number, user, host, _, command, *_ in _rows(connection, "SHOW PROCESSLIST"):
+        if int(number) != own:
+            account = user, (host or "").rpartition(":")[0] or host or ""
+            all_of[account] += 1
+            at_work[account] += command not in ("Sleep", "Daemon", "Binlog Dump")
+    numbers = {key: status.get(name.lower(), 0) for key, name in _STATUS.items()}
+    return ServerView(
+        max_connections=int(most),
+        max_used=numbers["max_used"],
+        connected=numbers["connected"],
+        running=numbers["running"],
+        refused=numbers["refused"],
+        accounts=tuple(
+            Account(*account, count, at_work[account])
+            for account, count in all_of.most_common()
+        ),
+    )
+
+
+def _rows(connection: Connection, sql: str) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return list(cursor.fetchall())
