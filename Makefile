@@ -58,14 +58,14 @@ fleet: setup  ## Let 8 processes share 20 connections, and through MySQL Router
 	POOLED_DB_MYSQLD=$$mysqld POOLED_DB_MYSQLROUTER=$$router \
 	$(BIN)/python -m tests.cluster.fleet $(ARGS)
 
-demo: setup  ## Show the pool at work
+demo: setup  ## Open a sale to 2,000 people on three sites in turn; ARGS=hammer
 	$(BIN)/python -m demo $(ARGS)
 
-siege:    ## Put the demo site under siege
+siege:    ## Put the demo sites under siege
 	@.ci/setup siege
 	$(BIN)/python -m demo siege $(ARGS)
 
-site: setup  ## Serve the demo site
+site: setup  ## Serve the demo site beside its pool, with buttons for trouble
 	$(BIN)/python -m demo site $(ARGS)
 
 bench:    ## Measure what a request pays for its connection; five minutes, ARGS=--all 30

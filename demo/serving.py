@@ -1,4 +1,4 @@
-"""The ticket sale, served by a real server on a schema of its own."""
+"""The ticket sale on each backend, served by a real server on a schema of its own."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tests.harness.servers import AppServer, gunicorn, uvicorn
 
 ROOT = Path(__file__).parents[1]
 
+#: What the server allows. The pools of all workers have as many together.
 MAX_CONNECTIONS = 30
 WORKERS, THREADS = 2, 128
-WORK_SECONDS = 0.15
 TICKETS_PER_EVENT = 10_000
 EVENT_IDS = range(1, 9)
 
@@ -30,7 +30,31 @@ class Backend:
 
 
 PLAIN = Backend("Django alone", "django.db.backends.mysql", "demo_plain")
+DJ_POOL = Backend(
+    "django-db-connection-pool", "dj_db_conn_pool.backends.mysql", "demo_dj_pool"
+)
 POOLED = Backend("pooled_db", "pooled_db.backends.mysql", "demo_pooled")
+BACKENDS = (PLAIN, DJ_POOL, POOLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How a site is served.
+
+    A purchase sleeps *work_seconds* in the database. A *staged* site may be framed.
+    """
+
+    work_seconds: float
+    asgi: bool = False
+    workers: int = WORKERS
+    threads: int = THREADS
+    staged: bool = False
+
+    @property
+    def title(self) -> str:
+        if self.asgi:
+            return f"{self.workers} uvicorn workers"
+        return f"{self.workers} gunicorn workers with {self.threads} threads each"
 
 
 @contextmanager
@@ -41,39 +65,43 @@ def private_database() -> Iterator[MariaDB]:
 
 @contextmanager
 def served(
-    database: MariaDB, backend: Backend, *, asgi: bool = False
+    database: MariaDB, backend: Backend, serving: Serving
 ) -> Iterator[AppServer]:
-    """Open the sale on *backend* and serve it: by gunicorn, or with *asgi* uvicorn."""
-    env = environment(database, backend)
-    manage(env, "migrate", "--verbosity=0")
+    """Open the sale on *backend* and serve it."""
+    env = environment(database, backend, serving)
     manage(env, "open_sale", f"--tickets={TICKETS_PER_EVENT}", "--verbosity=0")
-    if asgi:
+    quiet = ["--log-level", "warning"]
+    if serving.asgi:
         server = uvicorn(
             "demo.asgi:application",
             env=env,
             cwd=ROOT,
-            args=["--workers", str(WORKERS), "--log-level", "warning"],
+            args=["--workers", str(serving.workers), *quiet],
         )
     else:
         server = gunicorn(
             "demo.wsgi:application",
-            workers=WORKERS,
-            threads=THREADS,
+            workers=serving.workers,
+            threads=serving.threads,
             env=env,
             cwd=ROOT,
-            args=["--log-level", "warning"],
+            args=quiet,
         )
     with server as running:
         yield running
 
 
-def environment(database: MariaDB, backend: Backend) -> dict[str, str]:
+def environment(
+    database: MariaDB, backend: Backend, serving: Serving
+) -> dict[str, str]:
     """What `demo/settings.py` reads."""
     address = database.database(backend.schema)
     return {
         **{f"DEMO_DB_{key}": str(value) for key, value in address.items()},
         "DEMO_ENGINE": backend.engine,
-        "DEMO_WORK_SECONDS": str(WORK_SECONDS),
+        "DEMO_POOL_SIZE": str(MAX_CONNECTIONS // serving.workers),
+        "DEMO_WORK_SECONDS": str(serving.work_seconds),
+        "DEMO_STAGED": "1" if serving.staged else "",
         "DJANGO_SETTINGS_MODULE": "demo.settings",
     }
 

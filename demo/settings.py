@@ -5,6 +5,8 @@ from pathlib import Path
 
 BASE_DIR = Path(__file__).parent
 
+POOL_SIZE = int(os.environ.get("DEMO_POOL_SIZE", "10"))
+
 DATABASES = {
     "default": {
         "ENGINE": "pooled_db.backends.mysql",  # pool
@@ -14,9 +16,8 @@ DATABASES = {
         "HOST": os.environ.get("DEMO_DB_HOST", "127.0.0.1"),
         "PORT": os.environ.get("DEMO_DB_PORT", "3306"),
         "OPTIONS": {
-            # 2 workers x 14 connections stay below the server's max_connections, 30.
-            # Nobody queues for longer than half a second.
-            "pool": {"pool_size": 14, "max_overflow": 0, "timeout": 0.5},  # pool
+            # All processes together: no more than the server's max_connections.
+            "pool": {"pool_size": POOL_SIZE},  # pool
         },
     }
 }
@@ -35,15 +36,22 @@ INSTALLED_APPS = [
 ]
 
 POOLED_DB = {
-    "EXEMPT": [r"^healthz$"],  # pool: no database there, so never queue
+    "EXEMPT": [r"^healthz$", r"^pool/"],  # pool: no database there, so never queue
 }
 
-# The comparison serves the same site on Django's own backend, without the pool.
-if os.environ.get("DEMO_ENGINE") == "django.db.backends.mysql":
-    DATABASES["default"]["ENGINE"] = "django.db.backends.mysql"
+# The comparison serves the same site on other backends, without all that.
+ENGINE = os.environ.get("DEMO_ENGINE", "pooled_db.backends.mysql")
+if ENGINE != "pooled_db.backends.mysql":
+    DATABASES["default"]["ENGINE"] = ENGINE
     DATABASES["default"]["OPTIONS"] = {}
     MIDDLEWARE.remove("pooled_db.middleware.PooledConnectionMiddleware")
     INSTALLED_APPS.remove("pooled_db")
+if ENGINE == "dj_db_conn_pool.backends.mysql":
+    DATABASES["default"]["POOL_OPTIONS"] = {"POOL_SIZE": POOL_SIZE, "MAX_OVERFLOW": 0}
+
+# `make site` shows the shop in a frame, beside its pool.
+if os.environ.get("DEMO_STAGED"):
+    MIDDLEWARE.remove("django.middleware.clickjacking.XFrameOptionsMiddleware")
 
 # What a purchase waits for in the database, in seconds: a slow query, say.
 DEMO_WORK_SECONDS = float(os.environ.get("DEMO_WORK_SECONDS", "0.02"))

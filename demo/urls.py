@@ -1,6 +1,7 @@
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
+from demo import pool_page
 from demo.tickets import views
 
 
@@ -12,5 +13,9 @@ urlpatterns = [
     path("", views.event_list, name="event_list"),
     path("buy/<int:event_id>", views.buy, name="buy"),
     path("api/buy/<int:event_id>", views.api_buy, name="api_buy"),
+    path("report", views.report, name="report"),
     path("healthz", healthz),
+    # `make site` shows this beside the shop.
+    path("pool/", pool_page.page),
+    path("pool/now", pool_page.now),
 ]

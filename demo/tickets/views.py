@@ -6,7 +6,9 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from demo.tickets.models import Event
-from demo.tickets.sale import SoldOut, sell_ticket
+from demo.tickets.sale import SoldOut, sell_ticket, work_in_the_database
+
+REPORT_SECONDS = 15.0
 
 
 def event_list(request: HttpRequest) -> HttpResponse:
@@ -38,3 +40,9 @@ def api_buy(request: HttpRequest, event_id: int) -> JsonResponse:
     except SoldOut:
         return JsonResponse({"error": "sold out"}, status=409)
     return JsonResponse({"order": str(order.number)})
+
+
+def report(request: HttpRequest) -> HttpResponse:
+    """The query that somebody runs in the middle of a sale."""
+    work_in_the_database(REPORT_SECONDS)
+    return HttpResponse("That took a while.", content_type="text/plain")

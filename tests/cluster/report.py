@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from rich.text import Text
 
-from demo.plot import KINDS
+from demo.hammer.plot import KINDS
 
 from .ledger import NO_ANSWER, Entry
 from .run import Ordeal, Result, shares

@@ -19,7 +19,6 @@ a process of its own, so that it shares no GIL with what it measures.
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import ipaddress
 import itertools
@@ -34,7 +33,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.harness.load_http import Answer, Connection, NoAnswer
+from tests.harness.load_http import Answer, Connection, NoAnswer, connect
 from tests.harness.load_report import NONE, Report
 
 PAUSE_AFTER_NONE = 0.05
@@ -42,7 +41,6 @@ PAUSE_AFTER_NONE = 0.05
 
 PROGRESS_EVERY = 0.25
 Progress = Callable[[float, Counter[int]], None]
-OUR_OWN_LIMITS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +226,9 @@ class Load:
     async def answer_to(self, message: bytes) -> Answer:
         while self.idle and self.idle[-1].transport.is_closing():
             self.idle.pop()
-        connection = self.idle.pop() if self.idle else await self.connect()
+        connection = (
+            self.idle.pop() if self.idle else await connect(self.host, self.port)
+        )
         keep = False
         try:
             answer = await connection.exchange(message)
@@ -239,18 +239,6 @@ class Load:
                 self.idle.append(connection)
             else:
                 connection.transport.abort()
-
-    async def connect(self) -> Connection:
-        loop = asyncio.get_running_loop()
-        try:
-            _, connection = await loop.create_connection(
-                Connection, self.host, self.port
-            )
-        except OSError as error:
-            if error.errno in OUR_OWN_LIMITS:
-                raise  # the load generator's failure, not the server's
-            raise NoAnswer("refused") from error
-        return connection
 
     def note_headers(self, answer: Answer) -> None:
         if answer.status == 503:

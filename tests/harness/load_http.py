@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from dataclasses import dataclass
+
+OUR_OWN_LIMITS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS}
 
 
 class NoAnswer(Exception):
@@ -83,6 +86,18 @@ class Connection(asyncio.Protocol):
             ended = at_end
         keepalive = not at_end and b"\r\nconnection: close" not in headers
         return Answer(status, head, keepalive, body) if ended else None
+
+
+async def connect(host: str, port: int) -> Connection:
+    """Open a connection; raise NoAnswer if the server does not take it."""
+    loop = asyncio.get_running_loop()
+    try:
+        _, connection = await loop.create_connection(Connection, host, port)
+    except OSError as error:
+        if error.errno in OUR_OWN_LIMITS:
+            raise  # the load generator's failure, not the server's
+        raise NoAnswer("refused") from error
+    return connection
 
 
 def has_last_chunk(body: bytes) -> bool:

@@ -1,5 +1,6 @@
 from typing import Any
 
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
 
 from demo.tickets.models import Event, Order
@@ -17,12 +18,13 @@ EVENTS = [
 
 
 class Command(BaseCommand):
-    help = "Open the sale anew: every event full, no orders."
+    help = "Open the sale anew: tables made, every event full, no orders."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--tickets", type=int, default=10_000, help="per event")
 
     def handle(self, *, tickets: int, **options: Any) -> None:
+        call_command("migrate", verbosity=0)
         Order.objects.all().delete()
         for number, (name, place) in enumerate(EVENTS, start=1):
             Event.objects.update_or_create(

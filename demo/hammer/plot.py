@@ -1,4 +1,4 @@
-"""Answers over time, good and bad, for both backends."""
+"""Answers over time, good and bad, for each backend."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from demo.comparison import Outcome
+from demo.hammer.comparison import Outcome
 from tests.harness.load_report import NONE, Report
 
 BIN_SECONDS = 0.5
@@ -24,7 +24,7 @@ KINDS: Sequence[tuple[str, str, Callable[[int], bool]]] = [
 
 def save_plot(outcomes: Sequence[Outcome], path: Path) -> Path:
     """Write a PNG with one panel per outcome."""
-    figure = Figure(figsize=(11, 4.2))
+    figure = Figure(figsize=(13, 4.2))
     (panels,) = figure.subplots(
         1, len(outcomes), sharex=True, sharey=True, squeeze=False
     )

@@ -1,0 +1,1 @@
+"""`make site`: the shop beside its pool, and buttons that make trouble."""
