@@ -92,7 +92,10 @@ def run(options: argparse.Namespace) -> int:
     console.print(table_of(result, f"{CONFIGURATIONS[options.on]}, {told(options)}"))
     for line in lines_of(result):
         console.print(line, soft_wrap=True)
-    console.print(f"Picture: {save_picture(result, options.picture)}", soft_wrap=True)
+    picture = save_picture(result, options.picture)
+    for site, log in result.logs.items():
+        picture.with_name(f"cluster-{site}.log").write_text(log)
+    console.print(f"Picture, and what the sites logged: {picture.parent}")
     return int(is_bad(result))
 
 

@@ -26,14 +26,20 @@ class Fault:
     parts: bool = False
 
 
-def _await_synced(cluster: object, node: galera.Node) -> None:
-    if not poll(PATIENCE, node.is_synced):
-        raise TimeoutError(f"{node.name} is not synced after {PATIENCE:g} s")
+def _whole_after(
+    bring_back: Callable[[galera.Node], object],
+) -> Callable[[galera.Galera, galera.Node], None]:
+    """*bring_back*, and wait until all nodes know that they are all there.
 
+    A node that was frozen does not know at once that the others have left it.
+    """
 
-def _resume(cluster: object, node: galera.Node) -> None:
-    node.resume()
-    _await_synced(cluster, node)
+    def heal(cluster: galera.Galera, node: galera.Node) -> None:
+        bring_back(node)
+        if not poll(PATIENCE, cluster.is_whole):
+            raise TimeoutError(f"{node.name} is not back after {PATIENCE:g} s")
+
+    return heal
 
 
 def _set(name: str, value: str) -> Callable[[Any, Any], object]:
@@ -41,13 +47,23 @@ def _set(name: str, value: str) -> Callable[[Any, Any], object]:
 
 
 OF_GALERA = (
-    Fault("killed", lambda _, node: node.kill(), lambda _, node: node.start(), True),
-    Fault("frozen", lambda _, node: node.pause(), _resume, True),
+    Fault(
+        "killed",
+        lambda _, node: node.kill(),
+        _whole_after(lambda node: node.start()),
+        parts=True,
+    ),
+    Fault(
+        "frozen",
+        lambda _, node: node.pause(),
+        _whole_after(lambda node: node.resume()),
+        parts=True,
+    ),
     Fault(
         "cut off from its cluster",
         lambda _, node: node.isolate(),
-        lambda _, node: node.rejoin(),
-        True,
+        _whole_after(lambda node: node.rejoin()),
+        parts=True,
     ),
     Fault("set read-only", _set("read_only", "ON"), _set("read_only", "OFF")),
     Fault(
@@ -55,9 +71,13 @@ OF_GALERA = (
         _set("wsrep_reject_queries", "'ALL'"),
         _set("wsrep_reject_queries", "'NONE'"),
     ),
-    Fault("shut down", lambda _, node: node.stop(), lambda _, node: node.start(), True),
+    Fault(
+        "shut down",
+        lambda _, node: node.stop(),
+        _whole_after(lambda node: node.start()),
+        parts=True,
+    ),
 )
-
 
 OF_ROUTER = (
     Fault("killed", lambda _, node: node.kill(), lambda _, node: node.start()),

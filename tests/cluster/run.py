@@ -82,6 +82,8 @@ class Result:
     spread_took: float | None = None
     names: dict[str, str] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
+    #: What each site has logged.
+    logs: dict[str, str] = field(default_factory=dict)
 
     @property
     def statuses(self) -> Counter[int]:
@@ -184,7 +186,12 @@ def ordeal(
                 result.ordeals.append(_befall(behind, fault, watch, ledger, say))
             _await_spread(result, spread_within, say)
             result.ended = time.monotonic()
-        result.errors = [error for site in sites for error in _errors(site.log())]
+        result.logs = {
+            kind: site.log() for kind, site in zip(kinds, sites, strict=True)
+        }
+        result.errors = [
+            error for log in result.logs.values() for error in _errors(log)
+        ]
     for one in result.ordeals:
         _judge(one, result.ledger)
     _audit(result, behind)

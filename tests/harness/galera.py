@@ -201,6 +201,14 @@ class Galera:
         for node in self.nodes:
             node.close()
 
+    def is_whole(self) -> bool:
+        """Whether all nodes serve, and know of each other."""
+        size = str(len(self.nodes))
+        return all(
+            node.is_synced() and node.wsrep("cluster_size") == size
+            for node in self.nodes
+        )
+
     def is_without(self, node: Node) -> bool:
         """Whether all other nodes go on without *node*."""
         left = str(len(self.nodes) - 1)
