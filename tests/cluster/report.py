@@ -108,7 +108,7 @@ def save_picture(result: Result, path: Path) -> Path:
     nodes.set_xlabel("seconds")
     for axes in (answers, nodes):
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(loc="lower left", frameon=False, ncols=4)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
         for one in result.ordeals:
             axes.axvspan(
                 one.began - result.began,

@@ -33,6 +33,8 @@ SECONDS = 10.0
 SETTLE = 5.0
 PAUSE = 0.02
 PAGE = load.Request("/sleep?seconds=0.05", headers={"Accept": "application/json"})
+#: Of the processes of which some are idle: the default is a minute.
+MAX_IDLE = 5.0
 #: Clients give up after this long.
 PATIENCE = 20.0
 
@@ -83,10 +85,10 @@ class Row:
 
 @contextlib.contextmanager
 def fleet(
-    database: dict[str, Any], processes: int, pool_size: int
+    database: dict[str, Any], processes: int, pool_size: int, **pool: object
 ) -> Iterator[list[AppServer]]:
     """*processes* sites, each with a pool of *pool_size* and more threads than that."""
-    options = {**database["OPTIONS"], "pool": {"pool_size": pool_size}}
+    options = {**database["OPTIONS"], "pool": {"pool_size": pool_size, **pool}}
     env = {
         "TEST_DOOR": "1",
         "TEST_SETTINGS": json.dumps(site_settings(database, options=options)),
@@ -182,7 +184,7 @@ def beside_idle_ones(server: MySQL) -> Row:
     """Two processes have had a burst, and are idle with all of the connections."""
     database = database_of(server)
     row = Row("1 x 10 beside 2 x 10 that are idle", 2 * SECONDS)
-    with fleet(database, 3, 10) as (first, second, third):
+    with fleet(database, 3, 10, max_idle=MAX_IDLE) as (first, second, third):
         asyncio.run(_driven([_plan(site, 20, 3.0) for site in (first, second)]))
         held = len(server.process_list())
         (report,) = asyncio.run(_driven([_plan(third, 1, 2 * SECONDS)]))
@@ -190,8 +192,9 @@ def beside_idle_ones(server: MySQL) -> Row:
     row.good = [report.counts[200]]
     good = first_good(report)
     later = report.where(after=good or 0.0).counts[503]
-    row.note = f"the idle hold {held}; first good after " + (
-        "never" if good is None else f"{good:.1f} s, {later} refused after that"
+    row.note = (
+        f"the idle hold {held}, max_idle is {MAX_IDLE:g} s; first good after "
+        + ("never" if good is None else f"{good:.1f} s, {later} refused after that")
     )
     return row
 
