@@ -50,6 +50,8 @@ class Ordeal:
     #: When the other nodes went on without it, if they had to: until then they wait for
     #: it at each commit, whatever the proxy does.
     parted: float | None = None
+    #: When the proxy had somebody again, if it had nobody meanwhile.
+    readmitted: float | None = None
     healed: float = 0.0
     served: float = 0.0
     ended: float = 0.0
@@ -64,7 +66,7 @@ class Ordeal:
     def known(self) -> float:
         """When there was somebody to write to again, and the proxy knew it."""
         if self.decided is None:
-            return self.served
+            return max(self.served, self.readmitted or 0.0)
         return max(self.decided, self.parted or 0.0)
 
 
@@ -156,6 +158,10 @@ class ProxyWatch:
                 return at
         return None
 
+    def readmitted(self, since: float) -> float | None:
+        """When, after *since*, it had somebody after it had nobody."""
+        return next((at for at, up in list(self.up) if at >= since and up), None)
+
     def _run(self) -> None:
         known: frozenset[str] | None = None
         while not self._stop.wait(LOOK_EVERY):
@@ -222,6 +228,7 @@ def _befall(
     say(f"{name} is back after {one.served - one.healed:.1f} s")
     time.sleep(REST)
     one.ended = time.monotonic()
+    one.readmitted = watch.readmitted(one.healed)
     counts = Counter(e.status for e in ledger.between(one.began, one.ended))
     say(f"  answers: {told(counts)}")
     reasons = Counter((e.kind, e.reason) for e in ledger.between(one.began, one.ended))
