@@ -41,6 +41,13 @@ CONFIGURATIONS = {
     "router": "router-sharing.conf",
 }
 
+#: HAProxy's own check sees little, so there the pool asks each new connection.
+SYNCED = (
+    "SELECT VARIABLE_VALUE = 4 FROM information_schema.GLOBAL_STATUS"
+    " WHERE VARIABLE_NAME = 'wsrep_local_state'"
+)
+OPTIONS = {"galera-mysql-check": {"pool": {"check_on_connect": SYNCED}}}
+
 console = Console(width=110)
 
 
@@ -86,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
             faults_of(options.on, options.fault),
             say,
             options.server or ["gunicorn", "uvicorn"],
-            {},
+            OPTIONS.get(options.on, {}),
             SPREAD_WITHIN,
         )
     console.print(table_of(result, f"{CONFIGURATIONS[options.on]}, {told(options)}"))
