@@ -88,3 +88,4 @@ def test_router_lives_on_when_its_server_is_killed_under_dirty_sessions(
         good = statuses[200]
         assert poll(20, lambda: statuses[200] >= good + POOL["pool_size"])
     assert router.running(), router.log()[-2000:]
+    assert set(statuses) <= {200, 503}
