@@ -83,6 +83,7 @@ simulate: setup  ## Simulate overload past this machine, in some minutes
 
 matrix:   ## Test with other versions and servers; ARGS="-s servers" a part
 	@.ci/setup gis
+	-@.ci/unstable
 	$(BIN)/nox $(ARGS)
 
 build: setup  ## Build the wheel and the sdist into dist/

@@ -21,6 +21,9 @@ from xml.etree import ElementTree
 import nox
 
 RECORDS = Path("build/matrix").resolve()
+#: Where .ci/unstable unpacks Debian unstable's programs.
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+UNSTABLE = CACHE / "pooled_db/unstable"
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
 
 nox.needs_version = ">=2025.2.9"
@@ -126,6 +129,30 @@ def backends(session: nox.Session) -> None:
     run_tests(session, "tests/server/test_derived_backends.py")
 
 
+@nox.session(python=str(UNSTABLE / "usr/bin/python3.14"))
+@nox.parametrize(
+    "server", [nox.param(server, id=server) for server in ("mysql", "mariadb")]
+)
+def unstable(session: nox.Session, server: str) -> None:
+    """Debian unstable's Python and server; MySQL by way of Oracle's client library."""
+    building = {"CFLAGS": f"-idirafter {UNSTABLE}/usr/include"}
+    testing = {"PATH": f"{session.bin}:{UNSTABLE}/bin:{os.environ['PATH']}"}
+    if server == "mysql":
+        building["MYSQLCLIENT_CFLAGS"] = f"-I{UNSTABLE}/usr/include/mysql"
+        # This machine's linker does not know the newer versions of what it links with.
+        building["MYSQLCLIENT_LDFLAGS"] = (
+            f"-L{UNSTABLE}/libraries -lmysqlclient -Wl,--allow-shlib-undefined"
+        )
+        program = session.run(".ci/mysql", external=True, silent=True)
+        testing["POOLED_DB_MYSQLD"] = str(program).split()[-1]
+        testing["POOLED_DB_TEST_SERVER"] = "mysql"
+    # There may be one in uv's cache that was built with another library.
+    driver = ("--no-cache", "--no-binary", "mysqlclient", "mysqlclient")
+    session.install(*driver, env=building)
+    session.install("-e", ".[test]", *NEWEST)
+    run_tests(session, env=testing)
+
+
 @nox.session(python=["3.10", "3.13"])
 @nox.parametrize("suffix", [nox.param("whl", id="wheel"), nox.param("gz", id="sdist")])
 def package(session: nox.Session, suffix: str) -> None:
@@ -189,7 +216,9 @@ def row(name: str, record: dict[str, Any], columns: Sequence[str] = ()) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def run_tests(session: nox.Session, *tests: str) -> None:
+def run_tests(
+    session: nox.Session, *tests: str, env: dict[str, str] | None = None
+) -> None:
     """Run pytest, and record its numbers."""
     with tempfile.NamedTemporaryFile(suffix=".xml") as junit:
         status = 0
@@ -198,6 +227,7 @@ def run_tests(session: nox.Session, *tests: str) -> None:
                 *("python", "-m", "pytest", "-q", "-p", "no:cacheprovider"),
                 f"--junitxml={junit.name}",
                 *(session.posargs or tests),
+                env=env,
             )
         except nox.command.CommandFailed:
             status = 1

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
-import shutil
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -18,23 +14,10 @@ import pytest
 from tests.harness import servers
 from tests.harness.processes import poll
 from tests.harness.server import Server
+from tests.servers_here import needs
 from tests.sites import ROOT, Kind, Site, connections_by_process, serve, site_settings
 
 Serve = Callable[..., Site]
-
-
-def is_installed(kind: str) -> bool:
-    if kind == "uwsgi":
-        return shutil.which("uwsgi", path=str(Path(sys.executable).parent)) is not None
-    modules = {"gunicorn gevent": ("gunicorn", "gevent", "pymysql")}
-    wanted = modules.get(kind, (kind.partition(" ")[0],))
-    return all(importlib.util.find_spec(module) is not None for module in wanted)
-
-
-def needs(kind: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(
-        not is_installed(kind), reason=f"{kind} is not installed: make matrix"
-    )
 
 
 @contextlib.contextmanager

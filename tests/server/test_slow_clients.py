@@ -19,6 +19,7 @@ from pooled_db import asgi, pools
 from pooled_db.pool.pool import Pool
 from tests.harness.load import Plan, Request, run
 from tests.harness.processes import poll
+from tests.servers_here import needs
 from tests.sites import Site
 
 Serve = Callable[..., Site]
@@ -84,10 +85,11 @@ servers = pytest.mark.parametrize(
     [
         ("uvicorn", False),
         ("uvicorn", True),
-        ("hypercorn", True),
+        pytest.param("hypercorn", True, marks=needs("hypercorn")),
         ("gunicorn", False),
         ("gunicorn", True),
-        ("granian wsgi", False),
+        pytest.param("granian wsgi", False, marks=needs("granian wsgi")),
+        pytest.param("uwsgi", False, marks=needs("uwsgi")),
     ],
 )
 
