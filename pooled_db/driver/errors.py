@@ -203,8 +203,9 @@ _NETWORK_ERRORS = (
 #: What they say of certificates, keys and versions must not match: it does not pass.
 #: The "wrong version number" is none. The server offers TLS before anybody asks for it,
 #: and has then waited for too long, and says so (error 1159) without TLS.
+#: Oracle's library, which adds no errno, has nothing to tell then: "error:00000000".
 _TLS_BROKE = re.compile(
-    r"unexpected eof|shutdown while in init|wrong version number"
+    r"unexpected eof|shutdown while in init|wrong version number|error:0{8}:lib\(0\)"
     rf"|\((?:{'|'.join(map(str, _NETWORK_ERRORS))})\)$"
 ).search
 

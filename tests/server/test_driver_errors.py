@@ -195,7 +195,35 @@ def test_a_line_that_is_cut_while_connecting_is_an_outage_wherever_it_is_cut(
         assert isinstance(error, ServerUnavailable), (sent, error)
 
 
-@pytest.mark.skipif(SERVER.is_mariadb, reason="MariaDB lacks caching_sha2_password")
+lacks_sha2 = pytest.mark.skipif(
+    SERVER.is_mariadb, reason="MariaDB lacks caching_sha2_password"
+)
+#: MariaDB's has the numbers 3 and 10 at the beginning.
+is_oracles_library = MySQLdb.get_client_info().startswith(("8.", "9."))
+oracles_library = pytest.mark.skipif(
+    not is_oracles_library, reason="the driver was built with MariaDB's library"
+)
+
+
+@oracles_library
+@lacks_sha2
+def test_to_need_tls_for_a_password_is_an_error_that_lasts(
+    own_server: PrivateServer,
+) -> None:
+    """Oracle's library asks for no key to encrypt it with, unless it is told to."""
+    with contextlib.closing(own_server.admin()) as admin:
+        ask(admin, "FLUSH PRIVILEGES")
+    options = address(own_server, ssl_mode="DISABLED")
+
+    error = refusal(Pool("shop", lambda: Connection(**options), pool_size=1).checkout)
+
+    assert error_code(error) == 2061
+    assert not isinstance(error, ServerUnavailable)
+    assert diagnose(error) is None
+
+
+@pytest.mark.skipif(is_oracles_library, reason="it needs TLS for that")
+@lacks_sha2
 @reset
 def test_a_line_that_is_cut_before_the_password_is_known_is_an_outage_without_tls_too(
     own_server: PrivateServer, proxy: Proxy, reset: bool
