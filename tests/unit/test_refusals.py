@@ -8,8 +8,10 @@ import threading
 
 import pytest
 
-from pooled_db.request.refusals import INTERVAL, RefusalLog
+from pooled_db.request.refusals import RefusalLog
 
+#: The documented one line a second.
+INTERVAL = 1.0
 INSTANT = INTERVAL / 1000
 
 

@@ -1,0 +1,96 @@
+"""What is called back, and after how long a rest: 2 ms, and 0.2 s before its first use.
+
+The times are those of docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pooled_db.pool.on_call import OnCall
+from pooled_db.pool.permit import LENT, READY, Permit, State
+
+NOW = 1000.0
+
+
+class FakeLoan:
+    """A loan as far as it is judged here."""
+
+    requester = None
+    line = ()
+
+    def __init__(
+        self,
+        rested: float | None,
+        *,
+        state: State = LENT,
+        is_on_call: bool = True,
+        receiving: float | None = None,
+    ) -> None:
+        self.state = state
+        self.is_on_call = is_on_call
+        self.may_be_missed = True
+        self.receiving_since = None if receiving is None else NOW - receiving
+        self._since = None if rested is None else NOW - rested
+
+    def resting_since(self) -> float | None:
+        return self._since
+
+    def call_back(self) -> bool:
+        return True
+
+
+class Outsider(Permit):
+    """One that waits outside of requests."""
+
+
+@pytest.fixture(autouse=True)
+def _fakes_are_loans(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pooled_db.pool.on_call.Loan", FakeLoan)
+
+
+def called(*held: FakeLoan, waiters: int = 1) -> tuple[list[FakeLoan], float]:
+    into: list[Any] = []
+    given: Any = held
+    again = OnCall(clock=lambda: NOW).call_back(given, [Permit()] * waiters, into)
+    return into, again - NOW
+
+
+@pytest.mark.parametrize(
+    ("loan", "is_called"),
+    [
+        (FakeLoan(0.0021), True),
+        (FakeLoan(0.0019), False),
+        (FakeLoan(0.21, state=READY), True),
+        (FakeLoan(0.19, state=READY), False),
+        (FakeLoan(None), False),
+        # It waits for its client, who is sending: what counts is for how long.
+        (FakeLoan(5.0, receiving=0.0021), True),
+        (FakeLoan(5.0, receiving=0.0019), False),
+        (FakeLoan(5.0, state=READY, receiving=0.0021), True),
+        (FakeLoan(0.0019, receiving=5.0), False),
+    ],
+)
+def test_how_long_a_loan_rests_before_it_is_called_back(
+    loan: FakeLoan, is_called: bool
+) -> None:
+    assert called(loan)[0] == ([loan] if is_called else [])
+
+
+def test_the_one_that_has_rested_for_longest_is_called_first() -> None:
+    short, long = FakeLoan(1.0), FakeLoan(2.0)
+    assert called(short, long)[0] == [long]
+    assert called(short, long, waiters=5)[0] == [long, short]
+
+
+def test_what_is_not_on_call_stays_while_somebody_works() -> None:
+    assert called(FakeLoan(None), FakeLoan(9.0, is_on_call=False))[0] == []
+
+
+def test_the_next_look_is_when_the_next_one_has_rested_for_long_enough() -> None:
+    assert called(FakeLoan(0.001))[1] == pytest.approx(0.001)
+    # 10 ms while nobody rests, or for longer than that.
+    assert called(FakeLoan(None))[1] == pytest.approx(0.01)
+    assert called(FakeLoan(0.1, state=READY))[1] == pytest.approx(0.01)
