@@ -1,15 +1,22 @@
-"""Compare the backends: python -m tests.django_suite [--hold H] [--all | LABEL...]"""
+"""Compare the backends: python -m tests.django_suite [OPTION...] [--all | LABEL...]
+
+The usual order hides what an idle connection would show that was lent in another one:
+hence --shuffle, --reverse and --apart, and --pool-size=1, with which each test gets the
+connection of the test before it.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import random
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from tests import database_server
 from tests.harness.mariadb import MariaDB
@@ -51,13 +58,16 @@ def main() -> int:
     server = database_server.start()
     if isinstance(server, MariaDB):
         load_time_zones(server)
-    try:
-        plain, pooled = run_both(server, labels, options.hold)
-    except Incomplete as error:
-        print(error)
-        return 1
-    text, alike = report(plain, pooled)
-    print(text)
+    alike = True
+    for part in [[label] for label in labels] if options.apart else [labels]:
+        try:
+            plain, pooled = run_both(server, part, _order(options), _pool(options))
+        except Incomplete as error:
+            print(error)
+            return 1
+        text, part_alike = report(plain, pooled)
+        print(text, flush=True)
+        alike &= part_alike
     return 0 if alike else 1
 
 
@@ -69,18 +79,44 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("labels", nargs="*", metavar="LABEL", default=LABELS)
     parser.add_argument("--all", action="store_true", help="the whole suite")
-    parser.add_argument("--hold", choices=["request", "transaction"], default="request")
+    parser.add_argument("--hold", choices=["request", "transaction"])
+    parser.add_argument("--pool-size", type=int, help="of each pool")
+    parser.add_argument("--apart", action="store_true", help="label by label")
+    parser.add_argument("--reverse", action="store_true", help="the last test first")
+    parser.add_argument(
+        "--shuffle",
+        nargs="?",
+        type=int,
+        const=random.randrange(10**6),
+        metavar="SEED",
+        help="in an order made of a seed; Django prints it",
+    )
     return parser.parse_args()
 
 
-def run_both(server: Server, labels: Sequence[str], hold: str) -> list[Outcomes]:
+def _order(options: argparse.Namespace) -> Iterator[str]:
+    if options.shuffle is not None:
+        yield f"--shuffle={options.shuffle}"
+    if options.reverse:
+        yield "--reverse"
+
+
+def _pool(options: argparse.Namespace) -> dict[str, Any]:
+    given = {"hold": options.hold, "pool_size": options.pool_size}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def run_both(
+    server: Server, labels: Sequence[str], order: Iterator[str], pool: dict[str, Any]
+) -> list[Outcomes]:
     """Run Django's tests on both engines at once. Raises Incomplete."""
     engines = (PLAIN, POOLED)
     folder = tests_folder()
+    arguments = [*order, *labels]
     print(f"Running; {CACHE.name}/*.log shows how far it is.", flush=True)
     with ThreadPoolExecutor() as threads:
         for log in threads.map(
-            lambda engine: run(engine, server, labels, folder, hold), engines
+            lambda engine: run(engine, server, arguments, folder, pool), engines
         ):
             print(f"\n{log.stem}\n{log.read_text()}")
     return [read(outcomes_of(engine)) for engine in engines]
@@ -93,9 +129,9 @@ def outcomes_of(engine: str) -> Path:
 def run(
     engine: str,
     server: Server,
-    labels: Sequence[str],
+    arguments: Sequence[str],
     folder: Path,
-    hold: str,
+    pool: dict[str, Any],
 ) -> Path:
     """Run Django's tests on *engine*; the log of it."""
     outcomes = outcomes_of(engine)
@@ -105,17 +141,17 @@ def run(
         alias: {"ENGINE": engine, **server.database(f"{name}_{alias}")}
         for alias in ("default", "other")
     }
-    if engine == POOLED and hold != "request":
+    if engine == POOLED and pool:
         for database in databases.values():
             database["OPTIONS"] = {
                 **database.get("OPTIONS", {}),
-                "pool": {"hold": hold},
+                "pool": pool,
             }
     options = ["--settings=tests.django_suite.settings", "--parallel=1", "--buffer"]
     log = CACHE / f"{engine}.log"
     with log.open("w") as output:
         subprocess.run(
-            [sys.executable, "runtests.py", "--noinput", *options, *labels],
+            [sys.executable, "runtests.py", "--noinput", *options, *arguments],
             cwd=folder,
             env={
                 **os.environ,
