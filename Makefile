@@ -8,7 +8,7 @@ WORKERS := $(if $(POOLED_DB_TEST_URL),0,auto)
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-mysql test-cluster test-django soak recovery cluster fleet demo siege site bench bench-overload bench-gate simulate matrix build clean
+.PHONY: help setup check format test test-mysql test-cluster test-django test-packages mutants soak recovery cluster fleet demo siege site bench bench-overload bench-gate simulate matrix build clean
 
 help:     ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -38,6 +38,12 @@ test-cluster:  ## Tests behind HAProxy and MySQL Router, on clusters
 	@mysqld=$$(.ci/mysql) && router=$$(.ci/mysql router) && \
 	POOLED_DB_MYSQLD=$$mysqld POOLED_DB_MYSQLROUTER=$$router \
 	$(BIN)/python -m pytest tests/cluster $(ARGS)
+
+test-packages: setup  ## The tests of Django REST framework and Wagtail, on both backends
+	$(BIN)/python -m tests.packages $(ARGS)
+
+mutants: setup  ## Make small mistakes: does a test notice? ARGS="--seed 7 --sample 300"
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 test-django: setup  ## Django's own tests, on both backends at once; ARGS=--all
 	$(BIN)/python -m tests.django_suite $(ARGS)

@@ -1,0 +1,1 @@
+"""Puts small mistakes into the library: does a test notice? `make mutants`."""

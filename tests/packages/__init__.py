@@ -1,0 +1,1 @@
+"""Suites of packages that others have built on Django, on either backend."""

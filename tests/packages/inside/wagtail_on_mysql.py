@@ -1,0 +1,7 @@
+"""Wagtail's settings for its tests, with our databases."""
+
+from suite_of_others import DATABASES  # type: ignore[import-not-found]
+from wagtail.test.settings import *  # type: ignore[import-not-found]  # noqa: F403
+
+DATABASES = {"default": DATABASES["default"]}
+TEST_RUNNER = "suite_of_others.Runner"
