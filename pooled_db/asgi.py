@@ -6,13 +6,14 @@ runs. A request that is to be refused should cost none of that.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
 import django
 import django.core.asgi
 from django.core.handlers.asgi import ASGIHandler
+from django.utils.datastructures import CaseInsensitiveMapping
 
 from . import placement
 from .exceptions import PoolTimeout
@@ -20,7 +21,7 @@ from .pool.pool import Pool
 from .request.admission import Admission
 from .request.body import Body, Message, Receive
 from .request.current import open_scope
-from .request.pace import process_pace
+from .request.pace import hold
 from .request.responses import Refusal
 from .request.scope import Scope
 
@@ -91,6 +92,10 @@ class FromASGI:
         values = [value for key, value in self._scope["headers"] if key == wanted]
         return b",".join(values).decode("latin1") if values else None
 
+    def headers(self) -> Mapping[str, str]:
+        names = {key.decode("latin1") for key, _ in self._scope["headers"]}
+        return CaseInsensitiveMapping({name: self.header(name) for name in names})
+
 
 class Door:
     """Admits HTTP requests to *application*, or answers them with a 503.
@@ -122,8 +127,10 @@ class Door:
             if error is not body.error:
                 raise
             refusal = self.admission.refuse(request_scope, error, incoming)
-            await process_pace.hold_async()
-            await _send(send, refusal)
+            # Whoever waits to be told so holds nothing, of no pool.
+            await request_scope.close_async()
+            if await body.is_awaited(partial(hold, error.alias)):
+                await _send(send, refusal)
         finally:
             body.forget()
             # Once the middleware has it, the request can go on after this task, which

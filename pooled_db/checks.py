@@ -252,7 +252,7 @@ def _thread_messages(
             "in the application server, where none is refused in time.",
             hint=(
                 "Run more threads than connections: four to sixteen times as many, or "
-                "lower pool_size."
+                "lower pool_size. Some threads are then always left to refuse requests."
             ),
             id="pooled_db.I002",
         )

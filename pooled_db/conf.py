@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -122,6 +122,33 @@ _RULES: Mapping[str, tuple[str, Any]] = {
             or (isinstance(value, (str, os.PathLike)) and os.path.isabs(value))
         ),
     ),
+    "client": (
+        (
+            'must be "REMOTE_ADDR", the name of a header, (the name, how many proxies '
+            "to trust), a function of the headers, or None"
+        ),
+        lambda value: (
+            value is None
+            or callable(value)
+            or (isinstance(value, str) and bool(value))
+            or (
+                isinstance(value, (list, tuple))
+                and len(value) == 2
+                and isinstance(value[0], str)
+                and _HEADER_NAME.fullmatch(value[0]) is not None
+                and _is_integer(value[1])
+                and value[1] >= 1
+            )
+        ),
+    ),
+    "share": (
+        "must be a number from 0 on and below 1",
+        lambda value: (
+            isinstance(value, (int, float))
+            and not isinstance(value, bool)
+            and 0 <= value < 1
+        ),
+    ),
     "aliases": (
         "must be a list of aliases of DATABASES",
         lambda value: (
@@ -172,10 +199,25 @@ def _function_problems(where: str, path: str) -> Iterator[str]:
             yield f"{where} names {path!r}, which is no function but {found!r}."
 
 
+def _client_problems(where: str, value: Any) -> Iterator[str]:
+    if not isinstance(value, str):
+        return
+    if _is_path(value):
+        yield from _function_problems(where, value)
+    elif _HEADER_NAME.fullmatch(value) is None:
+        yield f"{where} has {value!r}, which is no name of a header."
+
+
+def _is_path(name: str) -> bool:
+    """Whether *name* is a dotted path rather than the name of a header."""
+    return "." in name
+
+
 #: What is looked at more closely, by the name of its rule.
 _CLOSER: Mapping[str, Callable[[str, Any], Iterator[str]]] = {
     "patterns": _pattern_problems,
     "headers": _headers_problems,
+    "client": _client_problems,
 }
 
 
@@ -209,6 +251,7 @@ class PoolSettings:
 
 
 #: Headers, or a function of path and origin that returns them.
+ClientSetting = str | tuple[str, int] | Callable[[Mapping[str, str]], Hashable] | None
 HeadersSetting = Mapping[str, str] | Callable[[str, "str | None"], Mapping[str, str]]
 
 
@@ -222,6 +265,9 @@ class MiddlewareSettings:
     lets requests queue in front of Django. ``headers`` are added to refusals.
     ``state_dir`` is where processes keep their numbers for others to read; a directory
     of the site's own if it is empty.
+    ``client`` tells clients apart, each of whom waits in a line of its own. Paths of
+    ``priority`` go before others, and ``priority_share`` is the part of the connections
+    that only they can take.
     """
 
     checkout: str = _option("request", "checkout")
@@ -232,6 +278,14 @@ class MiddlewareSettings:
     door: bool = _option(True, "boolean")
     headers: HeadersSetting | None = field(default=None, metadata={"rule": "headers"})
     state_dir: str | None = _option("", "directory or None")
+    client: ClientSetting = field(default="REMOTE_ADDR", metadata={"rule": "client"})
+    priority: tuple[str, ...] = _option((), "patterns")
+    priority_share: float = _option(0.25, "share")
+
+    def has_priority(self, path: str) -> bool:
+        """Whether the request for *path* goes before others."""
+        path = path.lstrip("/")
+        return any(search(path) for search in _searches(self.priority))
 
     def is_exempt(self, path: str) -> bool:
         """Whether the request for *path* is never queued."""
@@ -338,8 +392,9 @@ def middleware_settings() -> MiddlewareSettings:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in values.items()
     }
-    if isinstance(frozen.get("headers"), str):
-        frozen["headers"] = import_string(frozen["headers"])
+    for name in ("headers", "client"):
+        if isinstance(frozen.get(name), str) and _is_path(frozen[name]):
+            frozen[name] = import_string(frozen[name])
     return MiddlewareSettings(**frozen)
 
 

@@ -24,7 +24,7 @@ from .request.body import watch_body
 from .request.current import begin_request, current_scope
 from .request.diagnosis import diagnose, without_frames
 from .request.incoming import FromDjango
-from .request.pace import process_pace
+from .request.pace import hold
 from .request.responses import to_django
 from .request.scope import Scope
 
@@ -73,8 +73,6 @@ class PooledConnectionMiddleware:
             # An interrupt may have come before the first line of it.
             scope.close()
             raise
-        if hasattr(response, _REFUSED):
-            process_pace.hold()
         return response
 
     async def acall(self, request: HttpRequest) -> HttpResponseBase:
@@ -92,8 +90,9 @@ class PooledConnectionMiddleware:
             # As above, and a task may be cancelled for a second time.
             await scope.close_async()
             raise
-        if hasattr(response, _REFUSED):
-            await process_pace.hold_async()
+        refused: str | None = getattr(response, _REFUSED, None)
+        if refused is not None:
+            await hold(refused)
         return response
 
     async def _serve_async(
@@ -185,14 +184,14 @@ class PooledConnectionMiddleware:
             language=getattr(request, "LANGUAGE_CODE", None),
         )
         response = to_django(refusal)
-        setattr(response, _REFUSED, True)
+        setattr(response, _REFUSED, getattr(error, "alias", ""))
         return response
 
 
 #: By what a request of Django's test client is known. It runs in its test's thread, and
 #: shares that thread's connection, which is the test's.
 OF_TEST_CLIENT = "_dont_enforce_csrf_checks"
-#: Marks a response that is a refusal.
+#: Of which alias a response is a refusal.
 _REFUSED = "_pooled_db_refused"
 #: Where the error that became a 500 is kept on its request.
 _ERROR = "_pooled_db_error"

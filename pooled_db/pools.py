@@ -21,6 +21,7 @@ from .pool.destination import Destination
 from .pool.pool import Leading, Pool
 from .pool.stats import PoolStats
 from .pool.upkeep import upkeep
+from .workers import configured_workers
 
 
 class Wrapper(Protocol):
@@ -109,6 +110,8 @@ def _build(wrapper: Wrapper) -> Pool:
         home=Destination(wrapper.settings_dict),
         numbers=state.numbers_for(wrapper.alias, limit, options),
         **options,
+        reserved_share=_reserved_share(),
+        crowd=_crowd(settings),
     )
 
 
@@ -120,6 +123,24 @@ def _template(wrapper: Wrapper, database: dict[str, Any], timeout: float) -> Wra
     template = type(wrapper)(database, wrapper.alias)
     template.pool_timeout = timeout
     return template
+
+
+def _reserved_share() -> float:
+    """Which part of the connections is for paths with priority."""
+    middleware = conf.middleware_settings()
+    return middleware.priority_share if middleware.priority else 0.0
+
+
+def _crowd(settings: conf.PoolSettings) -> int | None:
+    """How many may wait so that threads are left to refuse others, if it is known.
+
+    Otherwise those wait in the application server's backlog, where nobody refuses.
+    """
+    limit = settings.pool_size + settings.max_overflow
+    threads = configured_workers().threads
+    if threads is None or threads <= limit:
+        return None
+    return max(1, threads - limit - max(1, threads // 8))
 
 
 def dispose(alias: str) -> None:
@@ -176,6 +197,9 @@ def _forget_parent() -> None:
 def _settings_changed(*, setting: str, **kwargs: Any) -> None:
     if setting == conf.MIDDLEWARE_SETTINGS:
         conf.middleware_settings.cache_clear()
+        if not conf.middleware_problems():
+            for pool in list(_pools.values()):
+                pool.gate.reserve(_reserved_share())
     if setting in (conf.POOL_DEFAULTS, "DATABASES"):
         for alias in list(_pools):
             dispose(alias)

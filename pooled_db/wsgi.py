@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import django
 import django.core.wsgi
 from django.core.handlers.wsgi import WSGIHandler, get_path_info, get_script_name
+from django.http.request import HttpHeaders
 
 from . import placement
 from .exceptions import PoolTimeout
 from .pool.pool import Pool
 from .request.admission import Admission
 from .request.current import open_scope
-from .request.pace import process_pace
 from .request.responses import Refusal
 
 Environ = dict[str, Any]
@@ -82,6 +82,9 @@ class FromWSGI:
         value: str | None = self._environ.get(key)
         return value
 
+    def headers(self) -> Mapping[str, str]:
+        return HttpHeaders(self._environ)
+
 
 class Door:
     """Admits requests to *application*, or answers them with a 503.
@@ -112,7 +115,6 @@ class Door:
                     scope.admit(pool, age)
             except PoolTimeout as error:
                 refusal = self.admission.refuse(scope, error, incoming)
-                process_pace.hold()
                 return _answer(start_response, refusal)
             return self.application(environ, start_response)
         finally:

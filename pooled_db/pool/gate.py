@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from ..exceptions import Reason
 from .permit import ADMITTED, NEW, REFUSED, RETURNED, WAITING, Permit, Refused
-from .shedding import Shedding
+from .queue import Queue
 from .task_waiting import TaskWaiting
 from .thread_waiting import ThreadWaiting
 
-Line = OrderedDict[Permit, None]
 #: The argument with which a lock is tried.
 _WITHOUT_WAITING = (False,)
 
@@ -43,11 +42,14 @@ class Gate:
     """Permits for one database, handed on directly in order of arrival.
 
     *capacity* permits exist. When all are held, whoever comes queues. Those who have
-    begun (:attr:`Permit.begun`) are served before newcomers. Up to *max_waiting* may
-    queue; whoever comes then is refused at once, if it is :attr:`Permit.bounded`.
+    begun (:attr:`Permit.begun`) are served before newcomers, and newcomers with
+    priority before the others, but for one in four. Of the permits *reserved_share*, a
+    number below 1, is for those two alone. Up to *max_waiting* may queue; then somebody
+    is refused, who is :attr:`Permit.bounded`: the last of the longest line. From
+    *crowd* on, newcomers are refused as well, if so many wait for longer than a burst.
 
-    With a *queue_target* the queue of newcomers is shed when it stands: see
-    :class:`~pooled_db.pool.shedding.Shedding`.
+    Newcomers of each client stand in a line of their own, and with a *queue_target*
+    their queue is shed when it stands: see :class:`~pooled_db.pool.lane.Lane`.
 
     Times are in seconds of *clock*.
     """
@@ -59,6 +61,8 @@ class Gate:
         max_waiting: int | None = None,
         queue_target: float | None = None,
         queue_interval: float = 1.0,
+        reserved_share: float = 0.0,
+        crowd: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         on_call: OnCall | None = None,
         on_line: Callable[[int, float, bool], None] | None = None,
@@ -76,16 +80,24 @@ class Gate:
         # How many are free is not counted but follows from who holds one: an interrupt
         # at any moment cannot make the two differ.
         self._held: set[Permit] = set()
-        self._begun: Line = OrderedDict()
-        self._newcomers: Line = OrderedDict()
+        self._queue = Queue(
+            capacity,
+            max_waiting=max_waiting,
+            target=queue_target,
+            interval=queue_interval,
+            crowd=crowd,
+        )
+        # Its lines, to see at a glance whether anybody waits.
+        self._begun = self._queue.begun
+        self._newcomers = self._queue.newcomers
+        self._prior = self._queue.prior
+        self._reserved_share = reserved_share
+        #: How many permits are for those with priority, and for those who have begun.
+        self.reserved: int = int(reserved_share * capacity)
         #: What has been given back and not yet been taken back, under the lock.
         self.returned: deque[Permit] = deque()
         self._answered: deque[Permit] = deque()
-        self._shedding = (
-            None
-            if queue_target is None
-            else Shedding(capacity, queue_target, queue_interval)
-        )
+        self._shedding = self._queue.shedding
         self._on_call = on_call
         # Told, under the lock, how many wait now, since when the first does (0.0 if
         # nobody does), and whether the queue is being shed.
@@ -105,7 +117,7 @@ class Gate:
     @property
     def waiting(self) -> int:
         """How many wait for a permit."""
-        return len(self._begun) + len(self._newcomers)
+        return len(self._queue)
 
     def held(self) -> list[Permit]:
         """Who holds a permit at this moment."""
@@ -117,10 +129,8 @@ class Gate:
     @property
     def overloaded(self) -> bool:
         """Whether the queue has stood for so long that it is being shed."""
-        if self._shedding is None:
-            return False
         with self.lock:
-            overloaded = self._shedding.overloaded(self.clock(), self._oldest())
+            overloaded = self._queue.overloaded(self.clock())
         self.settle()
         return overloaded
 
@@ -200,6 +210,7 @@ class Gate:
         """
         if wake is not None:
             permit.wake = wake
+        must_be_known = False
         with self.lock:
             now = self.clock()
             permit.arrived = now
@@ -207,17 +218,28 @@ class Gate:
             if permit.state is not NEW:
                 return True  # withdrawn before it came
             if len(self._held) < self.limit and not (
-                self._begun or (self._newcomers and not permit.begun)
+                self._begun
+                or (
+                    (self._newcomers or self._prior or self.reserved)
+                    and not permit.begun
+                    and not self._may_enter(permit)
+                )
             ):
                 self._held.add(permit)
                 permit.state = permit.begins_as
                 shedding = self._shedding
                 if shedding is not None and shedding.slow_since is not None:
                     shedding.served_at_once(now)
-            else:
+            elif permit.begun or permit.is_known:
                 self._queue_up(permit, now)
-        if self.returned or self._begun or self._newcomers:
+            else:
+                must_be_known = True
+        if self.returned or self._begun or self._newcomers or self._prior:
             self.settle()
+        if must_be_known:
+            # Not with the lock held: it may be the project's own code that tells.
+            permit.introduce()
+            return self.enter(permit, timeout)
         if permit.state is permit.begins_as:
             return True
         if permit.state is WAITING and permit is self._watcher:
@@ -233,15 +255,21 @@ class Gate:
                 permit.begun = permit.waits_again = True
                 permit.wake = wake
                 permit.state = WAITING
-                self._begun[permit] = None
-                self._begun.move_to_end(permit, last=False)
+                self._queue.add_first(permit)
                 self._watch(permit)
+        self.settle()
+
+    def reserve(self, share: float) -> None:
+        """Keep another *share* of the permits for those with priority."""
+        with self.lock:
+            self._reserved_share = share
+            self.limit_changed()
         self.settle()
 
     def limit_changed(self) -> None:
         """Note, with the lock held, that `limit` is another."""
-        if self._shedding is not None:
-            self._shedding.reserve = self.limit
+        self.reserved = int(self._reserved_share * self.limit)
+        self._queue.limit_changed(self.limit)
 
     def next_review(self, permit: Permit) -> float:
         """When a waiter must call `review`, by the gate's clock."""
@@ -258,7 +286,7 @@ class Gate:
         with self.lock:
             if permit.state is WAITING:
                 now = self.clock()
-                reason = self._too_old(permit, now)
+                reason = self._queue.too_old(permit, now)
                 if reason is not None:
                     self._refuse(permit, reason, now)
                     self._leave_line(permit)
@@ -297,7 +325,13 @@ class Gate:
         # somebody waits beside a free permit where a release was interrupted between
         # taking the permit back and handing it on.
         while self.returned or (
-            (self._begun or self._newcomers) and len(self._held) < self.limit
+            (self._begun or self._newcomers or self._prior)
+            and len(self._held) < self.limit
+            and (
+                self._begun
+                or self._prior
+                or len(self._held) < self.limit - self.reserved
+            )
         ):
             # An interrupt may come after any call, so also after one that takes a lock,
             # but not between a `for` and its body.
@@ -314,7 +348,7 @@ class Gate:
                                 self._answered.append(back)
                         back.state = back.ends_as
                         self.returned.popleft()
-                    if self._begun or self._newcomers:
+                    if self._begun or self._newcomers or self._prior:
                         self._serve()
                 finally:
                     self.lock.release()
@@ -345,39 +379,36 @@ class Gate:
         called: list[Permit] = []
         try:
             with self.lock:
-                self._look_at = on_call.call_back(self._held, self._line(), called)
+                self._look_at = on_call.call_back(self._held, self._queue, called)
         finally:
             # An interrupt may have come with some of them called back.
             _hand_in(on_call, called)
         self.settle()
 
-    def _line(self) -> Iterable[Permit]:
-        yield from self._begun
-        yield from self._newcomers
-
     # Under the lock.
+
+    def _may_enter(self, permit: Permit) -> bool:
+        """Whether a newcomer may have a permit that is free."""
+        if not permit.is_known or self._prior:
+            return False
+        return permit.priority or (
+            not self._newcomers and len(self._held) < self.limit - self.reserved
+        )
 
     def _queue_up(self, permit: Permit, now: float) -> None:
         self._try_one_more(now)
-        waiting = len(self._newcomers)
-        shedding = None if permit.begun else self._shedding
-        if shedding is not None and not waiting:
-            shedding.begins(now)
-        if (
-            permit.bounded
-            and self.max_waiting is not None
-            and self.waiting >= self.max_waiting
-        ):
-            self._refuse(permit, Reason.QUEUE_FULL, now)
+        permit.arrived -= permit.waited_before
+        reason, displaced = self._queue.turns_away(permit, now)
+        if reason is not None:
+            self._refuse(permit, reason, now)
             return
-        if now >= permit.deadline:
-            self._refuse(permit, Reason.TIMEOUT, now)
-            return
-        if shedding is not None and shedding.turns_away(now, waiting, self._oldest()):
-            self._refuse(permit, Reason.OVERLOADED, now)
-            return
-        (self._begun if permit.begun else self._newcomers)[permit] = None
+        if displaced is not None:
+            self._refuse(displaced, Reason.QUEUE_FULL, now)
+            self._leave_line(displaced)
+            self._answered.append(displaced)
+        # Before it stands in line: an interrupt on the way is a waiter's then.
         permit.state = WAITING
+        self._queue.add(permit)
         self._watch(permit)
 
     def _watch(self, permit: Permit) -> None:
@@ -393,64 +424,39 @@ class Gate:
             self.limit = min(self.limit + 1, self.capacity)
 
     def _leave_line(self, permit: Permit) -> None:
-        (self._begun if permit.begun else self._newcomers).pop(permit, None)
+        self._queue.remove(permit)
         if permit is self._watcher:
-            self._let_another_watch()
+            # The latest waiter watches: it will be here for longest.
+            self._watcher = self._queue.latest
+            if self._watcher is not None:
+                self._answered.append(self._watcher)
         if self._on_line is not None:
             self._tell_line(self._on_line)
 
     def _tell_line(self, tell: Callable[[int, float, bool], None]) -> None:
-        firsts = [next(iter(line)) for line in (self._begun, self._newcomers) if line]
-        tell(
-            self.waiting,
-            min((first.arrived for first in firsts), default=0.0),
-            self._shedding is not None
-            and bool(firsts)
-            and self._shedding.overloaded(self.clock(), self._oldest()),
-        )
-
-    def _let_another_watch(self) -> None:
-        """Let the latest waiter watch: it will be here for longest."""
-        line = self._newcomers or self._begun
-        self._watcher = next(reversed(line)) if line else None
-        if self._watcher is not None:
-            self._answered.append(self._watcher)
+        queue = self._queue
+        tell(len(queue), queue.since, queue.overloaded(self.clock()))
 
     def _serve(self) -> None:
         now = self.clock()
-        while len(self._held) < self.limit:
-            line = self._begun or self._newcomers
-            if not line:
-                return
-            permit = next(iter(line))
-            reason = self._too_old(permit, now)
+        while len(self._held) < self.limit and (permit := self._next()) is not None:
+            if permit.state is not WAITING:  # an interrupt has come in between
+                self._leave_line(permit)
+                continue
+            reason = self._queue.too_old(permit, now)
             if reason is not None:
                 self._refuse(permit, reason, now)
             else:
                 self._held.add(permit)
                 permit.state = permit.begins_as
                 permit.waited = now - permit.arrived
-                if self._shedding is not None and not permit.begun:
-                    self._shedding.served(permit.waited, now)
+                self._queue.served(permit, now)
             self._leave_line(permit)
             self._answered.append(permit)
 
-    def _oldest(self) -> float | None:
-        """When the first of the newcomers arrived."""
-        return next(iter(self._newcomers)).arrived if self._newcomers else None
-
-    def _too_old(self, permit: Permit, now: float) -> Reason | None:
-        if now >= permit.deadline:
-            return Reason.TIMEOUT
-        if (
-            self._shedding is not None
-            and not permit.begun
-            and self._shedding.gives_up(
-                now, permit.arrived, len(self._newcomers), self._oldest()
-            )
-        ):
-            return Reason.OVERLOADED
-        return None
+    def _next(self) -> Permit | None:
+        """Who is next to have a permit, if that may be one that is free now."""
+        return self._queue.next(all_may=len(self._held) < self.limit - self.reserved)
 
     def _refuse(self, permit: Permit, reason: Reason, now: float) -> None:
         permit.state = REFUSED

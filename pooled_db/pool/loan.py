@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Protocol
 
 import MySQLdb
@@ -46,6 +46,12 @@ class Requester(Protocol):
 
     def label(self) -> str:
         """Name it in short, for those who look from outside."""
+
+    def client(self) -> Hashable:
+        """Who asks, as far as requests of others are to be told from these."""
+
+    def has_priority(self) -> bool:
+        """Whether it goes before others."""
 
 
 class Lender(Protocol):
@@ -89,6 +95,7 @@ class Loan(Permit):
     other.
     """
 
+    is_known: bool = False
     #: When it was taken, on the gate's clock.
     since: float = 0.0
     connection: Connection | None = None
@@ -128,6 +135,15 @@ class Loan(Permit):
 
     def __repr__(self) -> str:
         return f"<Loan of {self.pool.alias!r}: {self.state.name.lower()}>"
+
+    def introduce(self) -> None:
+        """Ask its request who its client is, and whether it has priority."""
+        ref = self.requester
+        requester = None if ref is None else ref()
+        if requester is not None:
+            self.client = requester.client()
+            self.priority = requester.has_priority()
+        self.is_known = True
 
     @property
     def is_out(self) -> bool:

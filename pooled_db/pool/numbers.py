@@ -123,6 +123,11 @@ class Numbers:
 
     # What happens less often.
 
+    @property
+    def checkouts(self) -> int:
+        """How many connections have been lent so far."""
+        return sum(self.words[WAITS : WAITS + len(_BUCKETS)])
+
     def line_is(self, waiting: int, oldest: float, overloaded: bool) -> None:
         """Note who stands in line, with the gate's lock held."""
         self.words[WAITING] = waiting

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Final
 
 from ..exceptions import Reason
@@ -64,6 +64,14 @@ class Permit:
     reason: Reason | None = None
     begun: bool = False
     bounded: bool = True
+    #: Whether it is known whose it is; otherwise `introduce` tells, if it has to wait.
+    is_known: bool = True
+    #: In whose line it stands: all that are equal share one.
+    client: Hashable = None
+    #: Whether it goes before the other newcomers.
+    priority: bool = False
+    #: For how many seconds it counts as having waited elsewhere.
+    waited_before: float = 0.0
     #: Whether it was held before, and of no use.
     waits_again: bool = False
     #: In which state it begins: with TAKING its thread connects without asking again.
@@ -76,6 +84,9 @@ class Permit:
     waited: float = 0.0
     #: Called when there is something new to see: the state, or when to look again.
     wake: Callable[[], None] = staticmethod(_ignore)
+
+    def introduce(self) -> None:
+        """Find out who its client is, and whether it has priority."""
 
 
 class Refused(Exception):

@@ -43,6 +43,9 @@ from .upkeep import upkeep
 if TYPE_CHECKING:
     from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
+#: By how many seconds the clock of a proxy may be wrong before it makes a request look
+#: as if it had waited.
+CLOCKS_DIFFER = 0.5
 #: For how long a ping is awaited, in seconds, if the caller has that much time.
 LONGEST_PING = 1.0
 
@@ -99,6 +102,8 @@ class Pool:
         max_waiting: int | None = None,
         queue_target: float | None = None,
         queue_interval: float = 1.0,
+        reserved_share: float = 0.0,
+        crowd: int | None = None,
         reset: str = "dirty",
         hold: str = "request",
         autocommit: bool = True,
@@ -117,6 +122,8 @@ class Pool:
             max_waiting=max_waiting,
             queue_target=queue_target,
             queue_interval=queue_interval,
+            reserved_share=reserved_share,
+            crowd=crowd,
             on_call=OnCall(self.numbers.was_called_back),
             on_line=self.numbers.line_is,
         )
@@ -165,6 +172,7 @@ class Pool:
         try:
             if age:
                 self._refuse_too_old(age)
+                loan.waited_before = max(0.0, age - CLOCKS_DIFFER)
             if loan.begun:
                 return self._admit_begun(loan, instead)
             if not self.gate.enter(loan, self.timeout - age):
@@ -202,6 +210,7 @@ class Pool:
         try:
             if age:
                 self._refuse_too_old(age)
+                loan.waited_before = max(0.0, age - CLOCKS_DIFFER)
             await self.gate.acquire_async(loan, self.timeout - age)
         except Refused as refusal:
             raise self._refusal(refusal, loan, age) from None
@@ -585,6 +594,11 @@ class Pool:
         self._holders = Holders(self.lent)
         self.numbers.leave()
 
+    @property
+    def checkouts(self) -> int:
+        """How many connections have been lent so far."""
+        return self.numbers.checkouts
+
     def checkedout(self) -> int:
         """How many connections are lent by QueuePool's own count."""
         return self._store.checkedout()
@@ -616,7 +630,7 @@ class Pool:
         return PoolTimeout(
             self.alias,
             refusal.reason,
-            refusal.waited + age,
+            refusal.waited + age - loan.waited_before,
             self.gate.capacity - self.gate.free,
             self._limit.now_granted,
             self.gate.waiting,

@@ -41,7 +41,6 @@ class Body:
         self._is_in = False
         self._has_gone = False
         self._waiting: asyncio.Task[Any] | None = None
-        self._start: asyncio.Handle | None = None
         self._listener: asyncio.Task[Message] | None = None
 
     async def may_be_served(self) -> bool:
@@ -67,10 +66,10 @@ class Body:
         return message if await self._is_admitted() else DISCONNECT
 
     async def _is_admitted(self) -> bool:
+        # Most requests are admitted, or refused, at once: they need no listener.
         loop = asyncio.get_running_loop()
         self._waiting = asyncio.current_task(loop)
-        # Most requests are admitted, or refused, at once: they need no listener.
-        self._start = loop.call_soon(self._listen)
+        start = loop.call_soon(self._listen)
         try:
             await self._admit()
         except BaseException as error:  # noqa: BLE001 (the door raises it again)
@@ -78,7 +77,32 @@ class Body:
                 self.error = error
             return False
         finally:
-            self._start.cancel()
+            start.cancel()
+            self._waiting = None
+        return True
+
+    async def is_awaited(
+        self, wait: Callable[[Callable[[], None]], Awaitable[None]]
+    ) -> bool:
+        """Wait for what *wait* waits for; ``False`` if the client goes meanwhile.
+
+        *wait* gets what listens to the client, to be called if it takes long.
+        """
+        listener = self._listener
+        if (
+            listener is not None
+            and listener.done()
+            and listener.result()["type"] == "http.disconnect"
+        ):
+            return False
+        self._waiting = asyncio.current_task()
+        try:
+            await wait(self._listen)
+        except asyncio.CancelledError:
+            if self._has_gone:  # set by the listener
+                return False
+            raise
+        finally:
             self._waiting = None
         return True
 
@@ -88,7 +112,8 @@ class Body:
             self._listener.cancel()
 
     def _listen(self) -> None:
-        self._listener = asyncio.ensure_future(self._listen_for_its_end())
+        if self._listener is None:
+            self._listener = asyncio.ensure_future(self._listen_for_its_end())
 
     async def _listen_for_its_end(self) -> Message:
         message = await self._receive()

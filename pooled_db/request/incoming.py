@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from django.http import HttpRequest
@@ -23,6 +24,9 @@ class Incoming(Protocol):
 
     def header(self, name: str) -> str | None:
         """The value of a header, all its lines joined by commas."""
+
+    def headers(self) -> Mapping[str, str]:
+        """All of them, by names in whatever case."""
 
 
 class FromDjango:
@@ -48,3 +52,6 @@ class FromDjango:
 
     def header(self, name: str) -> str | None:
         return self._request.headers.get(name)
+
+    def headers(self) -> Mapping[str, str]:
+        return self._request.headers

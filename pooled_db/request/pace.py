@@ -1,113 +1,225 @@
-"""How fast refusals may leave, so that they never take the CPU from good answers."""
+"""When refusals leave: a few at each turn of an event loop, and not before it helps."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
+import weakref
+from collections import deque
 from collections.abc import Callable
 
-from ..fork import in_child
+from django.db import connections
 
-#: Share of one core up to which the process may work before refusals are held back.
-#: Above it, whoever is being served waits noticeably for the interpreter.
-BUSY = 0.4
-#: Below this share the overload is over, and whoever is still held back is let go.
-IDLE = 0.15
-#: After how many seconds one who is held back asks whether it is over.
-RECONSIDER = 0.5
-#: Seconds between two looks at the CPU clock.
-LOOK = 0.25
-#: Refusals per second that leave however busy the process is.
-LEAST = 20.0
-#: The most by which one look slows refusals down, or speeds them up.
-SLOWER, FASTER = 0.5, 2.0
-#: The longest that a refusal is held back, in seconds: by an event loop, where it costs
-#: a timer, and by a thread, which can serve nobody else meanwhile.
+from .. import pools
+from ..pool.pool import Pool
+from .patience import Patience
+
+#: Seconds that a turn of the loop may take before fewer refusals leave in it.
+TURN = 0.004
+#: For how long refusals wait at most so that turns are short, in seconds.
+BEHIND = 0.1
+#: The most that leave in one turn.
+MOST_A_TURN = 32
+#: Seconds between two looks at how late the loop is.
+BEAT = 0.02
+#: The longest that any refusal is held back, in seconds, and never beyond `timeout`.
 LONGEST = 5.0
-LONGEST_IN_THREAD = 0.25
+#: The weight of the latest beat in the rate at which connections are lent.
+LENDING_WEIGHT = 0.04
+#: Seconds after the last refusal until nobody looks any more.
+QUIET = 1.0
+#: The most that are held back; fewer where the process may have fewer files open.
+MOST_HELD = 10_000
+#: From how many seconds on it is seen whether one who is held back has hung up.
+LISTEN_AFTER = 0.1
 
 
-class Pace:
-    """Spaces the refusals of a process out while it is busy.
+class Held:
+    """One refusal that has not left yet."""
 
-    Clients that retry the moment they are refused come back as fast as they are
-    answered: refused at once, they use up the CPU. While the process is busy, refusals
-    leave one by one at a rate that is found by feedback, and those clients wait in
-    line; while it is not, they leave at once.
-
-    *clock* and *cpu_clock* are in seconds.
-    """
+    __slots__ = ("arrived", "leaves", "listen")
 
     def __init__(
         self,
-        clock: Callable[[], float] = time.monotonic,
-        cpu_clock: Callable[[], float] = time.process_time,
+        leaves: asyncio.Future[None],
+        arrived: float,
+        listen: Callable[[], object] | None,
     ) -> None:
-        self._clock = clock
-        self._cpu_clock = cpu_clock
-        self._lock = threading.Lock()
-        self._looked = clock()
-        self._cpu = cpu_clock()
-        self._count = 0
-        self._rate = float("inf")
-        self._next = self._looked
+        self.leaves = leaves
+        self.arrived = arrived
+        self.listen = listen
 
-    def after_fork(self) -> None:
-        """Start with a lock that no thread of the parent holds."""
-        self._lock = threading.Lock()
 
-    def hold(self) -> None:
-        """Block this thread until the next refusal may leave."""
-        time.sleep(self.delay(LONGEST_IN_THREAD))
+class Pace:
+    """Lets the refusals of one event loop leave.
 
-    async def hold_async(self) -> None:
-        """Wait until the next refusal may leave, blocking no thread."""
-        delay = self.delay(LONGEST)
-        while delay > 0.0:
-            await asyncio.sleep(min(delay, RECONSIDER))
-            delay = 0.0 if self._is_over() else delay - RECONSIDER
+    A request that is served needs several turns of the loop while it holds its
+    connection. So refusals leave a few a turn, as long as turns are short; and they
+    are held back where that keeps clients away: see :class:`Patience`. Who is held
+    back holds no permit.
+    """
 
-    def delay(self, longest: float) -> float:
-        """For how many seconds to hold the next refusal back, at most *longest*."""
-        with self._lock:
-            now = self._clock()
-            self._count += 1
-            if now - self._looked >= LOOK:
-                self._look(now)
-            leaves = max(now, self._next)
-            if leaves - now >= longest:
-                return max(longest, 0.0)
-            self._next = leaves + 1.0 / self._rate
-            return leaves - now
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._patience = Patience()
+        self._fresh: deque[Held] = deque()
+        self._old: deque[Held] = deque()
+        self._a_turn = 4.0
+        self._turn_began: float | None = None
+        self._beats = False
+        self._beat_at = 0.0
+        self._latest = 0.0
+        self._pools: dict[Pool, None] = {}
+        self._lent = 0
+        self._lending = 0.0
+        self._longest = LONGEST
+        self._next = 0.0
+        self._most = min(MOST_HELD, _open_files() // 2)
 
-    def _is_over(self) -> bool:
-        """Whether the process has become idle, so that nobody need be held back."""
-        with self._lock:
-            now = self._clock()
-            if self._rate < float("inf") and now - self._looked >= LOOK:
-                self._look(now)
-            return self._rate == float("inf")
+    def __len__(self) -> int:
+        return len(self._fresh) + len(self._old)
+
+    async def hold(
+        self, pool: Pool | None, listen: Callable[[], object] | None = None
+    ) -> None:
+        """Wait until a refusal of *pool* may leave.
+
+        *listen* is called if that takes long; what it starts may cancel this task.
+        """
+        now = self._loop.time()
+        self._latest = now
+        self._patience.arrives(now)
+        if pool is not None and pool not in self._pools:
+            self._pools[pool] = None
+            self._lent += pool.checkouts
+            self._longest = min(LONGEST, pool.timeout, self._longest)
+        if not self._beats:
+            self._beats = True
+            self._beat_at = now + BEAT
+            self._loop.call_at(self._beat_at, self._beat)
+        held = Held(self._loop.create_future(), now, listen)
+        self._fresh.append(held)
+        if len(self) > self._most:
+            self._let_go(1)
+        elif self._turn_began is None and not self._patience.paused:
+            self._go_on(now)
+        await held.leaves
+
+    def _go_on(self, now: float) -> None:
+        if self._is_due(now):
+            self._turn_began = now
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Let some leave, and look at how long the turn has taken."""
+        now = self._loop.time()
+        began, self._turn_began = self._turn_began, None
+        assert began is not None
+        if now - began > TURN:
+            self._a_turn = max(1.0, self._a_turn * 0.7)
+        else:
+            self._a_turn = min(self._a_turn + 0.5, MOST_A_TURN)
+        left = 0
+        while self._is_due(now) and (left < int(self._a_turn) or self._is_behind(now)):
+            left += 1
+            self._let_go(1)
+            # Evenly: those who came together do not come back together.
+            apart = self._patience.hold / (len(self) + 1)
+            self._next = max(self._next + apart, now - BEAT)
+        self._go_on(now)
+
+    def _is_behind(self, now: float) -> bool:
+        """Whether more come than leave, so that waiting only makes it worse."""
+        first = self._first()
+        return (
+            self._patience.in_vain
+            and first is not None
+            and first.arrived < now - BEHIND
+        )
+
+    def _is_due(self, now: float) -> bool:
+        return not self._patience.paused and self._next <= now and bool(len(self))
+
+    def _first(self) -> Held | None:
+        for line in (self._old, self._fresh):
+            while line:
+                if not line[0].leaves.done():
+                    return line[0]
+                line.popleft()
+        return None
+
+    def _let_go(self, number: int) -> None:
+        for _ in range(number):
+            first = self._first()
+            if first is None:
+                return
+            (self._old or self._fresh).popleft()
+            first.leaves.set_result(None)
+
+    def _beat(self) -> None:
+        now = self._loop.time()
+        self._look(now)
+        self._let_listen(now)
+        if self._patience.hold and not self._patience.paused and self._is_low():
+            self._let_go(sum(pool.gate.capacity for pool in self._pools))
+        while (first := self._first()) is not None and (
+            first.arrived + self._longest <= now
+        ):
+            self._let_go(1)
+        if self._turn_began is None:
+            self._go_on(now)
+        if not len(self) and now - self._latest > QUIET:
+            self._beats = False
+            self._pools.clear()
+            self._lent = 0
+            self._longest = LONGEST
+            self._patience.end()
+            return
+        self._beat_at = now + BEAT
+        self._loop.call_at(self._beat_at, self._beat)
 
     def _look(self, now: float) -> None:
-        cpu = self._cpu_clock()
-        elapsed = now - self._looked
-        busy = (cpu - self._cpu) / elapsed
-        left = self._count / elapsed
-        self._looked, self._cpu, self._count = now, cpu, 0
-        if elapsed > 2 * LOOK and self._rate == float("inf"):
-            # Refusals have only just begun: what came before says nothing of them.
-            return
-        if busy < IDLE or (busy < BUSY and self._next <= now):
-            # It is over; or nobody is held back, so that the CPU is not spent on those
-            # who come back at once.
-            self._rate = float("inf")
+        first = self._first() if self._is_due(now) else None
+        overdue = 0.0 if first is None else now - max(first.arrived, self._next)
+        lent = sum(pool.checkouts for pool in self._pools)
+        rate = max(lent - self._lent, 0) / BEAT
+        self._lent = lent
+        self._lending += (rate - self._lending) * LENDING_WEIGHT
+        wanted = len(self) / max(self._lending, 1.0)
+        self._patience.look(now, now - self._beat_at, overdue, wanted, self._longest)
+        if self._patience.paused:
             self._next = now
-        elif busy > BUSY or self._rate < float("inf"):
-            step = min(FASTER, max(SLOWER, BUSY / max(busy, 0.01)))
-            self._rate = max(LEAST, left * step)
+
+    def _let_listen(self, now: float) -> None:
+        while self._fresh and self._fresh[0].arrived < now - LISTEN_AFTER:
+            held = self._fresh.popleft()
+            self._old.append(held)
+            if held.listen is not None and not held.leaves.done():
+                held.listen()
+
+    def _is_low(self) -> bool:
+        """Whether those who wait for a connection are running out."""
+        return any(pool.gate.waiting < pool.gate.capacity for pool in self._pools)
 
 
-#: The CPU is the whole process's, so all its pools share one pace.
-process_pace: Pace = Pace()
-in_child(process_pace.after_fork)
+_paces: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Pace] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+async def hold(alias: str, listen: Callable[[], object] | None = None) -> None:
+    """Wait until a refusal for *alias* may leave this event loop."""
+    loop = asyncio.get_running_loop()
+    pace = _paces.get(loop)
+    if pace is None:
+        pace = _paces[loop] = Pace(loop)
+    pool = pools.for_alias(alias) if alias in connections else None
+    await pace.hold(pool, listen)
+
+
+def _open_files() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return MOST_HELD * 2
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_HELD * 2 if soft == resource.RLIM_INFINITY else soft

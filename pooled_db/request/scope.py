@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import MySQLdb
 from django.http import HttpRequest
 
+from .. import conf
 from ..exceptions import ServerUnavailable
 from ..fork import in_child
 from ..pool.loan import Loan
@@ -20,7 +21,8 @@ from ..pool.pool import Leading, Pool, outsiders
 from ..pool.store import NoIdleConnection
 from ..pool.thread_end import give_back_at_thread_end
 from ..pool.turn import BorrowerRef
-from .incoming import Incoming
+from .client import client_of
+from .incoming import FromDjango, Incoming
 
 
 class Scope:
@@ -105,6 +107,22 @@ class Scope:
         if request is None or match is None or view is None:
             return self.describe()
         return f"{request.method} /{match.route} ({view})"
+
+    # Asked by the gate, if the request has to wait.
+
+    def _incoming(self) -> Incoming | None:
+        return self.incoming if self.request is None else FromDjango(self.request)
+
+    def client(self) -> Hashable:
+        """Whose request it is, as ``POOLED_DB["CLIENT"]`` tells them apart."""
+        incoming = self._incoming()
+        return None if incoming is None else client_of(incoming)
+
+    def has_priority(self) -> bool:
+        """Whether ``POOLED_DB["PRIORITY"]`` has its path."""
+        settings = conf.middleware_settings()
+        incoming = self._incoming() if settings.priority else None
+        return incoming is not None and settings.has_priority(incoming.path)
 
     # At the start of the request.
 

@@ -15,6 +15,11 @@ from pooled_db.conf import MiddlewareSettings
 POSITIVE_INTEGER = "must be an integer of at least 1"
 PATTERNS = "must be a list of regular expressions"
 ALIASES = "must be a list of aliases of DATABASES"
+CLIENT = (
+    'must be "REMOTE_ADDR", the name of a header, (the name, how many proxies to '
+    "trust), a function of the headers, or None"
+)
+SHARE = "must be a number from 0 on and below 1"
 HEADERS = "must be a dict of headers, a function of path and origin, or None"
 DIRECTORY = "must be the absolute path of a directory, or None to switch it off"
 HEADER = 'must be the name of a header, such as "X-Request-Start", or None'
@@ -56,6 +61,19 @@ WRONG: list[tuple[str, Any, str]] = [
     ("HEADERS", True, HEADERS),
     ("HEADERS", [("X-Frame-Options", "DENY")], HEADERS),
     ("HEADERS", 7, HEADERS),
+    ("CLIENT", 7, CLIENT),
+    ("CLIENT", "", CLIENT),
+    ("CLIENT", ("X-Forwarded-For",), CLIENT),
+    ("CLIENT", ("X-Forwarded-For", 0), CLIENT),
+    ("CLIENT", ("X-Forwarded-For", True), CLIENT),
+    ("CLIENT", ("X Forwarded For", 1), CLIENT),
+    ("CLIENT", False, CLIENT),
+    ("PRIORITY", "^pay/", PATTERNS),
+    ("PRIORITY", None, PATTERNS),
+    ("PRIORITY_SHARE", 1, SHARE),
+    ("PRIORITY_SHARE", -0.1, SHARE),
+    ("PRIORITY_SHARE", "0.5", SHARE),
+    ("PRIORITY_SHARE", True, SHARE),
 ]
 
 
@@ -75,6 +93,9 @@ def test_the_middleware_has_defaults(settings: Any) -> None:
         request_start_header=None,
         door=True,
         headers=None,
+        client="REMOTE_ADDR",
+        priority=(),
+        priority_share=0.25,
     )
 
 
@@ -89,6 +110,9 @@ def test_right_middleware_options_are_taken_as_they_are(
         "REQUEST_START_HEADER": "X-Request-Start",
         "DOOR": False,
         "HEADERS": {"X-Frame-Options": "DENY"},
+        "CLIENT": ("X-Forwarded-For", 2),
+        "PRIORITY": [r"^pay/"],
+        "PRIORITY_SHARE": 0.5,
     }
 
     assert conf.middleware_problems() == []
@@ -100,6 +124,9 @@ def test_right_middleware_options_are_taken_as_they_are(
         request_start_header="X-Request-Start",
         door=False,
         headers={"X-Frame-Options": "DENY"},
+        client=("X-Forwarded-For", 2),
+        priority=(r"^pay/",),
+        priority_share=0.5,
     )
 
 
@@ -128,6 +155,36 @@ def test_headers_may_come_from_a_function_by_its_path(settings: Any) -> None:
 
     assert conf.middleware_problems() == []
     assert conf.middleware_settings().headers is made_by_function
+
+
+def tenant(headers: dict[str, str]) -> str:
+    return headers["X-Tenant"]
+
+
+def test_clients_may_be_told_apart_by_a_function(settings: Any) -> None:
+    settings.POOLED_DB = {"CLIENT": f"{__name__}.tenant"}
+
+    assert conf.middleware_problems() == []
+    assert conf.middleware_settings().client is tenant
+
+
+@pytest.mark.parametrize(
+    ("client", "problem"),
+    [
+        ("X Real IP", "has 'X Real IP', which is no name of a header."),
+        (
+            "nowhere.at_all",
+            (
+                "names 'nowhere.at_all', which cannot be imported: No module named "
+                "'nowhere'."
+            ),
+        ),
+    ],
+)
+def test_a_wrong_client_is_named(settings: Any, client: str, problem: str) -> None:
+    settings.POOLED_DB = {"CLIENT": client}
+
+    assert conf.middleware_problems() == [f'POOLED_DB["CLIENT"] {problem}']
 
 
 @pytest.mark.parametrize(

@@ -1,90 +1,226 @@
-"""How fast refusals may leave, on virtual clocks."""
+"""When refusals leave, in virtual time: callbacks say for how long they work."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import cast
+
 import pytest
 
-from pooled_db.request.pace import BUSY, LEAST, LOOK, Pace
+from pooled_db.pool.pool import Pool
+from pooled_db.request import pace as pacing
+from pooled_db.request.pace import Pace
+from tests.virtual_loop import VirtualLoop
+
+#: Seconds of the processor: to receive a request and refuse it, to send that.
+ARRIVAL, ANSWER = 0.0004, 0.0003
+SECONDS = 8.0
+SETTLED = 2.0
 
 
-class Machine:
-    """A wall clock and a CPU clock that only move when told to."""
+@dataclass(eq=False)
+class Line:
+    """A gate with so many in line."""
+
+    waiting: int = 30
+    capacity: int = 4
+
+
+@dataclass(eq=False)
+class Lender:
+    """A pool that lends 80 connections a second."""
+
+    timeout: float = 5.0
+    gate: Line = field(default_factory=Line)
+    lends: float = 80.0
+    loop: VirtualLoop | None = None
+
+    @property
+    def checkouts(self) -> int:
+        return 0 if self.loop is None else int(self.loop.now * self.lends)
+
+
+class Site:
+    """Refuses everybody, and notes for how long each refusal was held back."""
 
     def __init__(self) -> None:
-        self.now = 0.0
-        self.cpu = 0.0
-        self.pace = Pace(lambda: self.now, lambda: self.cpu)
+        self.loop = VirtualLoop()
+        self.lender = Lender(loop=self.loop)
+        self.pool = cast("Pool", self.lender)
+        self.pace = Pace(self.loop)
+        self.held: list[tuple[float, float]] = []
+        self.most = 0
 
-    def work(self, seconds: float, share: float, refusals_per_second: float) -> float:
-        """Let time pass at that load; return the longest delay of a refusal."""
-        longest = 0.0
-        step = 1.0 / refusals_per_second
-        for _ in range(int(seconds * refusals_per_second)):
-            self.now += step
-            self.cpu += step * share
-            longest = max(longest, self.pace.delay(5.0))
-        return longest
+    async def request(self) -> None:
+        self.loop.work(ARRIVAL)
+        arrived = self.loop.now
+        await self.pace.hold(self.pool)
+        self.held.append((arrived, self.loop.now - arrived))
+        self.loop.work(ANSWER)
+
+    async def client(self, delay: float) -> None:
+        """Come back as soon as there is an answer."""
+        while self.loop.now < SECONDS:
+            await self.request()
+            await asyncio.sleep(delay)
+
+    async def arrivals(self, rate: float) -> None:
+        """Come whatever the answers."""
+        requests = []
+        for number in range(int(rate * SECONDS)):
+            await asyncio.sleep(max(0.0, number / rate - self.loop.now))
+            requests.append(self.loop.create_task(self.request()))
+        await asyncio.gather(*requests)
+
+    def run(self, *everybody: Awaitable[None]) -> None:
+        async def all_of_them() -> None:
+            await asyncio.gather(*everybody)
+
+        try:
+            self.loop.run_until_complete(all_of_them())
+        finally:
+            self.loop.close()
+
+    def settled(self) -> list[float]:
+        return sorted(held for arrived, held in self.held if arrived > SETTLED)
 
 
 @pytest.fixture
-def machine() -> Machine:
-    return Machine()
+def site() -> Site:
+    return Site()
 
 
-def test_refusals_leave_at_once_while_the_process_is_not_busy(
-    machine: Machine,
+@pytest.mark.parametrize("clients", [200, 1000])
+@pytest.mark.parametrize("delay", [0.0005, 0.05])
+def test_clients_that_come_back_at_once_are_kept_from_the_processor(
+    site: Site, clients: int, delay: float
 ) -> None:
-    assert machine.work(10.0, share=BUSY - 0.05, refusals_per_second=1000) == 0.0
+    site.run(*(site.client(delay) for _ in range(clients)))
+
+    refused = len(site.settled()) / (SECONDS - SETTLED)
+    bound = max(2 * site.lender.lends, 1.5 * clients / site.lender.timeout)
+    assert refused < bound
+    assert site.settled()[-1] <= site.lender.timeout + 2 * pacing.BEAT
 
 
-def test_refusals_are_spaced_out_while_the_process_is_busy(machine: Machine) -> None:
-    machine.work(0.5, share=1.0, refusals_per_second=1000)
+def test_arrivals_that_do_not_care_are_refused_at_once(site: Site) -> None:
+    site.run(site.arrivals(720.0))
 
-    first = machine.pace.delay(5.0)
-    second = machine.pace.delay(5.0)
-
-    assert first > 0.0
-    assert second > first
+    assert site.settled()[-1] < 0.05
 
 
-def test_no_refusal_is_held_for_longer_than_asked(machine: Machine) -> None:
-    machine.work(5.0, share=1.0, refusals_per_second=1000)
-
-    assert machine.pace.delay(0.25) == 0.25
-    assert machine.pace.delay(0.0) == 0.0
-
-
-def test_some_refusals_leave_however_busy_the_process_is(machine: Machine) -> None:
-    machine.work(30.0, share=1.0, refusals_per_second=100)
-    machine.now += 60.0
-
-    spacing = machine.pace.delay(60.0), machine.pace.delay(60.0)
-
-    assert spacing[1] - spacing[0] <= 1.0 / LEAST
-
-
-def test_the_spacing_ends_when_the_process_is_no_longer_busy(machine: Machine) -> None:
-    machine.work(3.0, share=1.0, refusals_per_second=1000)
-    machine.work(30.0, share=0.1, refusals_per_second=100)
-
-    assert machine.work(1.0, share=0.1, refusals_per_second=100) == 0.0
-
-
-def test_work_before_the_first_refusal_does_not_count(machine: Machine) -> None:
-    machine.now += 100.0
-    machine.cpu += 100.0
-
-    assert machine.pace.delay(5.0) == 0.0
-    machine.now += LOOK / 2
-    assert machine.pace.delay(5.0) == 0.0
-
-
-def test_whoever_is_held_back_is_let_go_when_the_process_is_idle(
-    machine: Machine,
+def test_a_loop_that_is_late_by_itself_makes_such_arrivals_wait_for_moments(
+    site: Site,
 ) -> None:
-    machine.work(3.0, share=1.0, refusals_per_second=1000)
-    assert machine.pace.delay(5.0) > 0.0
-    machine.now += 20 * LOOK
+    """It looks whether they care, ever more seldom."""
 
-    assert machine.pace._is_over()
-    assert machine.pace.delay(5.0) == 0.0
+    async def others() -> None:
+        while site.loop.now < SECONDS:
+            site.loop.work(0.02)
+            await asyncio.sleep(0.02)
+
+    site.run(site.arrivals(300.0), others())
+
+    held = site.settled()
+    assert held[-1] < 0.3
+    assert held[int(0.9 * len(held))] < 0.1
+
+
+def test_a_few_leave_in_a_turn(site: Site) -> None:
+    turns: list[float] = []
+
+    async def good() -> None:
+        """Need a turn now and then, as a request that is served does."""
+        while site.loop.now < 0.5:
+            began = site.loop.now
+            site.loop.work(0.0001)
+            await asyncio.sleep(0)
+            turns.append(site.loop.now - began)
+
+    async def crowd() -> None:
+        # All are there at once.
+        await asyncio.gather(*(site.request() for _ in range(1000)))
+
+    site.run(crowd(), good())
+
+    # The first turn is that in which they all arrive.
+    assert sorted(turns)[int(0.9 * len(turns))] < 2.5 * pacing.TURN
+
+
+def test_when_the_line_runs_out_those_held_back_are_let_in(site: Site) -> None:
+    async def line_runs_out() -> None:
+        await asyncio.sleep(4.0)
+        site.lender.gate.waiting = 0
+
+    site.run(line_runs_out(), *(site.client(0.0005) for _ in range(300)))
+
+    before = sum(3.0 < arrived + held < 4.0 for arrived, held in site.held)
+    after = sum(4.0 < arrived + held < 5.0 for arrived, held in site.held)
+    assert before < 150
+    assert after > 190
+
+
+def test_they_are_bounded_in_number(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site.pace, "_most", 50)
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        while site.loop.now < SECONDS:
+            most = max(most, len(site.pace))
+            await asyncio.sleep(0.001)
+
+    site.run(watch(), *(site.client(0.0005) for _ in range(200)))
+
+    assert 40 < most <= 50
+
+
+def test_whoever_hangs_up_leaves_at_once(site: Site) -> None:
+    async def scenario() -> None:
+        clients = [site.loop.create_task(site.client(0.0005)) for _ in range(300)]
+        await asyncio.sleep(2.0)
+        assert len(site.pace) > 250
+        for client in clients:
+            client.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
+        await asyncio.sleep(2 * pacing.QUIET)
+        assert len(site.pace) == 0
+
+    site.run(scenario())
+
+
+def test_who_is_held_back_for_long_is_listened_to(site: Site) -> None:
+    listened: list[Callable[[], None]] = []
+
+    async def one() -> None:
+        await site.pace.hold(site.pool, lambda: listened.append(lambda: None))
+
+    async def scenario() -> None:
+        others = [site.loop.create_task(site.client(0.0005)) for _ in range(300)]
+        await one()  # at once
+        assert not listened
+        await asyncio.sleep(1.0)
+        await one()
+        assert listened
+        for other in others:
+            other.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    site.run(scenario())
+
+
+def test_an_overload_that_is_over_is_forgotten(site: Site) -> None:
+    async def scenario() -> None:
+        await asyncio.gather(
+            *(site.loop.create_task(site.client(0.0005)) for _ in range(300))
+        )
+        await asyncio.sleep(2 * pacing.QUIET)
+        began = site.loop.now
+        await site.pace.hold(site.pool)
+        assert site.loop.now - began <= pacing.BEAT
+
+    site.run(scenario())

@@ -1,0 +1,180 @@
+"""Who waits in front of a gate, and who of them is next."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from ..exceptions import Reason
+from .lane import Lane
+from .permit import Permit
+from .shedding import Shedding
+
+#: For what part of an interval a crowd must have stood before it is too many.
+CROWDED = 0.4
+#: How many with priority are served in a row before one of the others is.
+PRIOR_IN_A_ROW = 3
+
+
+class Queue:
+    """Three classes of waiters: those who have begun, those with priority, the rest.
+
+    Those who have begun go first, in order of arrival, and are not shed. Then those
+    with priority, but for one in four. *capacity* permits are waited for; the others
+    are :class:`~pooled_db.pool.gate.Gate`'s. Whoever asks holds its lock.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        *,
+        max_waiting: int | None,
+        target: float | None,
+        interval: float,
+        crowd: int | None,
+    ) -> None:
+        self.max_waiting = max_waiting
+        self.crowd = crowd
+        self.begun: OrderedDict[Permit, None] = OrderedDict()
+        self._lane, self._prior_lane = (
+            Lane(None if target is None else Shedding(capacity, target, interval))
+            for _ in range(2)
+        )
+        #: Those who stand in the lanes, in order of arrival.
+        self.newcomers: OrderedDict[Permit, None] = self._lane.order
+        self.prior: OrderedDict[Permit, None] = self._prior_lane.order
+        self.shedding: Shedding | None = self._lane.shedding
+        self._interval = interval
+        self._crowded_since: float | None = None
+        self._prior_in_a_row = 0
+
+    def __len__(self) -> int:
+        return len(self.begun) + len(self.prior) + len(self.newcomers)
+
+    def __iter__(self) -> Iterator[Permit]:
+        yield from self.begun
+        yield from self.prior
+        yield from self.newcomers
+
+    @property
+    def latest(self) -> Permit | None:
+        """Who will be here for longest."""
+        line = self.newcomers or self.prior or self.begun
+        return next(reversed(line)) if line else None
+
+    @property
+    def since(self) -> float:
+        """Since when somebody waits; 0.0 if nobody does."""
+        lines = (self.begun, self.prior, self.newcomers)
+        return min((next(iter(line)).arrived for line in lines if line), default=0.0)
+
+    def overloaded(self, now: float) -> bool:
+        """Whether it has stood for so long that it is being shed."""
+        return (
+            self.shedding is not None
+            and bool(self.newcomers)
+            and self.shedding.overloaded(now, self._lane.oldest)
+        )
+
+    def limit_changed(self, limit: int) -> None:
+        """Note that *limit* permits may be held now."""
+        for lane in (self._lane, self._prior_lane):
+            if lane.shedding is not None:
+                lane.shedding.reserve = limit
+
+    # Coming.
+
+    def turns_away(
+        self, permit: Permit, now: float
+    ) -> tuple[Reason | None, Permit | None]:
+        """Say why *permit* cannot join, and who else has to go if it can."""
+        full = (
+            permit.bounded
+            and self.max_waiting is not None
+            and len(self) >= self.max_waiting
+        )
+        displaced = self._displaced_by(permit) if full else None
+        if full and displaced is None:
+            return Reason.QUEUE_FULL, None
+        if now >= permit.deadline:
+            return Reason.TIMEOUT, None
+        lane = self._lane_of(permit)
+        if lane is not None and (
+            lane.turns_away(permit, now)
+            or (self._is_crowded(now) and not permit.priority)
+        ):
+            return Reason.OVERLOADED, None
+        return None, displaced
+
+    def add(self, permit: Permit) -> None:
+        lane = self._lane_of(permit)
+        if lane is None:
+            self.begun[permit] = None
+        else:
+            lane.add(permit)
+
+    def add_first(self, permit: Permit) -> None:
+        """Let *permit*, which has begun, be the next."""
+        self.begun[permit] = None
+        self.begun.move_to_end(permit, last=False)
+
+    def _is_crowded(self, now: float) -> bool:
+        """Whether there have been too many for some time."""
+        if self.crowd is None or len(self) < self.crowd:
+            self._crowded_since = None
+            return False
+        if self._crowded_since is None:
+            self._crowded_since = now
+        return now - self._crowded_since >= CROWDED * self._interval
+
+    def _displaced_by(self, permit: Permit) -> Permit | None:
+        """Who goes for *permit* when it is full, if anybody has to.
+
+        The last of the longest line goes for one of a shorter line, or with priority.
+        """
+        last = self._lane.last_of_longest()
+        if last is None or permit.begun:
+            return None
+        own = self._lane.length_of_line(permit)
+        if permit.priority or self._lane.length_of_line(last) > own + 1:
+            return last
+        return None
+
+    def _lane_of(self, permit: Permit) -> Lane | None:
+        if permit.begun:
+            return None
+        return self._prior_lane if permit.priority else self._lane
+
+    # Going.
+
+    def next(self, *, all_may: bool) -> Permit | None:
+        """Who is next; of those without priority only if *all_may*."""
+        if self.begun:
+            return next(iter(self.begun))
+        others = bool(self.newcomers) and all_may
+        if self.prior and not (others and self._prior_in_a_row >= PRIOR_IN_A_ROW):
+            return self._prior_lane.first()
+        return self._lane.first() if others else None
+
+    def served(self, permit: Permit, now: float) -> None:
+        """Note that *permit*, which was next, has been served."""
+        lane = self._lane_of(permit)
+        if lane is not None:
+            lane.served(permit, now)
+            self._prior_in_a_row = self._prior_in_a_row + 1 if permit.priority else 0
+
+    def remove(self, permit: Permit) -> None:
+        """Let *permit* stand in it no more, wherever it does."""
+        self.begun.pop(permit, None)
+        for lane in (self._lane, self._prior_lane):
+            if permit in lane.order:
+                lane.remove(permit)
+
+    def too_old(self, permit: Permit, now: float) -> Reason | None:
+        """Why *permit* has waited for too long, if it has."""
+        if now >= permit.deadline:
+            return Reason.TIMEOUT
+        lane = self._lane_of(permit)
+        if lane is not None and lane.gives_up(permit, now):
+            return Reason.OVERLOADED
+        return None

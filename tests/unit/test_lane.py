@@ -1,0 +1,299 @@
+"""Newcomers of several clients, in lines of their own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+
+import pytest
+
+from pooled_db.exceptions import Reason
+from pooled_db.pool.gate import Gate
+from pooled_db.pool.permit import ADMITTED, REFUSED, WAITING, Permit, Refused, State
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Queue:
+    """A gate whose permits are all held, and what stands in front of it."""
+
+    def __init__(self, capacity: int = 1, **options: object) -> None:
+        self.clock = Clock()
+        self.gate = Gate(capacity, clock=self.clock, **options)  # type: ignore[arg-type]
+        self.held = [Permit() for _ in range(capacity)]
+        for permit in self.held:
+            permit.begun = True
+            assert self.gate.enter(permit, 60.0)
+
+    def ask(
+        self, client: str | None, *, priority: bool = False, before: float = 0.0
+    ) -> Permit:
+        permit = Permit()
+        permit.client = client
+        permit.priority = priority
+        permit.waited_before = before
+        with contextlib.suppress(Refused):
+            self.gate.enter(permit, 60.0, lambda: None)
+        return permit
+
+    def serve(self, waiters: list[Permit]) -> Permit:
+        """Give one permit back, and return who has got it."""
+        before = [one for one in waiters if one.state is ADMITTED]
+        self.gate.release(self.held.pop())
+        (served,) = [
+            one for one in waiters if one.state is ADMITTED and one not in before
+        ]
+        self.held.append(served)
+        return served
+
+
+def state_of(permit: Permit) -> State:
+    return permit.state
+
+
+def clients(served: list[Permit]) -> str:
+    return "".join(str(one.client) for one in served)
+
+
+def test_lines_are_served_in_turn_and_each_in_order_of_arrival() -> None:
+    queue = Queue()
+    waiters = [queue.ask(client) for client in "aaaabbc"]
+
+    served = [queue.serve(waiters) for _ in waiters]
+
+    assert clients(served) == "abcabaa"
+    assert [one for one in served if one.client == "a"] == waiters[:4]
+
+
+def test_without_clients_it_is_one_line() -> None:
+    queue = Queue()
+    waiters = [queue.ask(None) for _ in range(20)]
+
+    assert [queue.serve(waiters) for _ in waiters] == waiters
+
+
+def test_who_asks_now_and_then_goes_before_who_asks_all_the_time() -> None:
+    queue = Queue()
+    waiters = [queue.ask("a") for _ in range(10)]
+    queue.serve(waiters)
+    waiters.append(queue.ask("b"))
+
+    assert queue.serve(waiters).client == "b"
+
+
+def test_a_client_that_comes_back_at_once_is_not_new_again() -> None:
+    queue = Queue()
+    waiters = [queue.ask("a") for _ in range(10)]
+    served = []
+    for _ in range(8):
+        waiters.append(queue.ask("b"))
+        served.append(queue.serve(waiters))
+
+    assert Counter(clients(served)) == {"a": 4, "b": 4}
+
+
+def test_ever_new_clients_leave_one_in_four_to_the_others() -> None:
+    queue = Queue()
+    waiters = [queue.ask("a") for _ in range(10)]
+    queue.serve(waiters)  # now it is an old line
+    waiters += [queue.ask(f"new {number}") for number in range(12)]
+
+    served = [queue.serve(waiters).client for _ in range(12)]
+
+    assert served.count("a") == 3
+
+
+def test_the_line_of_who_hammers_is_shed_and_no_other() -> None:
+    queue = Queue(queue_target=0.08, queue_interval=1.0)
+    waiters: list[Permit] = []
+    patient: list[Permit] = []
+    for step in range(400):  # 25 ms each: 40 are served in a second
+        queue.clock.now = step * 0.025
+        waiters += [queue.ask("hammer") for _ in range(5)]
+        if step % 4 == 0:
+            patient.append(queue.ask(f"patient {step % 160}"))
+            waiters.append(patient[-1])
+        for permit in waiters:
+            if permit.state is WAITING:
+                queue.gate.review(permit)
+        waiters = [one for one in waiters if one.state is WAITING]
+        queue.serve(waiters)
+
+    assert not any(one.reason for one in patient)
+    assert max(one.waited for one in patient) < 0.1
+    # Its line gets no longer than it bears before that is noticed again.
+    assert len(waiters) < 60
+
+
+def test_a_crowd_of_different_clients_is_shed_as_one_queue() -> None:
+    queue = Queue(queue_target=0.08, queue_interval=1.0)
+    waiters: list[Permit] = []
+    everybody: list[Permit] = []
+    for step in range(200):
+        queue.clock.now = step * 0.025
+        asking = [queue.ask(f"{step} {number}") for number in range(10)]
+        everybody += asking
+        for permit in waiters:
+            if permit.state is WAITING:
+                queue.gate.review(permit)
+        waiters = [one for one in waiters + asking if one.state is WAITING]
+        queue.serve(waiters)
+
+    refused = [one for one in everybody if one.reason is Reason.OVERLOADED]
+    assert len(refused) + 200 + len(waiters) >= len(everybody)
+    assert max(one.waited for one in everybody[400:]) < 0.3
+
+
+def test_a_full_queue_drops_the_last_of_the_longest_line() -> None:
+    queue = Queue(max_waiting=4)
+    hammering = [queue.ask("a") for _ in range(4)]
+
+    patient = queue.ask("b")
+
+    assert patient.state is WAITING
+    assert [one.state for one in hammering] == [WAITING] * 3 + [REFUSED]
+    assert hammering[3].reason is Reason.QUEUE_FULL
+    assert queue.ask("a").reason is Reason.QUEUE_FULL
+
+
+# Priority.
+
+
+def test_those_with_priority_go_before_others_but_for_one_in_four() -> None:
+    queue = Queue()
+    waiters = [queue.ask("a") for _ in range(4)]
+    waiters += [queue.ask("p", priority=True) for _ in range(6)]
+
+    served = [queue.serve(waiters) for _ in range(10)]
+
+    assert clients(served) == "pppapppaaa"
+
+
+def test_a_full_queue_drops_another_for_one_with_priority() -> None:
+    queue = Queue(max_waiting=2)
+    waiters = [queue.ask("a"), queue.ask("b")]
+
+    assert queue.ask("c", priority=True).state is WAITING
+    assert sorted(one.state.name for one in waiters) == ["REFUSED", "WAITING"]
+
+
+def test_a_share_is_for_those_with_priority() -> None:
+    gate = Gate(4, reserved_share=0.25)
+
+    def enter(*, priority: bool = False, begun: bool = False) -> Permit:
+        permit = Permit()
+        permit.priority, permit.begun = priority, begun
+        gate.enter(permit, 60.0)
+        return permit
+
+    others = [enter() for _ in range(4)]
+    assert [one.state for one in others] == [ADMITTED] * 3 + [WAITING]
+
+    first = enter(priority=True)
+    assert first.state is ADMITTED
+    gate.release(first)
+    assert state_of(others[3]) is WAITING
+    assert enter(begun=True).state is ADMITTED
+
+    gate.release(others[0])
+    assert state_of(others[3]) is WAITING  # three are held: the last is not for it
+    gate.release(others[1])
+    assert state_of(others[3]) is ADMITTED
+
+
+@pytest.mark.parametrize(("capacity", "reserved"), [(1, 0), (3, 0), (4, 1), (10, 2)])
+def test_a_share_is_rounded_down(capacity: int, reserved: int) -> None:
+    assert Gate(capacity, reserved_share=0.25).reserved == reserved
+
+
+def test_another_share_lets_those_in_who_wait_for_it() -> None:
+    gate = Gate(2, reserved_share=0.5)
+    permits = [Permit(), Permit()]
+    for permit in permits:
+        gate.enter(permit, 60.0)
+    assert permits[1].state is WAITING
+
+    gate.reserve(0.0)
+
+    assert state_of(permits[1]) is ADMITTED
+
+
+# Who it is, is asked of those alone who have to wait.
+
+
+class Stranger(Permit):
+    is_known = False
+    asked = 0
+
+    def introduce(self) -> None:
+        self.asked += 1
+        self.client = "stranger"
+        self.is_known = True
+
+
+def test_nobody_is_asked_who_need_not_wait() -> None:
+    gate = Gate(1)
+    first, second = Stranger(), Stranger()
+
+    gate.enter(first, 60.0)
+    assert (first.state, first.asked) == (ADMITTED, 0)
+    gate.enter(second, 60.0)
+    assert (second.state, second.asked) == (WAITING, 1)
+
+
+def test_the_lock_is_not_held_while_somebody_is_asked() -> None:
+    gate = Gate(1)
+
+    class Asking(Stranger):
+        def introduce(self) -> None:
+            assert not gate.lock.locked()
+            super().introduce()
+
+    gate.enter(Asking(), 60.0)
+    gate.enter(Asking(), 60.0)
+    assert gate.waiting == 1
+
+
+# Threads that are left, and time that has passed elsewhere.
+
+
+def test_a_crowd_is_refused_once_it_is_no_burst() -> None:
+    queue = Queue(queue_target=0.08, queue_interval=1.0, crowd=2)
+    assert [queue.ask(None).state for _ in range(3)] == [WAITING] * 3
+
+    queue.clock.now = 0.3
+    assert queue.ask(None).state is WAITING
+    queue.clock.now = 0.41
+    assert queue.ask(None).reason is Reason.OVERLOADED
+    assert queue.ask(None, priority=True).state is WAITING
+
+
+def test_what_has_waited_elsewhere_counts() -> None:
+    queue = Queue(queue_target=0.08, queue_interval=1.0)
+    first = [queue.ask(None) for _ in range(3)]
+    queue.clock.now = 1.2  # the queue stands
+
+    old = queue.ask(None, before=0.2)
+    young = queue.ask(None)
+    queue.gate.review(old)
+    queue.gate.review(young)
+
+    assert [one.state for one in first] == [WAITING] * 3
+    assert old.reason is Reason.OVERLOADED
+    assert young.state is WAITING
+
+
+def test_no_overload_is_left_when_nobody_waits() -> None:
+    queue = Queue(queue_target=0.08, queue_interval=1.0)
+    waiter = queue.ask(None)
+    queue.clock.now = 1.2
+    assert queue.gate.overloaded
+
+    queue.serve([waiter])
+
+    assert not queue.gate.overloaded
