@@ -54,6 +54,15 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+def revision() -> str:
+    """The git revision that is measured, with a mark if the tree differs from it."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
+    told = subprocess.run(
+        command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    return told.stdout.strip() or "unknown"
+
+
 def machine() -> dict[str, str | int]:
     """Of Linux; the server and the load generator share it."""
     return {

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
+
+from benchmarks.machine import revision
 
 RESULTS = Path(__file__).parent / "results"
 NOTHING = "–"  # noqa: RUF001  an en dash, as tables have it
@@ -64,14 +66,15 @@ class Circumstances:
     date: str
     versions: Mapping[str, str]
     machine: Mapping[str, str | int]
+    revision: str = field(default_factory=revision)
 
     def markdown(self) -> str:
         machine = self.machine
         software = ", ".join(f"{name} {one}" for name, one in self.versions.items())
         return (
-            f"{self.date}, on {machine['cores']} cores of {machine['cpu']} with"
-            f" {machine['memory']} ({machine['system']}), which the server, the"
-            f" database and the load generator share.\n{software}."
+            f"{self.date}, revision {self.revision}, on {machine['cores']} cores of"
+            f" {machine['cpu']} with {machine['memory']} ({machine['system']}), which"
+            f" the server, the database and the load generator share.\n{software}."
         )
 
 
@@ -94,6 +97,7 @@ def save_markdown(
 def save_json(path: Path, circumstances: Circumstances, **content: Any) -> Path:
     told = {
         "date": circumstances.date,
+        "revision": circumstances.revision,
         "versions": circumstances.versions,
         "machine": circumstances.machine,
         **content,

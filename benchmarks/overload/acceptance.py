@@ -4,58 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from benchmarks.contenders import ServerName
-from benchmarks.overload.cases import (
-    CALM,
-    CLOSED_POOL_SIZE,
-    FEW_CLIENTS,
-    MANY_CLIENTS,
-    QUERY_SECONDS,
-    Case,
-)
+from benchmarks.overload.cases import FEW_CLIENTS, MANY_CLIENTS, SOME_CLIENTS, Case
 from benchmarks.overload.measurement import Measurement
 from benchmarks.overload.tables import Measurements
-from pooled_db.conf import PoolSettings
 
 OVERLOAD = 10.0
 SECONDS = 20.0
 BURST_TIMES, BURST_SECONDS = 2.0, 0.5
 
-LEAST_SHARE = 0.9
-QUEUE_TARGET = PoolSettings().queue_target
-MARGIN_SECONDS = 0.1
-LEAST_SAVING = 5
-MOST_THREADS_BESIDE = 5
-GTHREAD_P99_SECONDS = 1.0
-RECOVERY_SECONDS = 1.0
+DATABASE_PEER = "dj-pool"
 
 
-def _open(server: ServerName, contender: str, times: float, seconds: float) -> Case:
-    return Case(server=server, contender_name=contender, seconds=seconds, times=times)
-
-
-def _closed(contender: str, clients: int, seconds: float) -> Case:
-    return Case(
-        server="uvicorn", contender_name=contender, seconds=seconds, clients=clients
-    )
+def _case(contender: str, seconds: float, **shape: Any) -> Case:
+    values: dict[str, Any] = {"server": "uvicorn", **shape}
+    return Case(contender_name=contender, seconds=seconds, **values)
 
 
 def acceptance_cases(seconds: float) -> dict[str, Case]:
     """By the names that the checks have for them, in the order of measuring."""
-    return {
-        "door, calm": _open("uvicorn", "door", CALM, seconds),
-        "door, 10x": _open("uvicorn", "door", OVERLOAD, seconds),
-        "middleware, calm": _open("uvicorn", "middleware", CALM, seconds),
-        "middleware, 10x": _open("uvicorn", "middleware", OVERLOAD, seconds),
-        "door, few": _closed("door", FEW_CLIENTS, seconds),
-        "door, many": _closed("door", MANY_CLIENTS, seconds),
-        "dj-pool, many": _closed("dj-pool", MANY_CLIENTS, seconds),
-        "door, burst": _open("uvicorn", "door", BURST_TIMES, BURST_SECONDS),
-        "gthread middleware, 10x": _open("gunicorn", "middleware", OVERLOAD, seconds),
-        "gthread door, 10x": _open("gunicorn", "door", OVERLOAD, seconds),
-        "gthread door, burst": _open("gunicorn", "door", BURST_TIMES, BURST_SECONDS),
+    gthread: dict[str, Any] = {"server": "gunicorn"}
+    shapes: dict[str, dict[str, Any]] = {
+        "new": {"times": OVERLOAD},
+        "kept": {"times": OVERLOAD, "keepalive": True},
+        "one core": {"times": OVERLOAD, "place": "one core"},
+        "busy": {"times": OVERLOAD, "place": "busy"},
+        "20x": {"times": 2 * OVERLOAD},
+        "few": {"clients": FEW_CLIENTS},
+        "many": {"clients": MANY_CLIENTS},
+        "many kept": {"clients": MANY_CLIENTS, "keepalive": True},
+        "some": {"clients": SOME_CLIENTS},
+        "gthread": {"times": OVERLOAD, **gthread},
+        "patient": {"times": 0.5, "part": "patient"},
+        "patient by header": {"times": 0.5, "part": "patient by header"},
+        "gthread patient": {"times": 0.5, "part": "patient", **gthread},
+        "gthread patient by header": {
+            "times": 0.5,
+            "part": "patient by header",
+            **gthread,
+        },
+        "priority": {"times": OVERLOAD, "part": "priority"},
     }
+    named = {name: _case("door", seconds, **shape) for name, shape in shapes.items()}
+    named["peer"] = _case(DATABASE_PEER, seconds, clients=SOME_CLIENTS)
+    burst = {"times": BURST_TIMES}
+    named["burst"] = _case("door", BURST_SECONDS, **burst)
+    named["gthread burst"] = _case("door", BURST_SECONDS, **burst, **gthread)
+    return named
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +81,20 @@ def _at_most(value: float | None, most: float) -> Verdict:
     return f"{value:.3f} s (at most {most:g} s)", value <= most
 
 
-def _queued(latency: float | None, beside: float) -> Verdict:
-    if QUEUE_TARGET is None:
-        found = "there were none" if latency is None else f"{latency:.3f} s"
-        return f"{found} (queue_target is off by default: no bound)", False
-    return _at_most(latency, beside + 2 * QUEUE_TARGET + MARGIN_SECONDS)
+def _at_least(good: float, least: float) -> Verdict:
+    return f"{good:.1f}/s (at least {least:.1f}/s)", good >= least
 
 
-def _goodput(one: Measurement) -> Verdict:
-    least = LEAST_SHARE * one.case.capacity
-    good = one.whole.good_per_second
-    return f"{good:.1f}/s (at least {least:g}/s)", good >= least
+def _good(least: float) -> Judge:
+    return lambda one: _at_least(one.whole.good_per_second, least)
 
 
-def _good_come_soon(one: Measurement) -> Verdict:
-    return _queued(one.settled.p99_good, beside=QUERY_SECONDS)
+def _good_within(most: float) -> Judge:
+    return lambda one: _at_most(one.settled.p99_good, most)
 
 
-def _refusals_come_soon(one: Measurement) -> Verdict:
-    return _queued(one.settled.p99_refused, beside=0.0)
+def _refused_within(most: float) -> Judge:
+    return lambda one: _at_most(one.settled.p99_refused, most)
 
 
 def _all_answered(one: Measurement) -> Verdict:
@@ -112,41 +103,20 @@ def _all_answered(one: Measurement) -> Verdict:
     return f"{others} of {sum(counts.values()):,} got neither", others == 0
 
 
-def _share_of_few(few: Measurement, many: Measurement) -> Verdict:
-    alone, good = few.whole.good_per_second, many.whole.good_per_second
-    least = LEAST_SHARE * alone
-    return f"{good:.1f}/s (at least {least:.1f}/s of {alone:.1f}/s)", good >= least
+def _share_of(least: float) -> Judge:
+    def judge(few: Measurement, many: Measurement) -> Verdict:
+        return _at_least(many.whole.good_per_second, least * few.whole.good_per_second)
+
+    return judge
 
 
-def _third_of_the_peers(ours: Measurement, theirs: Measurement) -> Verdict:
-    here, there = ours.whole.p99_good, theirs.whole.p99_good
-    if here is None or there is None:
-        return f"{here} s against {there} s", False
-    return f"{here:.3f} s (below a third of {there:.3f} s)", here < there / 3
+def _served(least: float) -> Judge:
+    def judge(one: Measurement) -> Verdict:
+        asked = sum(one.whole.counts.values())
+        share = one.whole.good / asked if asked else 0.0
+        return f"{share:.1%} (at least {least:.0%})", share >= least
 
-
-def _saving(
-    door: Measurement,
-    door_calm: Measurement,
-    middleware: Measurement,
-    middleware_calm: Measurement,
-) -> Verdict:
-    at_door = door.cpu_per_refusal(door_calm)
-    inside = middleware.cpu_per_refusal(middleware_calm)
-    if at_door is None or inside is None:
-        return "not every answer was good at half the load, or none refused", False
-    figure = f"{at_door * 1e6:.0f} us against {inside * 1e6:.0f} us"
-    return figure, at_door * LEAST_SAVING <= inside
-
-
-def _few_threads(few: Measurement, many: Measurement) -> Verdict:
-    waiting, alone = many.most_threads, few.most_threads
-    most = CLOSED_POOL_SIZE + MOST_THREADS_BESIDE
-    return f"{waiting} (at most {most}); {alone} with nobody waiting", waiting <= most
-
-
-def _gthread_is_quick(one: Measurement) -> Verdict:
-    return _at_most(one.whole.p99_good, GTHREAD_P99_SECONDS)
+    return judge
 
 
 def _none_refused(one: Measurement) -> Verdict:
@@ -155,47 +125,58 @@ def _none_refused(one: Measurement) -> Verdict:
 
 
 def _recovery(one: Measurement) -> Verdict:
-    return _at_most(one.next_served, RECOVERY_SECONDS)
+    return _at_most(one.next_served, 0.3)
 
+
+def _of(name: str, *judges: tuple[str, Judge]) -> Iterator[Promise]:
+    for promise, judge in judges:
+        yield f"{name}: {promise}", judge, (name,)
+
+
+Promise = tuple[str, Judge, tuple[str, ...]]
 
 #: What is promised, who judges it, and the cases that it is judged by.
-PROMISES: tuple[tuple[str, Judge, tuple[str, ...]], ...] = (
-    ("uvicorn, door, 10x: good/s", _goodput, ("door, 10x",)),
-    ("uvicorn, door, 10x, after 2 s: p99 good", _good_come_soon, ("door, 10x",)),
-    ("uvicorn, door, 10x, after 2 s: p99 refused", _refusals_come_soon, ("door, 10x",)),
-    ("uvicorn, door, 10x: all get 200 or 503", _all_answered, ("door, 10x",)),
-    (
-        "uvicorn, door: good/s of 1,000 retrying clients against 10",
-        _share_of_few,
-        ("door, few", "door, many"),
+PROMISES: tuple[Promise, ...] = (
+    *(
+        promise
+        for name in ("new", "kept")
+        for promise in _of(
+            name,
+            ("good/s", _good(72)),
+            ("p99 of good", _good_within(0.3)),
+            ("p99 of refusals", _refused_within(0.25)),
+            ("all get 200 or 503", _all_answered),
+            ("next request served", _recovery),
+        )
     ),
-    (
-        "uvicorn, 1,000 retrying clients: p99 good against the peer's",
-        _third_of_the_peers,
-        ("door, many", "dj-pool, many"),
+    *_of("one core", ("good/s", _good(60)), ("p99 of refusals", _refused_within(0.5))),
+    *_of("20x", ("good/s", _good(64)), ("next request served", _recovery)),
+    *(
+        promise
+        for name in ("many", "many kept")
+        for promise in (
+            (f"{name}: share of what 10 clients get", _share_of(0.9), ("few", name)),
+            *_of(name, ("p99 of good", _good_within(1.5))),
+        )
     ),
-    ("gthread, middleware, 10x: good/s", _goodput, ("gthread middleware, 10x",)),
-    (
-        f"uvicorn, 10x: CPU per refusal, door against middleware (1/{LEAST_SAVING})",
-        _saving,
-        ("door, 10x", "door, calm", "middleware, 10x", "middleware, calm"),
+    ("some: as many as the peer", _share_of(1.0), ("peer", "some")),
+    *_of(
+        "gthread",
+        ("good/s", _good(76)),
+        ("p99 of good", _good_within(0.4)),
+        ("next request served", _recovery),
     ),
-    (
-        "uvicorn, door: threads with 1,000 clients on 10 connections",
-        _few_threads,
-        ("door, few", "door, many"),
+    *(
+        promise
+        for server in ("", "gthread ")
+        for name in ("patient", "patient by header")
+        for promise in _of(
+            f"{server}{name}",
+            ("share served", _served(0.97)),
+            ("p99 of good", _good_within(0.35)),
+        )
     ),
-    ("gthread, door, 10x: p99 good", _gthread_is_quick, ("gthread door, 10x",)),
-    ("uvicorn, door, half a second at 2x: all good", _none_refused, ("door, burst",)),
-    (
-        "gthread, door, half a second at 2x: all good",
-        _none_refused,
-        ("gthread door, burst",),
-    ),
-    ("uvicorn, door, after 10x: next request served", _recovery, ("door, 10x",)),
-    (
-        "gthread, door, after 10x: next request served",
-        _recovery,
-        ("gthread door, 10x",),
-    ),
+    *_of("priority", ("share served", _served(0.99))),
+    *_of("burst", ("none refused", _none_refused)),
+    *_of("gthread burst", ("none refused", _none_refused)),
 )

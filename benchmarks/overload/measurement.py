@@ -22,13 +22,18 @@ that got none: 503, 500 and those whose client gave up. So
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+import os
+import subprocess
+import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks.observing import afterwards, counting_threads, watching_others
-from benchmarks.overload.cases import QUERY_SECONDS, Case
+from benchmarks.overload.cases import QUERY_SECONDS, Case, Place
 from benchmarks.serving import served
 from tests.harness import load
 from tests.harness.load_report import NONE, Report, is_good
@@ -37,6 +42,7 @@ from tests.harness.servers import AppServer
 
 SETTLED_AFTER_SECONDS = 2.0
 WARM_UP_REQUESTS_EACH = 5
+HAMMERING_BEFORE_SECONDS = 0.5
 ENOUGH_UNSERVED = 3 / 4
 
 
@@ -111,13 +117,17 @@ class Measurement:
 
 
 def measure(database: MariaDB, case: Case, progress: load.Progress) -> Measurement:
-    with served(
-        database,
-        case.server,
-        case.contender,
-        pool_size=case.pool_size,
-        BENCH_QUERY_SECONDS=QUERY_SECONDS,
-    ) as server:
+    with (
+        placed(case.place, database.pid),
+        served(
+            database,
+            case.server,
+            case.contender,
+            pool_size=case.pool_size,
+            BENCH_QUERY_SECONDS=QUERY_SECONDS,
+            POOLED_DB={"DOOR": case.contender.door, **case.settings},
+        ) as server,
+    ):
         warm_up(server, case.pool_size)
         database.flush_status()
         with (
@@ -131,10 +141,13 @@ def measure(database: MariaDB, case: Case, progress: load.Progress) -> Measureme
                 after.begin(server, time.monotonic() - elapsed + case.seconds)
                 progress(elapsed, counts)
 
-            report = load.run(case.plan(server.url), tell)
+            with hammered(case.hammering(server.url)):
+                report = load.run(case.plan(server.url), tell)
             cpu = server.cpu_seconds() - cpu
             next_served = after.result()
         most_connections = database.status("Max_used_connections")
+    if case.part == "priority":
+        report = report.where(request=0)
     return Measurement(
         case=case,
         whole=Figures.of(report),
@@ -147,6 +160,45 @@ def measure(database: MariaDB, case: Case, progress: load.Progress) -> Measureme
         generator_lag=report.lag,
         others_cores=others.cores,
     )
+
+
+@contextlib.contextmanager
+def hammered(plan: load.Plan | None) -> Iterator[None]:
+    """Let another client hammer meanwhile."""
+    if plan is None:
+        yield
+        return
+    with load.start(plan):
+        time.sleep(HAMMERING_BEFORE_SECONDS)
+        yield
+
+
+@contextlib.contextmanager
+def placed(place: Place, database_pid: int) -> Iterator[None]:
+    """Let all that runs meanwhile, the database included, share one core, or be short
+    of them because of another process."""
+    cores = os.sched_getaffinity(0)
+    if place == "busy":
+        with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+            try:
+                yield
+            finally:
+                busy.kill()
+    elif place == "one core":
+        try:
+            _confine(database_pid, {min(cores)})
+            yield
+        finally:
+            _confine(database_pid, cores)
+    else:
+        yield
+
+
+def _confine(database_pid: int, cores: set[int]) -> None:
+    os.sched_setaffinity(0, cores)
+    for thread in os.listdir(f"/proc/{database_pid}/task"):
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread), cores)
 
 
 def warm_up(server: AppServer, clients: int) -> None:

@@ -21,6 +21,13 @@ COLOURS = {
     "door": "#009E73",
 }
 
+
+def is_plain(one: Measurement) -> bool:
+    """Whether all arrivals open a connection each, on all cores."""
+    case = one.case
+    return not case.keepalive and (case.place, case.part) == ("all cores", "all")
+
+
 Panel = tuple[str, Callable[[Measurement], float | None]]
 
 
@@ -45,7 +52,7 @@ def save_plot(measured: Measurements, path: Path) -> Path:
     rows = figure.subplots(len(servers), len(PANELS) + 1, squeeze=False)
     for server, row in zip(servers, rows, strict=True):
         here = [one for one in measured.values() if one.case.server == server]
-        by_rate = [one for one in here if one.case.times is not None]
+        by_rate = [one for one in here if is_plain(one) and one.case.times is not None]
         for panel, (name, figure_of) in zip(row, PANELS, strict=False):
             draw_lines(panel, by_rate, figure_of)
             panel.set_title(f"{server}: {name}", fontsize=10)
@@ -103,7 +110,9 @@ def draw_bars(panel: Axes, measured: Sequence[Measurement]) -> None:
             sum(
                 one.whole.good_per_second
                 for one in measured
-                if one.case.contender_name == name and one.case.clients == clients
+                if one.case.contender_name == name
+                and one.case.clients == clients
+                and not one.case.keepalive
             )
             for clients in groups
         ]

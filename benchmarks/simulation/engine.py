@@ -17,6 +17,8 @@ from typing import Any
 from benchmarks.simulation.outcome import Outcome
 from pooled_db.pool.permit import Permit, Refused, State
 
+#: How many clients there are, where they are told apart.
+CLIENTS = 1000
 #: For how long a refusal takes a thread of a threaded server, in seconds.
 REFUSAL = 0.001
 
@@ -32,7 +34,8 @@ class Scenario:
     as long; if it is infinite, nothing comes back before the end. *retry* is the
     shortest and longest pause after which a refused client tries again. *episode* is
     when times are hard. *threads* is how many requests one process takes at once;
-    the others wait before it, unseen by the gate.
+    the others wait before it, unseen by the gate. *hammering* is the load of one client
+    besides, who comes back whatever the answers and does not count.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Scenario:
     retry: tuple[float, float] | None = None
     patience: float = 10.0
     threads: int | None = None
+    hammering: float = 0.0
 
     @property
     def full(self) -> float:
@@ -71,25 +75,27 @@ class Policy:
 
     *age* is what becomes of the time that a request has spent before the process, if a
     proxy's header tells it: nothing (``""``), it shortens the ``"timeout"``, or it
-    counts as ``"wait"``.
+    counts as ``"wait"``. *by_client* says whether each client has a line of its own.
     """
 
     name: str
     make: MakeGate
     timeout: float = 5.0
     age: str = ""
+    by_client: bool = False
 
 
 class Request(Permit):
     """One attempt of one client."""
 
-    __slots__ = ("born", "process", "work")
+    __slots__ = ("born", "hammers", "process", "work")
 
     def __init__(self, process: Process, born: float, work: float) -> None:
         super().__init__()
         self.process = process
         self.born = born
         self.work = work
+        self.hammers = False
 
     def wake(self) -> None:
         self.process.answered(self)
@@ -138,6 +144,8 @@ class Simulation:
         ends = [start for start, _ in scenario.load[1:]] + [scenario.duration]
         for (start, load), end in zip(scenario.load, ends, strict=True):
             self.at(start, self._arrive, (load * scenario.full, end))
+        if scenario.hammering:
+            self.at(0.0, self._hammer, None)
         events = self._events
         count = 0
         while events:
@@ -153,14 +161,32 @@ class Simulation:
             return
         self.outcome.came(self.now)
         process = self.processes[int(self._rng.random() * len(self.processes))]
-        process.ask(Request(process, self.now, self._draw_work()))
+        request = Request(process, self.now, self._draw_work())
+        if self.policy.by_client:
+            request.client = self._retry_rng.randrange(CLIENTS)
+        process.ask(request)
         self.at(self.now + self._rng.expovariate(rate), self._arrive, stream)
+
+    def _hammer(self, _: None) -> None:
+        if self.now >= self.scenario.duration:
+            return
+        rng = self._retry_rng
+        process = self.processes[int(rng.random() * len(self.processes))]
+        request = Request(process, self.now, self.scenario.service)
+        request.hammers = True
+        if self.policy.by_client:
+            request.client = CLIENTS
+        process.ask(request)
+        rate = self.scenario.hammering * self.scenario.full
+        self.at(self.now + rng.expovariate(rate), self._hammer, None)
 
     def _try_again(self, old: Request) -> None:
         process = self.processes[int(self._retry_rng.random() * len(self.processes))]
         process.ask(Request(process, old.born, old.work))
 
     def refused(self, request: Request, waited: float) -> None:
+        if request.hammers:
+            return
         self.outcome.refused(waited)
         retry = self.scenario.retry
         again = self.now + self._retry_rng.uniform(*retry) if retry else float("inf")
@@ -251,7 +277,8 @@ class Process:
 
     def _finish(self, request: Request) -> None:
         sim = self._sim
-        sim.outcome.served(request.born, sim.now, request.waited)
+        if not request.hammers:
+            sim.outcome.served(request.born, sim.now, request.waited)
         self.gate.release(request)
         self._note_idle()
         self._free_thread_at(sim.now)

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from benchmarks.simulation.engine import Scenario
 from benchmarks.simulation.outcome import STEP
-from benchmarks.simulation.runs import LARGE_SITE, REFINING, THREADS, Result
+from benchmarks.simulation.runs import HAMMERING, LARGE_SITE, REFINING, THREADS, Result
 from benchmarks.simulation.scenarios import FLASH, STOP
 
 # Okabe and Ito's palette, for colour-blind eyes.
@@ -93,6 +93,9 @@ A, B and C are in the gate. *A reserve*: nobody is shed while no more wait than 
 are connections. *B early*: a newcomer who would wait for twice the target is refused at
 once. *C relapse*: an overload that returns soon is recognised sooner. *D until empty*:
 it is over when nobody waits, not when somebody was served within the target.""",
+    HAMMERING: """\
+The figures are those of the others, 1,000 clients: good answers as a share of what the
+database can serve, of which they ask for the first number.""",
     THREADS: """\
 A process takes so many requests at once; the others stand before it, where the gate
 does not see them. *max_waiting*: half as many as there are threads without a

@@ -10,15 +10,18 @@ from benchmarks.simulation.engine import Policy, Scenario, Simulation
 from benchmarks.simulation.outcome import percentile
 from benchmarks.simulation.scenarios import (
     GATE,
+    HAMMERED,
     LARGE,
     POLICIES,
     REFINED,
     REFINEMENTS,
     SCENARIOS,
+    SHARED_OUT,
     THREADED,
 )
 
 REFINING = "Refinements of CoDel"
+HAMMERING = "One client hammers"
 THREADS = "Threads, at 3 x"
 LARGE_SITE = "A large site"
 
@@ -67,6 +70,9 @@ def runs() -> Iterator[Run]:
     for scenario in REFINED:
         for policy in REFINEMENTS:
             yield Run(REFINING, scenario, policy)
+    for scenario in HAMMERED:
+        for policy in SHARED_OUT:
+            yield Run(HAMMERING, scenario, policy)
     for server in THREADED:
         for policy in server.policies():
             yield Run(THREADS, server.scenario(), policy)

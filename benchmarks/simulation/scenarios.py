@@ -82,6 +82,20 @@ BURST = Scenario(
 BURST_ON_HALF = replace(BURST, load=[(0, 0.5), (10, 2), (10.5, 0.5)])
 STORM = Scenario("storm", [(0, 2)], 40, (5, 40), processes=4)
 
+#: The load of the others, and of the one.
+HAMMERED = (
+    *(
+        replace(steady(load), name=f"{load:g} x, and {more:g} x by one", hammering=more)
+        for load, more in ((0.5, 2), (0.5, 10), (0.9, 10))
+    ),
+    replace(steady(2), name="2 x, each another client"),
+)
+SHARED_OUT = (
+    Policy("FIFO, 5 s", Fifo),
+    Policy("the gate, one line", SHEDDING),
+    Policy("the gate, a line for each client", SHEDDING, by_client=True),
+)
+
 SCENARIOS: Mapping[str, Sequence[Scenario]] = {
     "Steady load": [
         *map(steady, (0.5, 0.9, 1.1, 1.5, 2, 5, 10)),

@@ -19,4 +19,8 @@ def items(request: HttpRequest, queries: int) -> HttpResponse:
     return HttpResponse(" ".join(names), content_type="text/plain")
 
 
-urlpatterns = [path("", slow_query), path("items/<int:queries>", items)]
+urlpatterns = [
+    path("", slow_query),
+    path("first", slow_query),
+    path("items/<int:queries>", items),
+]

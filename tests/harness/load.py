@@ -70,7 +70,7 @@ class Plan:
     again. In an open loop requests arrive at fixed times whatever the answers, and a
     latency counts from the scheduled arrival. During the first `ramp` seconds clients
     join one by one, or the rate rises from nothing. When sending stops, the answers
-    still under way are awaited.
+    still under way are awaited. Connections come from `addresses` in turn, if given.
     """
 
     url: str
@@ -83,6 +83,7 @@ class Plan:
     delay: float = 0.0
     ramp: float = 0.0
     keepalive: bool = False
+    addresses: Sequence[str] = ()
     watch_header: str | None = None
 
     def __post_init__(self) -> None:
@@ -141,6 +142,7 @@ class Load:
             ]
         )
         self.idle: list[Connection] = []
+        self.addresses = itertools.cycle([(one, 0) for one in plan.addresses] or [None])
         self.clock = asyncio.get_running_loop().time
         self.started = self.clock()
         self.counts: Counter[int] = Counter()
@@ -227,7 +229,9 @@ class Load:
         while self.idle and self.idle[-1].transport.is_closing():
             self.idle.pop()
         connection = (
-            self.idle.pop() if self.idle else await connect(self.host, self.port)
+            self.idle.pop()
+            if self.idle
+            else await connect(self.host, self.port, next(self.addresses))
         )
         keep = False
         try:

@@ -88,11 +88,18 @@ class Connection(asyncio.Protocol):
         return Answer(status, head, keepalive, body) if ended else None
 
 
-async def connect(host: str, port: int) -> Connection:
-    """Open a connection; raise NoAnswer if the server does not take it."""
+async def connect(
+    host: str, port: int, local: tuple[str, int] | None = None
+) -> Connection:
+    """Open a connection, from the address *local* if it is given.
+
+    Raises NoAnswer if the server does not take it.
+    """
     loop = asyncio.get_running_loop()
     try:
-        _, connection = await loop.create_connection(Connection, host, port)
+        _, connection = await loop.create_connection(
+            Connection, host, port, local_addr=local
+        )
     except OSError as error:
         if error.errno in OUR_OWN_LIMITS:
             raise  # the load generator's failure, not the server's
