@@ -121,6 +121,15 @@ def pymysql(session: nox.Session) -> None:
     run_tests(session, "tests/server/test_pymysql.py")
 
 
+@nox.session(python="3.12")
+def tracers(session: nox.Session) -> None:
+    """ddtrace, New Relic, Elastic APM and OpenTelemetry see every query."""
+    watchers = ("ddtrace", "newrelic", "elastic-apm")
+    opentelemetry = ("opentelemetry-instrumentation-mysqlclient", "opentelemetry-sdk")
+    session.install("-e", ".[test]", *watchers, *opentelemetry, *NEWEST)
+    run_tests(session, "tests/server/test_tracing.py")
+
+
 @nox.session(python=["3.10", "3.13"])
 def backends(session: nox.Session) -> None:
     """GeoDjango's backend and django-prometheus', pooled."""

@@ -122,10 +122,12 @@ def test_so_does_an_asynchronous_one() -> None:
 
 
 @pytest.mark.usefixtures("like_a_server")
+@pytest.mark.parametrize("checkout", ["request", "query"])
 @pytest.mark.parametrize(("method", "retry"), [("get", True), ("post", False)])
 def test_a_request_that_has_asked_already_may_be_repeated_only_if_it_is_safe(
-    settings: Any, method: str, retry: bool, other_full: None
+    settings: Any, method: str, retry: bool, checkout: str, other_full: None
 ) -> None:
+    settings.POOLED_DB = {"CHECKOUT": checkout}
     settings.MIDDLEWARE = [POOLED, "tests.server.test_promised.ask_both"]
     client = Client(headers={"accept": "application/json"})
     client.raise_request_exception = False

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
+import subprocess
+import sys
 
 import pytest
 
 from tests.harness.server import Server
-from tests.sites import run_python
+from tests.sites import ROOT, run_python, site_settings
 
 needs_opentelemetry = pytest.mark.skipif(
     importlib.util.find_spec("opentelemetry") is None,
@@ -36,6 +40,113 @@ for loan in (3, 2):
 spans = exporter.get_finished_spans()
 print(sum("SELECT 'traced'" in span.attributes["db.statement"] for span in spans))
 """
+
+
+#: The same five queries, as others trace them; each prints how many it has seen.
+WORK = """
+import django
+django.setup()
+from django.db import connection
+def work():
+    for loan in (3, 2):
+        with connection.cursor() as cursor:
+            for number in range(loan):
+                cursor.execute("SELECT 'traced', %s", [number])
+                assert cursor.fetchone() == ("traced", number)
+        connection.close()
+def count(texts):
+    print(sum("SELECT 'traced'" in str(text) for text in texts))
+"""
+DDTRACE = """
+import os
+os.environ.update(
+    DD_INSTRUMENTATION_TELEMETRY_ENABLED="false",
+    DD_REMOTE_CONFIGURATION_ENABLED="false",
+    DD_CRASHTRACKING_ENABLED="false",
+)
+from ddtrace import patch
+from ddtrace.trace import TraceFilter, tracer
+spans = []
+class Keep(TraceFilter):
+    def process_trace(self, trace):
+        spans.extend(trace)
+tracer.configure(trace_processors=[Keep()])
+patch(mysqldb=True, django=True)
+%s
+work()
+tracer.flush()
+count(span.resource for span in spans)
+"""
+NEW_RELIC = """
+import os
+os.environ.update(
+    NEW_RELIC_DEVELOPER_MODE="true",
+    NEW_RELIC_LICENSE_KEY="0" * 40,
+    NEW_RELIC_APP_NAME="tests",
+    NEW_RELIC_LOG_LEVEL="critical",
+)
+import newrelic.agent
+newrelic.agent.initialize()
+from newrelic.api.database_trace import DatabaseTrace
+seen = []
+enter = DatabaseTrace.__enter__
+def note(self):
+    seen.append(self.sql)
+    return enter(self)
+DatabaseTrace.__enter__ = note
+application = newrelic.agent.register_application(timeout=5)
+%s
+with newrelic.agent.BackgroundTask(application, "tests"):
+    work()
+count(seen)
+"""
+ELASTIC = """
+import elasticapm
+client = elasticapm.Client(
+    service_name="tests",
+    disable_send=True,
+    central_config=False,
+    cloud_provider="none",
+    metrics_interval="0s",
+    span_compression_enabled=False,
+)
+spans = []
+client.tracer.queue_func = lambda kind, data, flush=False: spans.append((kind, data))
+elasticapm.instrument()
+%s
+client.begin_transaction("request")
+work()
+client.end_transaction("tests", "ok")
+count(data["context"] for kind, data in spans if kind == "span")
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "program"),
+    [("ddtrace", DDTRACE), ("newrelic", NEW_RELIC), ("elasticapm", ELASTIC)],
+)
+@pytest.mark.parametrize(
+    "engine", ["django.db.backends.mysql", "pooled_db.backends.mysql"]
+)
+def test_the_tracers_of_others_see_every_query(
+    server: Server, engine: str, module: str, program: str
+) -> None:
+    pytest.importorskip(module, reason=f"{module} is not installed: make matrix")
+    settings = site_settings(server.database("pooled_traced"), engine=engine)
+    traced = subprocess.run(
+        [sys.executable, "-c", program % WORK],
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "TEST_SETTINGS": json.dumps(settings),
+        },
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert traced.stdout.splitlines()[-1] == "5"
 
 
 @needs_opentelemetry
