@@ -245,6 +245,7 @@ class PoolSettings:
     echo: bool | str = _option(False, "echo")
     reset: str = _option("dirty", "reset")
     hold: str = _option("request", "hold")
+    warn_after: float | None = _option(None, "seconds or None")
     max_waiting: int | None = _option(1000, "integer or None")
     queue_target: float | None = _option(0.08, "seconds or None")
     queue_interval: float = _option(1.0, "seconds")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
+from functools import partial
 from typing import Any, Protocol
 
 from django.core.signals import setting_changed
 from django.db import connections
 
-from . import conf, fork, state
+from . import conf, fork, signals, state
 from .driver.addresses import addresses
 from .driver.connection import Connection
 from .driver.connection import connections as open_connections
@@ -103,7 +104,7 @@ def _build(wrapper: Wrapper) -> Pool:
     settings = conf.pool_settings(wrapper.alias, wrapper.settings_dict)
     options = dataclasses.asdict(settings)
     limit = settings.pool_size + settings.max_overflow
-    return Pool(
+    pool = Pool(
         wrapper.alias,
         _template(wrapper, wrapper.settings_dict, settings.timeout).open_connection,
         autocommit=wrapper.settings_dict["AUTOCOMMIT"],
@@ -112,6 +113,24 @@ def _build(wrapper: Wrapper) -> Pool:
         **options,
         reserved_share=_reserved_share(),
         crowd=_crowd(settings),
+    )
+    pool.on_opened = partial(_send_opened, wrapper.alias)
+    pool.on_closed = partial(_send_closed, wrapper.alias)
+    return pool
+
+
+def _send_opened(alias: str, connection: Connection) -> None:
+    signals.send(
+        signals.connection_opened, alias=alias, connection_id=connection.number
+    )
+
+
+def _send_closed(alias: str, connection: Connection, reason: str) -> None:
+    signals.send(
+        signals.connection_closed,
+        alias=alias,
+        connection_id=connection.number,
+        reason=reason,
     )
 
 

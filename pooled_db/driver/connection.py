@@ -122,6 +122,11 @@ class Connection(GuardedConnection):
         return self._id
 
     @property
+    def number(self) -> int | None:
+        """The server's number for it, also after it was closed."""
+        return self._id
+
+    @property
     def is_set_up(self) -> bool:
         """Whether it has been opened, and the driver has set the session up."""
         return self._id is not None

@@ -52,8 +52,8 @@ class Holders:
             (own if mine else others).append(loan)
         others.sort(key=_since)
         return (
-            tuple(_holder(loan, now) for loan in own),
-            tuple(_holder(loan, now) for loan in others[:NAMED]),
+            tuple(describe_loan(loan, now) for loan in own),
+            tuple(describe_loan(loan, now) for loan in others[:NAMED]),
         )
 
 
@@ -61,12 +61,15 @@ def _since(loan: Loan) -> float:
     return loan.since
 
 
-def _holder(loan: Loan, now: float) -> Holder:
+def describe_loan(loan: Loan, now: float) -> Holder:
+    """Say who has *loan*, for how long, and whether anybody works with it."""
     requester = loan.requester() if loan.requester is not None else None
-    if requester is not None:
-        who = f"for {requester.describe()}"
-    else:
+    if requester is None:
         who = f"taken {describe(loan.origin)}"
+    elif loan.origin is not None:
+        who = f"for {requester.describe()}, taken {describe(loan.origin)},"
+    else:
+        who = f"for {requester.describe()}"
     resting = loan.resting_since()
     rested = None if resting is None else max(0.0, now - resting)
     return Holder(who, now - loan.since, rested, loan.user)

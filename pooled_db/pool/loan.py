@@ -12,7 +12,7 @@ import MySQLdb
 from ..driver.connection import Connection
 from ..driver.slot import OUTSIDE, padded
 from ..driver.use import ANY_THREAD, NO_THREAD
-from .origin import describe
+from .origin import describe, origin
 from .permit import (
     ADMITTED,
     CLOSED,
@@ -61,6 +61,8 @@ class Lender(Protocol):
     timeout: float
     home: Destination | None
     lends_by_transaction: bool
+    #: Whether loans that last for too long are logged, with the line that took them.
+    warns: bool
 
     @property
     def gate(self) -> Gate: ...
@@ -111,8 +113,10 @@ class Loan(Permit):
     pings: int = 0
     #: It was taken back at rest, for somebody who waited.
     called_back: bool = False
-    #: Where it was taken, if not for a request.
+    #: Where it was taken, if not for a request, or if that is to be logged.
     origin: Origin | None = None
+    #: Whether the log says that it lasts for too long.
+    is_reported: bool = False
     #: What opens a connection to its destination, if not the pool's own.
     opening: Callable[[], Connection] | None = None
     #: Who may become its user again: their cursors are still good.
@@ -232,6 +236,8 @@ class Loan(Permit):
                 lent = self._lend(borrower, thread)
         if gate.returned:
             gate.settle()
+        if lent and self.pool.warns and self.origin is None:
+            self.origin = origin()
         if lent and self.connection is not None and self.connection.slot is not None:
             self.connection.slot.text[:] = padded(self._label())
         return lent

@@ -30,6 +30,7 @@ from .outage import (
     PAUSE_FOR_EACH,
     Outages,
 )
+from .overdue import Overdue
 from .permit import ADMITTED, CLOSED, READY, RETURNED, TAKING, Refused
 from .stall import begin_waiting, end_waiting, is_stalled
 from .stats import PoolStats
@@ -82,6 +83,8 @@ class Pool:
     A connection that was idle for *ping_after* seconds is asked whether it works before
     it is lent, which is a round trip; ``None`` asks none.
 
+    A loan that lasts for longer than *warn_after* seconds is logged once.
+
     *numbers* is where it counts: in memory of its own if not told otherwise.
     """
 
@@ -108,6 +111,7 @@ class Pool:
         hold: str = "request",
         autocommit: bool = True,
         home: Destination | None = None,
+        warn_after: float | None = None,
         numbers: Numbers | None = None,
     ) -> None:
         self.alias = alias
@@ -150,6 +154,13 @@ class Pool:
         #: its pool, as it is: so the loans, which have the proxies, are kept.
         self.lent: set[Loan] = set()
         self._holders = Holders(self.lent)
+        self.warns: bool = warn_after is not None
+        self._overdue = (
+            None if warn_after is None else Overdue(alias, warn_after, self.lent)
+        )
+        #: Told of each connection that is opened, and of each that is closed, and why.
+        self.on_opened: Callable[[Connection], None] | None = None
+        self.on_closed: Callable[[Connection, str], None] | None = None
         self.is_disposed: bool = False
 
     def __repr__(self) -> str:
@@ -284,6 +295,8 @@ class Pool:
                     self.numbers.lent(
                         loan.waited, len(self.lent), loan.since, connection.slot
                     )
+                    if self._overdue is not None:
+                        self._overdue.pass_by(loan.since)
                 break
             except BaseException as error:
                 if mine:
@@ -429,6 +442,8 @@ class Pool:
             loan.ends_as = RETURNED if kept else CLOSED
             now = time.monotonic()
             self.numbers.given_back(now - loan.since, connection.slot)
+            if self._overdue is not None:
+                self._overdue.judge(loan, now)
             if self.ping_after is not None:
                 connection.idle_since = now
             if kept:
@@ -519,7 +534,10 @@ class Pool:
         if why == "dead":
             self._turnover.failed(list(self._store.open))
             self._nodes.leave(connection.node, list(self._store.open))
-        self.numbers.closed(why or ("disposed" if self.is_disposed else "overflow"))
+        why = why or ("disposed" if self.is_disposed else "overflow")
+        self.numbers.closed(why)
+        if self.on_closed is not None:
+            self.on_closed(connection, why)
 
     def _open(self, loan: Loan) -> Connection:
         outage = self._outages.of(loan.destination)
@@ -560,6 +578,8 @@ class Pool:
         self._limit.opened()
         self.numbers.granted(self._limit.now_granted)
         connection.slot = self.numbers.occupy(connection.thread_id())
+        if self.on_opened is not None:
+            self.on_opened(connection)
         if connection.is_at_new_address:
             self._turnover.spread(list(self._store.open))
         if self._surplus.is_watched:
@@ -627,6 +647,8 @@ class Pool:
 
     def _refusal(self, refusal: Refused, loan: Loan, age: float) -> PoolTimeout:
         self.numbers.refused(refusal.reason)
+        if self._overdue is not None:
+            self._overdue.pass_by(time.monotonic())
         return PoolTimeout(
             self.alias,
             refusal.reason,

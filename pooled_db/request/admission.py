@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from django.conf import settings
 from django.db import connections
 
-from .. import conf, pools
+from .. import conf, pools, signals
 from ..driver.errors import error_code, outage_in, pooled_alias, why_not_connected
 from ..exceptions import PoolTimeout, Reason, ServerUnavailable
 from ..pool.pool import Pool
 from .age import age_of
+from .debug_page import explained
 from .diagnosis import diagnose
 from .extra_headers import add_headers
 from .incoming import Incoming
@@ -71,6 +73,14 @@ class Admission:
         refusal_log.add(alias, message)
         if reason is Reason.CONNECTION_LOST:
             pools.count_lost(alias)
+        signals.send(
+            signals.request_refused,
+            alias=alias,
+            reason=reason.value,
+            method=incoming.method,
+            path=incoming.path,
+            error=cause,
+        )
         method = incoming.method
         harmless = method in SAFE_METHODS or not scope.begun
         refusal = refuse(
@@ -80,6 +90,8 @@ class Admission:
             language=language_of(incoming.header, language),
             retry_after=self.settings.retry_after if harmless else None,
         )
+        if settings.DEBUG and refusal.headers["Content-Type"].startswith("text/html"):
+            refusal = explained(refusal, alias, reason, message)
         if self.settings.headers is not None:
             add_headers(refusal.headers, self.settings.headers, incoming)
         return refusal

@@ -364,7 +364,6 @@ class Scope:
     def close(self) -> None:
         """End every loan, once and for all."""
         self.is_open = False
-        self.request = None
         try:
             here = threading.get_ident()
             loans = list(self._loans.values())
@@ -381,6 +380,8 @@ class Scope:
         except BaseException:
             _checkin_all(self._all())
             raise
+        finally:
+            self.request = None  # not before: a loan that lasted for long is logged
         self._loans.clear()
         if self._others:
             self._others.clear()

@@ -160,7 +160,7 @@ def advise(
         why = (
             f"{measured}. The database is what is slow, not the pool: more connections "
             "would let more of these statements run at once and slow each down. Look "
-            "for slow queries first."
+            f"for slow queries first. {needed}, if they stay as slow as they are."
         )
         return Advice(alias, None, load, why, database_is_slow=True)
     why = f"{measured}. {needed}."

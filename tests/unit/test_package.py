@@ -37,7 +37,7 @@ def test_the_public_names_are_these() -> None:
     assert top == {
         *("apps", "asgi", "celery_fixup", "checks", "conf", "exceptions", "fork"),
         *("debug_toolbar", "metrics", "middleware", "model_checks", "placement"),
-        *("pools", "state", "workers"),
+        *("opentelemetry", "pools", "signals", "state", "workers"),
         "wsgi",
     }
     rooms = {

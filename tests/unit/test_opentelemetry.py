@@ -1,0 +1,106 @@
+"""The pools' numbers as the OpenTelemetry SDK exports them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("opentelemetry.sdk", reason="OpenTelemetry is not installed")
+
+from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-defined]
+    BaseInstrumentor,
+)
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from pooled_db import opentelemetry as instrumentation
+from pooled_db.exceptions import Reason
+from pooled_db.pool.numbers import Numbers, to_stats
+from pooled_db.pool.stats import BOUNDS
+
+CONVENTIONS = {
+    "db.client.connection.count": "{connection}",
+    "db.client.connection.max": "{connection}",
+    "db.client.connection.idle.max": "{connection}",
+    "db.client.connection.idle.min": "{connection}",
+    "db.client.connection.pending_requests": "{request}",
+    "db.client.connection.timeouts": "{timeout}",
+    "db.client.connection.create_time": "s",
+    "db.client.connection.wait_time": "s",
+    "db.client.connection.use_time": "s",
+}
+
+
+def exported(reader: InMemoryMetricReader) -> dict[str, Any]:
+    data: Any = reader.get_metrics_data()
+    (resource,) = data.resource_metrics
+    (scope,) = resource.scope_metrics
+    return {metric.name: metric for metric in scope.metrics}
+
+
+def test_the_names_are_those_of_the_conventions_and_the_values_the_pools(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    numbers = Numbers()
+    numbers.connected(0.004)
+    for seconds in (0.0, 0.0, 0.03, 0.7, 45.0):
+        numbers.lent(seconds, 2, 0.0, None)
+        numbers.given_back(2 * seconds, None)
+    numbers.refused(Reason.TIMEOUT)
+    numbers.refused(Reason.OVERLOADED)
+    monkeypatch.setattr(
+        instrumentation,
+        "_stats",
+        lambda: {
+            "default": to_stats(numbers.read(), limit=5, idle=3, in_use=2, waiting=4)
+        },
+    )
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    instrumentation._Metrics(provider.get_meter("pooled_db"))
+
+    metrics = exported(reader)
+
+    units = {name: metric.unit for name, metric in metrics.items()}
+    assert units == {**CONVENTIONS, "pooled_db.refused": "{request}"}
+    pool = {"db.client.connection.pool.name": "default"}
+    values = {
+        (name, *sorted(point.attributes.items())[1:]): point.value
+        for name, metric in metrics.items()
+        for point in metric.data.data_points
+        if hasattr(point, "value")
+    }
+    state = "db.client.connection.state"
+    assert values["db.client.connection.count", (state, "idle")] == 3
+    assert values["db.client.connection.count", (state, "used")] == 2
+    assert values["db.client.connection.max",] == 5
+    assert values["db.client.connection.idle.max",] == 5
+    assert values["db.client.connection.idle.min",] == 0
+    assert values["db.client.connection.pending_requests",] == 4
+    assert values["db.client.connection.timeouts",] == 1
+    assert values["pooled_db.refused", ("pooled_db.reason", "overloaded")] == 1
+    for name, field in (("create", "connects"), ("wait", "waits"), ("use", "uses")):
+        (point,) = metrics[f"db.client.connection.{name}_time"].data.data_points
+        mine = getattr(to_stats(numbers.read()), field)
+        assert point.attributes == pool
+        assert tuple(point.explicit_bounds) == BOUNDS
+        assert tuple(point.bucket_counts) == mine.counts
+        assert point.sum == pytest.approx(mine.sum)
+
+    numbers.given_back(0.2, None)
+    (point,) = exported(reader)["db.client.connection.use_time"].data.data_points
+    assert (point.count, point.sum) == (6, pytest.approx(91.66))
+    provider.shutdown()
+
+
+def test_the_project_names_it_to_opentelemetry_instrument() -> None:
+    """What is installed here may be older than the file."""
+    project = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    _, _, group = project.partition("entry-points.opentelemetry_instrumentor]\n")
+    name, _, value = group.splitlines()[0].partition(" = ")
+    assert name == "pooled_db"
+    module, _, instrumentor = value.strip('"').partition(":")
+    assert module == instrumentation.__name__
+    assert issubclass(getattr(instrumentation, instrumentor), BaseInstrumentor)
