@@ -20,7 +20,7 @@ LONGEST_LATE = 8.0
 
 #: For how many seconds the room of a connection is left to others. A pool that has none
 #: looks for room at least as often (outage.py).
-ROOM_IS_LEFT = 0.15
+ROOM_IS_LEFT = 0.2
 #: For how many seconds after a refusal others are taken to want room, too.
 CONTENDED = 10.0
 

@@ -41,7 +41,7 @@ class Surplus:
         self._limit = limit
         self._gate = gate
         self._max_idle = max_idle
-        self._next_turn = 0.0
+        self._turned_at = float("-inf")
 
     @property
     def is_watched(self) -> bool:
@@ -62,28 +62,26 @@ class Surplus:
         self._store.close_parked(now - self._max_idle, LEAST)
         looks = [now + self._max_idle]
         since = self._store.parked_since()
-        if since is not None and len(self._store.open) > LEAST:
+        if since is not None:
             looks.append(since + self._max_idle)
-        turn = self._take_turns(now)
-        if turn is not None:
-            looks.append(turn)
-        elif len(self._store.open) <= LEAST:
+        if len(self._store.open) <= LEAST:
+            # Nothing is to be closed before another is opened, and watched.
             return None
+        # All were in use, or somebody waits: others may have as much to do.
+        is_wanted = since is None or self._gate.waiting > 0
+        looks.append(self._take_turns(now) if is_wanted else now + TURN / 2)
         return max(min(looks), now + SOONEST) + LATE * random.random() / 2
 
-    def _take_turns(self, now: float) -> float | None:
-        """Make room for a moment if it is time; return when it will be again."""
-        is_wanted = self._gate.waiting > 0
-        if not is_wanted or len(self._store.open) <= LEAST:
-            return now + TURN if is_wanted else None
+    def _take_turns(self, now: float) -> float:
+        """Make room for a moment where it is time; return when it will be again."""
         every = TURN if self._limit.is_contended else BLIND_TURN
-        pause = every / len(self._store.open)
-        if self._next_turn <= now:
-            if self._next_turn + 2 * pause > now:
+        count = len(self._store.open)
+        since, self._turned_at = now - self._turned_at, now
+        if since < 2 * TURN:  # otherwise there was less to do meanwhile
+            turns = int(count * since / every + random.random())
+            for _ in range(min(turns, 1 + count // 4)):
                 self._make_room()
-            self._next_turn = now + pause * random.uniform(0.5, 1.5)
-        self._next_turn = min(self._next_turn, now + 2 * pause)
-        return self._next_turn
+        return now + every / count
 
     def _make_room(self) -> None:
         connection = random.choice(list(self._store.open))
