@@ -86,3 +86,21 @@ def test_a_refusal_is_told_and_a_receiver_that_fails_harms_nothing(
         *("default", "timeout", "GET", "/buy"),
     )
     assert isinstance(one["error"], PoolTimeout)
+
+
+def test_a_signal_that_cannot_be_sent_harms_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one with an asynchronous receiver, on the event loop itself."""
+
+    def fail(**kwargs: Any) -> None:
+        raise RuntimeError("You cannot use AsyncToSync in this thread")
+
+    signal = signals.connection_opened
+    monkeypatch.setattr(signal, "send_robust", fail)
+    signals.send(signal)
+    assert caplog.records == []
+    signal.connect(fail)
+    signals.send(signal)
+    signal.disconnect(fail)
+    assert "A receiver of a signal has failed" in caplog.text

@@ -299,3 +299,30 @@ def test_sums_never_go_back_while_processes_end_and_many_look(
         assert mine == sorted(mine)
         assert set(mine) <= {60}
     assert host.look(directory).totals()["default"].resets == 60
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_what_somebody_folds_in_the_middle_of_a_look_is_not_missed(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work() -> None:
+        numbers = make(directory)
+        numbers.was_reset()
+        keep.append(numbers)
+
+    keep: list[Numbers] = []
+    kill(child(work))
+    fold, base = host.fold, host._base
+    folded: list[bool] = []
+
+    def read_base(directory: Path) -> tuple[dict[str, host.Numbers], set[str]]:
+        read = base(directory)
+        if not folded:
+            folded.append(True)
+            fold(directory)
+        return read
+
+    monkeypatch.setattr(host, "fold", lambda directory: None)
+    monkeypatch.setattr(host, "_base", read_base)
+    assert host.look(directory).totals()["default"].resets == 1
+    assert list(directory.glob("*.pool")) == []
