@@ -8,7 +8,7 @@ WORKERS := $(if $(POOLED_DB_TEST_URL),0,auto)
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-mysql test-cluster test-django test-packages mutants soak recovery cluster fleet demo siege site bench bench-overload bench-gate simulate matrix build clean
+.PHONY: help setup check format test coverage test-mysql test-cluster test-django test-packages mutants soak recovery cluster fleet demo siege site bench bench-overload bench-gate simulate matrix docs build clean
 
 help:     ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -19,6 +19,7 @@ setup:    ## Install what is missing: system packages, then .venv
 check: setup  ## Format, lint, layers and types, as CI runs them
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/codespell
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
@@ -28,6 +29,9 @@ format: setup  ## Format the code and fix what ruff can fix
 
 test: setup  ## All tests, on private MariaDBs; make test ARGS="-k harness"
 	$(PYTEST) $(ARGS)
+
+coverage: setup  ## All tests, and which branches of the package they take in-process
+	$(PYTEST) --cov --cov-report=term $(ARGS)
 
 test-mysql: setup  ## All tests, on private MySQLs with TLS
 	@mysqld=$$(.ci/mysql) && \
@@ -91,6 +95,9 @@ matrix:   ## Test with other versions and servers; ARGS="-s servers" a part
 	@.ci/setup gis
 	-@.ci/unstable
 	$(BIN)/nox $(ARGS)
+
+docs: setup  ## Build the documentation into build/docs; warnings are errors
+	$(BIN)/python -m sphinx -W --keep-going -q -j auto docs build/docs
 
 build: setup  ## Build the wheel and the sdist into dist/
 	$(BIN)/python -m build $(ARGS)

@@ -35,6 +35,7 @@ def test_the_public_names_are_these() -> None:
         if not module.ispkg
     }
     assert top == {
+        "__main__",
         *("apps", "asgi", "celery_fixup", "checks", "conf", "exceptions", "fork"),
         *("debug_toolbar", "metrics", "middleware", "model_checks", "placement"),
         *("opentelemetry", "pools", "signals", "state", "workers"),

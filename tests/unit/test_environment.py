@@ -1,0 +1,65 @@
+"""``python -m pooled_db`` tells what a report needs, and no secrets."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pooled_db
+
+SETTINGS = """
+SECRET_KEY = "the key"
+DATABASES = {
+    "default": {
+        "ENGINE": "pooled_db.backends.mysql",
+        "NAME": "the_name", "USER": "the_user", "PASSWORD": "the password",
+        "HOST": "127.0.0.1", "PORT": "1",
+        "OPTIONS": {"pool": {"pool_size": 7}, "init_command": "SET @key = 'the text'"},
+    },
+    "other": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
+}
+MIDDLEWARE = ["pooled_db.middleware.PooledConnectionMiddleware"]
+INSTALLED_APPS = ["pooled_db"]
+POOLED_DB = {"EXEMPT": ["^the-path$"], "STATE_DIR": None}
+"""
+
+
+def _run(directory: Path, *arguments: str) -> str:
+    env = {name: os.environ[name] for name in os.environ if name[:6] != "DJANGO"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pooled_db", *arguments],
+        cwd=directory,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout
+
+
+def test_without_settings_it_tells_versions(tmp_path: Path) -> None:
+    told = _run(tmp_path)
+
+    assert f"pooled_db            {pooled_db.__version__}\n" in told
+    assert "\nDjango " in told
+    assert "\nclient library " in told
+    assert "give --settings" in told
+
+
+def test_with_settings_it_tells_what_is_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "site_settings.py").write_text(SETTINGS)
+
+    told = _run(tmp_path, "--settings", "site_settings", "--server")
+
+    assert "pool: pool_size 7; other OPTIONS: init_command" in told
+    assert "middleware           at 1 of 1" in told
+    assert "exempt (1 entries)" in told
+    assert "server of default    cannot be asked: OperationalError 2002" in told
+    assert "the" not in told.replace("the defaults", "").split()
+    for secret in ("the key", "the_name", "the_user", "the password", "the text"):
+        assert secret not in told
+    assert "127.0.0.1" not in told
+    assert "the-path" not in told
