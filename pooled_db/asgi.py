@@ -25,6 +25,8 @@ from .request.pace import hold
 from .request.responses import Refusal
 from .request.scope import Scope
 
+__all__ = ["Door", "get_asgi_application"]
+
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from django.dispatch import Signal
 
+__all__ = ["connection_closed", "connection_opened", "request_refused"]
+
 logger: logging.Logger = logging.getLogger("pooled_db")
 
 #: A connection was opened: *connection_id*, the server's number for it.

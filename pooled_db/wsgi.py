@@ -17,6 +17,8 @@ from .request.admission import Admission
 from .request.current import open_scope
 from .request.responses import Refusal
 
+__all__ = ["Door", "get_wsgi_application"]
+
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
