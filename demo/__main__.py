@@ -26,9 +26,11 @@ from demo.serving import (
     BACKENDS,
     MAX_CONNECTIONS,
     POOLED,
+    STAFF,
     THREADS,
     Backend,
     Serving,
+    make_staff,
     private_database,
 )
 from tests.harness.load_report import NONE
@@ -178,9 +180,12 @@ def site(options: argparse.Namespace) -> int:
         # One process, whose pool page tells the whole.
         serving = Serving(options.work, asgi=options.asgi, workers=1, staged=True)
         with performing(database, POOLED, serving) as stage:
+            make_staff(database, POOLED, serving)
             say(
                 f"The shop, its pool and the buttons: [link]{stage.url}/[/link]\n"
                 f"The shop alone:                   [link]{stage.shop}/[/link]\n"
+                f"Its dashboard, for {STAFF}, {STAFF}:    "
+                f"[link]{stage.shop}/pools/[/link]\n"
                 "Ctrl-C ends it and removes the database."
             )
             stage.serve_forever()

@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 MAX_CONNECTIONS = 30
 WORKERS, THREADS = 2, 128
 TICKETS_PER_EVENT = 10_000
+#: Who may see the dashboard of a staged site.
+STAFF = "demo"
 EVENT_IDS = range(1, 9)
 
 
@@ -41,7 +43,8 @@ BACKENDS = (PLAIN, DJ_POOL, POOLED)
 class Serving:
     """How a site is served.
 
-    A purchase sleeps *work_seconds* in the database. A *staged* site may be framed.
+    A purchase sleeps *work_seconds* in the database. A *staged* site may be framed,
+    and has an admin and the dashboard.
     """
 
     work_seconds: float
@@ -102,8 +105,16 @@ def environment(
         "DEMO_POOL_SIZE": str(MAX_CONNECTIONS // serving.workers),
         "DEMO_WORK_SECONDS": str(serving.work_seconds),
         "DEMO_STAGED": "1" if serving.staged else "",
-        "DJANGO_SETTINGS_MODULE": "demo.settings",
+        "DJANGO_SETTINGS_MODULE": "demo.watched" if serving.staged else "demo.settings",
     }
+
+
+def make_staff(database: MariaDB, backend: Backend, serving: Serving) -> None:
+    """Make the superuser `STAFF`, whose password is the same word."""
+    env = environment(database, backend, serving)
+    env["DJANGO_SUPERUSER_PASSWORD"] = STAFF
+    options = (f"--username={STAFF}", "--email=demo@example.com", "--verbosity=0")
+    manage(env, "createsuperuser", "--noinput", *options)
 
 
 def manage(env: dict[str, str], *command: str) -> None:

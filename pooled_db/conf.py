@@ -341,15 +341,20 @@ def pool_settings(alias: str, database: Mapping[str, Any]) -> PoolSettings:
 
     Raises ImproperlyConfigured with everything that is wrong with them.
     """
-    values, problems = _pool_options(alias, database)
+    values, problems, _ = _pool_options(alias, database)
     if problems:
         raise ImproperlyConfigured(" ".join(problems))
     return PoolSettings(**values)
 
 
+def pool_origins(alias: str, database: Mapping[str, Any]) -> dict[str, str]:
+    """Where the options of the pool of *alias* are written that are no defaults."""
+    return _pool_options(alias, database)[2]
+
+
 def _pool_options(
     alias: str, database: Mapping[str, Any]
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[dict[str, Any], list[str], dict[str, str]]:
     values: dict[str, Any] = {}
     where: dict[str, str] = {}
     problems: list[str] = []
@@ -372,7 +377,7 @@ def _pool_options(
             f"the connections open itself, not {database['CONN_MAX_AGE']!r}."
         )
     problems.extend(_problems(_rules(PoolSettings), values, where))
-    return values, problems
+    return values, problems, where
 
 
 def middleware_problems() -> list[str]:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import django.db
 import MySQLdb
 from django.db import connections
 
@@ -65,7 +66,17 @@ def ask(alias: str) -> ServerView:
         connection.close()
 
 
-def _why(error: MySQLdb.Error) -> str:
+def ask_pooled(alias: str) -> ServerView:
+    """Do the same on a connection of the pool: a site must not have more than that."""
+    wrapper = connections[alias]
+    try:
+        wrapper.ensure_connection()
+        return _ask(wrapper.connection)
+    except (MySQLdb.Error, django.db.Error) as error:
+        return ServerView(error=_why(error))
+
+
+def _why(error: BaseException) -> str:
     """Say what is wrong, without host and user."""
     code = error_code(error)
     return f"{why_not_connected(error) or type(error).__name__} (error {code})"

@@ -44,7 +44,7 @@ def test_identifiers_are_unique_and_well_formed() -> None:
     assert sorted(written) == [
         *(f"pooled_db.E{number:03}" for number in range(1, 6)),
         *(f"pooled_db.I{number:03}" for number in range(1, 4)),
-        *(f"pooled_db.W{number:03}" for number in range(1, 8)),
+        *(f"pooled_db.W{number:03}" for number in range(1, 9)),
     ]
 
 

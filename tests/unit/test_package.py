@@ -46,7 +46,10 @@ def test_the_public_names_are_these() -> None:
         for module in pkgutil.iter_modules(pooled_db.__path__)
         if module.ispkg
     }
-    assert rooms == {"backends", "driver", "management", "pool", "request", "watching"}
+    assert rooms == {
+        *("backends", "dashboard", "driver", "management", "pool", "request"),
+        "watching",
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,13 @@
+"""The dashboard by a URL of its own: ``path("pools/", include(...))``."""
+
+from django.urls import path
+
+from . import views
+
+app_name = "pooled_db_dashboard"
+urlpatterns = [
+    path("", views.page, name="page"),
+    path("data", views.data, name="data"),
+    path("server", views.server, name="server"),
+    path("renew", views.renew, name="renew"),
+]

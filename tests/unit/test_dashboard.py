@@ -1,0 +1,126 @@
+"""The parts of the dashboard that need no server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+from django.urls import include, path
+
+from pooled_db.dashboard import access, checks, snapshot, views
+
+View = Callable[[HttpRequest], HttpResponse]
+
+
+@pytest.mark.parametrize(
+    ("label", "page", "view"),
+    [
+        ("GET /buy/<int:id> (shop.views.buy)", "GET /buy/<int:id>", "shop.views.buy"),
+        ("GET /buy/<int:id> (shop.views.bu", "GET /buy/<int:id>", "shop.views.bu"),
+        ("POST /early", "POST /early", ""),
+        ("taken at shop.py:3 in f, by thread 'x'", None, ""),
+        ("", snapshot.NOT_USED_YET, ""),
+    ],
+)
+def test_a_holder_is_taken_apart(label: str, page: str | None, view: str) -> None:
+    assert snapshot._page_and_view(label) == (page or label, view)
+
+
+def test_the_page_with_the_most_connections_comes_first() -> None:
+    def loan(page: str, state: str, lent: float) -> dict[str, Any]:
+        return {"page": page, "view": "", "state": state, "lent": lent}
+
+    holders = snapshot._holders(
+        [
+            loan("/slow", "at work", 9.0),
+            loan("/often", "at work", 0.1),
+            loan("/often", "at rest", 0.3),
+            loan("/slower", "ready", 10.0),
+        ]
+    )
+
+    assert [
+        (one["page"], one["at_work"], one["others"], one["longest"]) for one in holders
+    ] == [("/often", 1, 1, 0.3), ("/slower", 0, 1, 10.0), ("/slow", 1, 0, 9.0)]
+
+
+def test_without_a_directory_it_says_what_is_wrong(
+    settings: Any, tmp_path: Path
+) -> None:
+    settings.POOLED_DB = {"STATE_DIR": None}
+    assert 'POOLED_DB["STATE_DIR"] is None' in snapshot.snapshot()["problem"]
+
+    (tmp_path / "file").touch()
+    settings.POOLED_DB = {"STATE_DIR": str(tmp_path / "file")}
+    assert "cannot be read" in snapshot.snapshot()["problem"]
+
+
+class TestTheCookie:
+    @staticmethod
+    def allowed(value: str, session: str = "a") -> bool:
+        request = RequestFactory().get("/pools/data")
+        request.COOKIES = {
+            access.COOKIE: value,
+            django_settings.SESSION_COOKIE_NAME: session,
+        }
+        return access.is_allowed_by_cookie(request)
+
+    @pytest.fixture
+    def value(self) -> str:
+        request = RequestFactory().get("/pools/")
+        request.COOKIES = {django_settings.SESSION_COOKIE_NAME: "a"}
+        response = HttpResponse()
+        access.remember(request, response)
+        return response.cookies[access.COOKIE].value
+
+    def test_is_good_for_its_session(self, value: str) -> None:
+        assert self.allowed(value)
+        assert not self.allowed(value, session="b")
+
+    @pytest.mark.parametrize("forged", ["", "x", "x:y:z"])
+    def test_cannot_be_made_up(self, forged: str) -> None:
+        assert not self.allowed(forged)
+        assert not self.allowed(forged, session="")
+
+    def test_cannot_be_changed(self, value: str) -> None:
+        assert not self.allowed(value[:-1] + ("a" if value[-1] != "a" else "b"))
+
+    def test_is_good_for_an_hour(
+        self, value: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + 3590)
+        assert self.allowed(value)
+        monkeypatch.setattr(time, "time", lambda: now + 3610)
+        assert not self.allowed(value)
+
+
+@pytest.mark.parametrize("view", [views.page, views.data, views.server, views.renew])
+def test_no_transaction_is_begun_for_it(view: Any) -> None:
+    assert view._non_atomic_requests == {"default", "other", "replica"}
+
+
+class TestTheCheck:
+    @pytest.fixture(autouse=True)
+    def _urls(self, settings: Any) -> None:
+        settings.ROOT_URLCONF = (
+            path("in/pools/", include("pooled_db.dashboard.urls")),
+        )
+
+    def test_points_out_that_it_would_queue(self, settings: Any) -> None:
+        settings.POOLED_DB = {"EXEMPT": [r"^pools/"]}
+        (message,) = checks.check_exempt()
+
+        assert message.id == "pooled_db.W008"
+        assert 'Add r"^in/pools/" to POOLED_DB["EXEMPT"].' in str(message.hint)
+
+    def test_is_content_with_what_it_demands(self, settings: Any) -> None:
+        settings.POOLED_DB = {"EXEMPT": [r"^in/pools/"]}
+
+        assert checks.check_exempt() == []
