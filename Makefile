@@ -8,7 +8,7 @@ WORKERS := $(if $(POOLED_DB_TEST_URL),0,auto)
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test coverage test-mysql test-cluster test-browser test-django test-packages mutants soak recovery cluster fleet demo siege site bench bench-overload bench-gate simulate matrix docs build clean
+.PHONY: help setup check format test coverage test-mysql test-cluster test-browser test-monitoring test-django test-packages mutants soak recovery cluster fleet demo siege site bench bench-overload bench-gate simulate matrix docs build clean
 
 help:     ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,10 @@ mutants: setup  ## Make small mistakes: does a test notice? ARGS="--seed 7 --sam
 test-browser:  ## The dashboard in headless Chromium; pictures in tests/browser/pictures
 	@.ci/setup chromium
 	$(BIN)/python -m pytest tests/browser $(ARGS)
+
+test-monitoring:  ## The documented monitoring, with Debian's Prometheus
+	@.ci/setup prometheus docker-compose
+	$(BIN)/python -m pytest tests/monitoring $(ARGS)
 
 test-django: setup  ## Django's own tests, on both backends at once; ARGS=--all
 	$(BIN)/python -m tests.django_suite $(ARGS)
