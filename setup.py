@@ -10,6 +10,10 @@ REPOSITORY = ""
 #: Where its files are shown, below that.
 FILES = "/blob/v{version}/"
 
+#: Where they can be had as they are.
+RAW = "/raw/v{version}/"
+
+IMAGE_WITHIN = re.compile(r"!\[([^\]]*)\]\((?!https?:)([^)]+)\)")
 LINK_WITHIN = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?:)([^)]+)\)")
 
 
@@ -29,7 +33,13 @@ def with_links_out(text: str, repository: str, version: str) -> str:
             return text
         return f"[{text}]({repository if target[0] == '#' else files}{target})"
 
-    return LINK_WITHIN.sub(replacement, text)
+    def picture(image: re.Match[str]) -> str:
+        text, target = image.groups()
+        if not repository:
+            return ""
+        return f"![{text}]({repository}{RAW.format(version=version)}{target})"
+
+    return LINK_WITHIN.sub(replacement, IMAGE_WITHIN.sub(picture, text))
 
 
 def newest_changes(changelog: str) -> str:
