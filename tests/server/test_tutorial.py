@@ -20,7 +20,10 @@ from tests.sites import ROOT, Site
 SETTINGS, URLS = "shop/settings.py", "shop/urls.py"
 
 #: The commands of the tutorial that this test runs in another way, or has no use for.
-OTHERWISE = re.compile(r"sudo |python3 -m venv|\. |pip install|cd |gunicorn|curl|seq")
+OTHERWISE = re.compile(
+    r"sudo |python3 -m venv|\. |pip install|cd |gunicorn|curl|seq"
+    r"|python manage.py (createsuperuser|pools --watch)"
+)
 
 
 def _python(directory: Path, *arguments: str) -> None:
@@ -84,8 +87,7 @@ def shop(server: Server, tmp_path: Path) -> Path:
     for command in others:
         program, *arguments = command.split()
         assert program == "python"
-        if "--watch" not in arguments:  # would go on until somebody ends it
-            _python(directory, *arguments)
+        _python(directory, *arguments)
     return directory
 
 
@@ -94,6 +96,8 @@ def test_the_tutorial_ends_as_it_says(shop: Path) -> None:
     with servers.gunicorn("shop.wsgi", threads=32, env=env, cwd=shop) as serving:
         site = Site(serving)
         assert site.get("/").body == "Here is your ticket.\n"
+        assert site.get("/pools/").status == 302  # to the login
+        assert site.get("/static/pooled_db/dashboard/dashboard.js").status == 200
 
         report = run(Plan(serving.url, clients=30, requests_each=5))
 
