@@ -22,7 +22,7 @@ View = Callable[[HttpRequest], HttpResponse]
     ("label", "page", "view"),
     [
         ("GET /buy/<int:id> (shop.views.buy)", "GET /buy/<int:id>", "shop.views.buy"),
-        ("GET /buy/<int:id> (shop.views.bu", "GET /buy/<int:id>", "shop.views.bu"),
+        ("GET /buy/<int:id> (shop.views.b", "GET /buy/<int:id>", "shop.views.b"),
         ("POST /early", "POST /early", ""),
         ("taken at shop.py:3 in f, by thread 'x'", None, ""),
         ("", snapshot.NOT_USED_YET, ""),
