@@ -29,23 +29,30 @@ pytestmark = [
     pytest.mark.usefixtures("like_a_server"),
 ]
 
-UNAVAILABLE = [1040, 1053, 1159, 1203, 1226, 2002, 2003, 2005, 2006, 2013, 5014]
-LOST = [1053, 1159, 1927, 2006, 2013, 2055, 4031]
-#: A statement that was killed or timed out; a server that has become read-only; a
+UNAVAILABLE = [1040, 1053, 1129, 1159, 1203, 1226, 1836, 3032, 3168]
+UNAVAILABLE += [2002, 2003, 2005, 2006, 2013, 2027, 5014]
+LOST = [1053, 1159, 1927, 2006, 2013, 2027, 2055, 4031, 5014]
+#: What a proxy passes on of its own connect as the answer to a statement, and what a
+#: server says that cannot serve for now.
+UNAVAILABLE_IN_STATEMENT = [1040, 1129, 1203, 1290, 1836, 2002, 2003, 2005, 3032, 3168]
+#: The number is certain by its text only.
+TEXTS = {1290: "running with the --read-only option"}
+#: A statement that was killed or timed out; a transaction that may not write; a
 #: packet that was too large; an answer that was not read.
-RETIRING = [1317, 1969, 3024, 1290, 1792, 1836, 1153, 2020, 2014]
+RETIRING = [1317, 1969, 3024, 1792, 1153, 2020, 2014]
 #: A lock waited for in vain, a deadlock, a duplicate, a missing table, and what
 #: an application says itself.
 HARMLESS = [1205, 1213, 1062, 1146, 1644]
 #: Not about having a connection: a wrong password, a missing database, a host that is
-#: blocked, a plugin that is missing.
-LASTING = [1044, 1045, 1049, 1129, 1130, 2059]
+#: not let in, a plugin that is missing.
+LASTING = [1044, 1045, 1049, 1130, 2059]
 #: More than a pool has connections.
 LATER = 12
 
 
 def signal(code: int) -> None:
-    ask(f"SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = 'so be it'")
+    text = TEXTS.get(code, "so be it")
+    ask(f"SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = '{text}'")
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +107,14 @@ def test_a_connection_that_is_lost_is_a_503(client: Client, code: int) -> None:
     assert json.loads(response.content)["reason"] == "connection_lost"
 
 
-@pytest.mark.parametrize("code", [*RETIRING, *HARMLESS, *LASTING, 1040, 1203, 2002])
+@pytest.mark.parametrize("code", UNAVAILABLE_IN_STATEMENT)
+def test_a_statement_that_finds_no_server_is_a_503(client: Client, code: int) -> None:
+    response = client.get(f"/meets/{code}")
+    assert response.status_code == 503
+    assert json.loads(response.content)["reason"] == "unavailable"
+
+
+@pytest.mark.parametrize("code", [*RETIRING, *HARMLESS, *LASTING, 1047, 1180, 1226])
 def test_every_other_error_of_a_statement_is_a_500(client: Client, code: int) -> None:
     assert client.get(f"/meets/{code}").status_code == 500
 
@@ -109,7 +123,7 @@ def numbers_later(client: Client) -> set[str]:
     return {client.get("/number").content.decode() for _ in range(LATER)}
 
 
-@pytest.mark.parametrize("code", [*LOST, *RETIRING])
+@pytest.mark.parametrize("code", [*LOST, *RETIRING, *UNAVAILABLE_IN_STATEMENT])
 def test_a_connection_is_not_lent_again_after(client: Client, code: int) -> None:
     used = client.get(f"/passes-on/{code}").content.decode()
     assert used.isdigit()
