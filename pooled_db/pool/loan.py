@@ -132,7 +132,8 @@ class Loan(Permit):
         self.destination: Destination | None = pool.home
         #: A weak reference to its request; ``None`` outside of requests.
         self.requester = requester
-        #: Threads that are just about to use it: none of the others may have it.
+        #: Threads that are just about to use it: none of the others may have it. Who
+        #: puts itself in looks after that whether it is the borrower still.
         self.pins: set[int] = set()
         # Those who would end it. The first does: append() is atomic.
         self._enders: list[object] = []
@@ -294,14 +295,8 @@ class Loan(Permit):
     def _is_pinned_besides(self, thread: int) -> bool:
         return bool(self.pins) and self.pins != {thread}
 
-    def pin(self, thread: int) -> None:
-        """Let nobody else have it, while *thread* is just about to use it.
-
-        Whoever pins it looks after that whether it is the borrower still.
-        """
-        self.pins.add(thread)
-
     def unpin(self, thread: int) -> None:
+        """Let others have it again, as far as *thread* is concerned."""
         self.pins.discard(thread)
         if self.line and not self.over:
             self.pass_turn()

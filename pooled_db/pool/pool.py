@@ -382,19 +382,16 @@ class Pool:
             connection.closed_for = "moved"
             return False
         loan.since = now = time.monotonic()
-        if (
-            connection.expires <= now
-            or not connection.is_clean
-            or not connection.is_alive()
-        ):
-            if not connection.is_clean:
-                connection.closed_for = "doubtful"
-            elif not connection.is_alive():
-                connection.closed_for = "dead"
-            elif connection.expires and self._outages.of(loan.destination).is_known:
+        if not connection.is_clean:
+            connection.closed_for = "doubtful"
+            return False
+        if not connection.is_alive():
+            connection.closed_for = "dead"
+            return False
+        if connection.expires <= now:
+            if connection.expires and self._outages.of(loan.destination).is_known:
                 return True  # there may be no other
-            else:
-                connection.closed_for = "recycled"
+            connection.closed_for = "recycled"
             return False
         if self.ping_after is None or now - connection.idle_since < self.ping_after:
             return True
