@@ -18,11 +18,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import MySQLdb
-from typing_extensions import Self
 
 from .mariadb import MariaDB
 from .private import START_SECONDS, ServerError
 from .processes import HOST, Keeper, free_port, poll
+from .started import Started
 
 PROVIDER = Path("/usr/lib/galera/libgalera_smm.so")
 
@@ -165,7 +165,7 @@ class Node(MariaDB):
         raise ServerError(f"{self.name} has no position:\n{asked.stderr[-2000:]}")
 
 
-class Galera:
+class Galera(Started):
     """*size* nodes that are one cluster inside the with block."""
 
     def __init__(
@@ -185,17 +185,6 @@ class Galera:
         ]
         for node in self.nodes:
             node.password = self.nodes[0].password
-
-    def __enter__(self) -> Self:
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def close(self) -> None:
         for node in self.nodes:
@@ -218,7 +207,7 @@ class Galera:
             if other is not node
         )
 
-    def _start(self) -> None:
+    def start(self) -> None:
         """The first node makes the data; the others begin with a copy of it."""
         first, *others = self.nodes
         first.begin()

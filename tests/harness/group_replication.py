@@ -15,11 +15,11 @@ import uuid
 from pathlib import Path
 
 import MySQLdb
-from typing_extensions import Self
 
 from .mysql import PROGRAM, MySQL
 from .private import START_SECONDS, ServerError
 from .processes import HOST, Keeper, free_port, poll
+from .started import Started
 
 ONLINE = "ONLINE"
 
@@ -112,7 +112,7 @@ class Node(MySQL):
         return ""
 
 
-class GroupReplication:
+class GroupReplication(Started):
     """*size* nodes that are one group inside the with block; the first is primary."""
 
     def __init__(self, *, size: int = 3) -> None:
@@ -122,21 +122,13 @@ class GroupReplication:
         for node in self.nodes:
             node.password = self.nodes[0].password
 
-    def __enter__(self) -> Self:
-        try:
-            for node in self.nodes:
-                node.start()
-            first, *others = self.nodes
-            first.begin()
-            for node in others:
-                node.join()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
+    def start(self) -> None:
+        for node in self.nodes:
+            node.start()
+        first, *others = self.nodes
+        first.begin()
+        for node in others:
+            node.join()
 
     def close(self) -> None:
         for node in self.nodes:

@@ -15,48 +15,28 @@ import io
 import os
 import shutil
 import socket
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-
-from typing_extensions import Self
 
 from .configurations import written_for_here
 from .private import ServerError
 from .processes import Keeper, poll, tail
+from .started import Program
 
 START_SECONDS = 10.0
 STATS_SOCKET = "/run/haproxy/admin.sock"
 
 
-class HAProxy:
+class HAProxy(Program):
     """Runs inside the with block.
 
     *addresses* says for what the configuration documents what to take here.
     """
 
     def __init__(self, configuration: str, addresses: Mapping[str, str]) -> None:
+        super().__init__("pooled_db-haproxy")
         self._configuration = configuration
         self._addresses = dict(addresses)
-        self._keeper: Keeper | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        self._keeper = Keeper("pooled_db-haproxy")
-        try:
-            self._start(self._keeper)
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        if self._keeper is not None:
-            self._keeper.close()
-            self._keeper = None
 
     def states(self, service: str) -> dict[str, str]:
         """The state of each of a service's servers, such as "UP" or "DOWN 1/2"."""
@@ -74,9 +54,6 @@ class HAProxy:
             client.sendall(f"{text}\n".encode())
             with client.makefile() as answer:
                 return answer.read()
-
-    def log(self) -> str:
-        return self._keeper.log() if self._keeper else ""
 
     @property
     def _socket(self) -> Path:

@@ -16,17 +16,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import Self
-
 from .configurations import at, written_for_here
 from .private import PrivateServer, ServerError
 from .processes import HOST, Keeper, free_port, poll, tail
+from .started import Program
 
 PROGRAM = "POOLED_DB_MYSQLROUTER"
 START_SECONDS = 20.0
 
 
-class Router:
+class Router(Program):
     """Runs inside the with block; *replaced* changes lines of its configuration."""
 
     def __init__(
@@ -35,29 +34,12 @@ class Router:
         configuration: str = "router-sharing.conf",
         replaced: Mapping[str, str] | None = None,
     ) -> None:
+        super().__init__("pooled_db-router")
         self.port = free_port()
         self._server = server
         self._configuration = configuration
         self._replaced = dict(replaced or {})
-        self._keeper: Keeper | None = None
         self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        self._keeper = Keeper("pooled_db-router")
-        try:
-            self._start(self._keeper)
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        if self._keeper is not None:
-            self._keeper.close()
-            self._keeper = None
 
     def through(self, database: dict[str, Any]) -> dict[str, Any]:
         """Django's settings of *database* by way of the router."""
@@ -65,9 +47,6 @@ class Router:
 
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
-
-    def log(self) -> str:
-        return self._keeper.log() if self._keeper else ""
 
     def _start(self, keeper: Keeper) -> None:
         path = keeper.directory / "router.conf"
