@@ -12,26 +12,17 @@ from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOpera
 from django.db.transaction import TransactionManagementError
 from django.http import Http404
 
-from pooled_db import PoolTimeout, ServerUnavailable
+from pooled_db import PoolTimeout
 from pooled_db.driver.errors import mark_pooled, pooled_alias
 from pooled_db.exceptions import Reason
 from pooled_db.request.diagnosis import diagnose, without_frames
+from tests.errors import timeout, unavailable
 
 LOST = 2013
 TLS_ERROR = 2026
 ACCESS_DENIED = 1045
 DUPLICATE_ENTRY = 1062
 DEADLOCK = 1213
-
-
-def timeout(reason: Reason = Reason.TIMEOUT) -> PoolTimeout:
-    return PoolTimeout("billing", reason, 5.004, 9, 10, 31)
-
-
-def unavailable() -> ServerUnavailable:
-    error = ServerUnavailable(2003, "Can't connect to server on 'db.internal' (115)")
-    error.alias = "billing"
-    return error
 
 
 def pooled(error: Exception) -> Exception:

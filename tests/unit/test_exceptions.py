@@ -20,20 +20,11 @@ from pooled_db.driver.errors import (
     error_code,
 )
 from pooled_db.exceptions import Reason
+from tests.errors import timeout, unavailable
 
 LOST = 2013
 TLS_ERROR = 2026
 ACCESS_DENIED = 1045
-
-
-def timeout(reason: Reason = Reason.TIMEOUT) -> PoolTimeout:
-    return PoolTimeout("billing", reason, 5.004, 9, 10, 31)
-
-
-def unavailable() -> ServerUnavailable:
-    error = ServerUnavailable(2003, "Can't connect to server on 'db.internal' (115)")
-    error.alias = "billing"
-    return error
 
 
 @pytest.mark.parametrize(

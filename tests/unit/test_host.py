@@ -47,6 +47,18 @@ def kill(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
+def end_after_a_reset(directory: Path) -> None:
+    """Let a process count one reset, and kill it."""
+
+    def work() -> None:
+        numbers = make(directory)
+        numbers.was_reset()
+        keep.append(numbers)
+
+    keep: list[Numbers] = []
+    kill(child(work))
+
+
 @pytest.fixture
 def directory(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "state"
@@ -209,19 +221,13 @@ def test_a_frozen_process_is_read_and_a_killed_one_is_gone_and_counted(
 def test_a_look_that_ends_between_base_and_removal_counts_nothing_twice(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def work() -> None:
-        numbers = make(directory)
-        numbers.was_reset()
-        keep.append(numbers)
-
-    keep: list[Numbers] = []
-    kill(child(work))
+    end_after_a_reset(directory)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", lambda *args, **kwargs: None)
         assert host.look(directory).totals()["default"].resets == 1
         assert len(list(directory.glob("*.pool"))) == 1
         assert host.look(directory).totals()["default"].resets == 1
-    kill(child(work))
+    end_after_a_reset(directory)
     assert host.look(directory).totals()["default"].resets == 2
     assert list(directory.glob("*.pool")) == []
 
@@ -230,13 +236,7 @@ def test_a_look_that_ends_between_base_and_removal_counts_nothing_twice(
 def test_who_cannot_write_counts_what_has_ended_all_the_same(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def work() -> None:
-        numbers = make(directory)
-        numbers.was_reset()
-        keep.append(numbers)
-
-    keep: list[Numbers] = []
-    kill(child(work))
+    end_after_a_reset(directory)
     monkeypatch.setattr(host, "fold", lambda directory: None)
     assert host.look(directory).totals()["default"].resets == 1
 
@@ -305,13 +305,7 @@ def test_sums_never_go_back_while_processes_end_and_many_look(
 def test_what_somebody_folds_in_the_middle_of_a_look_is_not_missed(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def work() -> None:
-        numbers = make(directory)
-        numbers.was_reset()
-        keep.append(numbers)
-
-    keep: list[Numbers] = []
-    kill(child(work))
+    end_after_a_reset(directory)
     fold, base = host.fold, host._base
     folded: list[bool] = []
 

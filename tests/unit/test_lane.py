@@ -10,20 +10,14 @@ import pytest
 from pooled_db.exceptions import Reason
 from pooled_db.pool.gate import Gate
 from pooled_db.pool.permit import ADMITTED, REFUSED, WAITING, Permit, Refused, State
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 class Queue:
     """A gate whose permits are all held, and what stands in front of it."""
 
     def __init__(self, capacity: int = 1, **options: object) -> None:
-        self.clock = Clock()
+        self.clock = Clock(0.0)
         self.gate = Gate(capacity, clock=self.clock, **options)  # type: ignore[arg-type]
         self.held = [Permit() for _ in range(capacity)]
         for permit in self.held:

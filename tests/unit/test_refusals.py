@@ -9,18 +9,11 @@ import threading
 import pytest
 
 from pooled_db.request.refusals import RefusalLog
+from tests.clock import Clock
 
 #: The documented one line a second.
 INTERVAL = 1.0
 INSTANT = INTERVAL / 1000
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -20,19 +20,12 @@ from pooled_db.pool.nodes import HELD_OFF, JITTER, MOST_TRIES, WHO
 from pooled_db.pool.pool import Pool
 from pooled_db.pool.turnover import SHORTEST, SPREAD_OVER, Turnover
 from tests.checking import like_the_default
+from tests.clock import Clock
 from tests.harness.fake_server import FakeServer
 from tests.loans import connection_of, lend
 
 NAME = "db.example"
 HOSTS = ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
