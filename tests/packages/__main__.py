@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests import database_server
+from tests.django_suite import recording
 from tests.django_suite.comparison import Incomplete, Outcomes, read, report
 from tests.harness.server import Server
 
@@ -119,7 +120,8 @@ def _run(suite: Suite, folder: Path, server: Server, engine: str) -> Outcomes:
         **os.environ,
         "PYTHONPATH": f"{INSIDE}:{folder}",
         "SUITE_DATABASES": json.dumps(databases),
-        "SUITE_OUTCOMES": str(outcomes),
+        "SUITE_RECORDING": recording.__file__,
+        recording.OUTCOMES: str(outcomes),
     }
     env.pop("DJANGO_SETTINGS_MODULE", None)
     with (HERE / f"{suite.package}-{name}.log").open("w") as log:

@@ -5,21 +5,27 @@ It stands in a folder of its own, since other packages call their tests "tests",
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
-import unittest
 from typing import Any
 
 from django.conf import LazySettings
-from django.test.runner import DiscoverRunner
 
 DATABASES: dict[str, Any] = json.loads(os.environ["SUITE_DATABASES"])
 
 
-def write(*line: str) -> None:
-    with open(os.environ["SUITE_OUTCOMES"], "a") as outcomes:
-        outcomes.write(json.dumps(line) + "\n")
+# How Django's own suite is recorded. By its path: it is in a package called "tests".
+_spec = importlib.util.spec_from_file_location(
+    "recording", os.environ["SUITE_RECORDING"]
+)
+assert _spec is not None
+assert _spec.loader is not None
+recording = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(recording)
 
+#: For Django's runner.
+Runner = recording.RecordingRunner
 
 # For pytest, whose conftest.py configures Django itself.
 
@@ -35,39 +41,8 @@ LazySettings.configure = configure  # type: ignore[method-assign]
 def pytest_runtest_logreport(report: Any) -> None:
     if report.when == "call" or report.outcome != "passed":
         name = {"passed": "ok", "failed": "failed"}.get(report.outcome, "skipped")
-        write(report.nodeid, name)
+        recording.write(report.nodeid, name)
 
 
 def pytest_sessionfinish() -> None:
-    write("the end")
-
-
-# For Django's runner.
-
-
-class Result(unittest.TextTestResult):
-    def addSuccess(self, test: unittest.TestCase) -> None:
-        write(test.id(), "ok")
-        super().addSuccess(test)
-
-    def addSkip(self, test: unittest.TestCase, reason: str) -> None:
-        write(getattr(test, "test_case", test).id(), "skipped")
-        super().addSkip(test, reason)
-
-    def addFailure(self, test: unittest.TestCase, err: Any) -> None:
-        write(test.id(), "failed")
-        super().addFailure(test, err)
-
-    def addError(self, test: unittest.TestCase, err: Any) -> None:
-        write(test.id(), "error")
-        super().addError(test, err)
-
-
-class Runner(DiscoverRunner):
-    def get_resultclass(self) -> type[unittest.TextTestResult]:
-        return Result
-
-    def run_tests(self, *args: Any, **kwargs: Any) -> int:
-        failures: int = super().run_tests(*args, **kwargs)
-        write("the end")
-        return failures
+    recording.write(*recording.END)
