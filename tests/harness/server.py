@@ -120,8 +120,8 @@ class Server:
         return "MariaDB" in row["version"]
 
     def process_list(self) -> list[dict[str, Any]]:
-        """The application account's connections: id, db, command, time, state, info."""
-        columns = ("Id", "db", "Command", "Time", "State", "Info")
+        """The application account's connections, with the list's own names in small."""
+        columns = ("Id", "Host", "db", "Command", "Time", "State", "Info")
         return [
             {column.lower(): row[column] for column in columns}
             for row in self.ask("SHOW FULL PROCESSLIST")

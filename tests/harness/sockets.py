@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections import Counter
+from collections.abc import Iterator
 
 from .processes import HOST
 
@@ -20,14 +21,22 @@ SOCK_DIAG_BY_FAMILY = 20
 REQUEST_DUMP = 0x301
 ERROR, DONE = 2, 3
 HEADER = struct.Struct("=IHHII")
-ENTRY = struct.Struct("BB6x4s")  # family, state, source
+ENTRY = struct.Struct("!BB2xH2x4s")  # family, state, its port, source
 LOCALHOST = socket.inet_aton(HOST)
 STATES = sum(1 << state for state in OPEN)
 
 
 def clients_of(port: int) -> Counter[int]:
     """Count the open sockets from 127.0.0.1 to *port* by their state."""
-    states: Counter[int] = Counter()
+    return Counter(state for state, _ in _open_to(port))
+
+
+def ports_of_clients(port: int) -> set[int]:
+    """The ports of 127.0.0.1 whose open sockets lead to *port*."""
+    return {own for _, own in _open_to(port)}
+
+
+def _open_to(port: int) -> Iterator[tuple[int, int]]:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_SOCK_DIAG) as ask:
         ask.sendto(_question(port), (0, 0))
         while True:
@@ -35,12 +44,12 @@ def clients_of(port: int) -> Counter[int]:
             while answer:
                 size, kind, *_ = HEADER.unpack_from(answer)
                 if kind == DONE:
-                    return states
+                    return
                 if kind == ERROR:
                     raise OSError("the kernel does not list sockets (sock_diag)")
-                _, state, source = ENTRY.unpack_from(answer, HEADER.size)
+                _, state, own, source = ENTRY.unpack_from(answer, HEADER.size)
                 if source == LOCALHOST:
-                    states[state] += 1
+                    yield state, own
                 answer = answer[size:]
 
 
