@@ -1,6 +1,6 @@
 """What each documented error number of the server does, one by one.
 
-The numbers are those of docs/operations.md, written down once more: a list of the
+The numbers are those of docs/reference/errors.md, written down once more: a list of the
 library's would agree with itself. A server says any number that SIGNAL names; for those
 of the client library, 2000 to 2999, the driver says it here.
 """

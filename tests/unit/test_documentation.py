@@ -19,7 +19,7 @@ from pooled_db import conf
 from tests.documentation import DOCS, ROOT, Block, blocks, pages
 
 README = ROOT / "README.md"
-TOP_LEVEL = sorted(ROOT.glob("*.md"))
+PAGES = sorted({*ROOT.glob("*.md"), *pages()})
 
 CODE = [
     block for page in pages() for block in blocks(page) if block.language == "python"
@@ -44,22 +44,21 @@ def _slug(heading: str) -> str:
     return re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-")
 
 
-@pytest.mark.parametrize("page", TOP_LEVEL, ids=lambda page: page.name)
-def test_links_of_top_level_documents_lead_somewhere(page: Path) -> None:
+def _headings(page: Path) -> set[str]:
+    text = page.read_text("utf-8")
+    included = re.match(r"```\{include\} (\S+)", text)
+    if included is not None:
+        return _headings(page.parent / included[1])
+    return {_slug(title) for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
     dead = []
     for link in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text("utf-8")):
         path, _, heading = link.partition("#")
         target = (page.parent / path) if path else page
-        if not target.exists() or (
-            heading
-            and heading
-            not in {
-                _slug(title)
-                for title in re.findall(
-                    r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE
-                )
-            }
-        ):
+        if not target.exists() or (heading and heading not in _headings(target)):
             dead.append(link)
 
     assert dead == []

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import MySQLdb
@@ -27,10 +26,10 @@ from pooled_db.middleware import PooledConnectionMiddleware
 from pooled_db.pool.pool import Pool
 from pooled_db.request.diagnosis import diagnose
 from tests.checking import AddDatabase
+from tests.documentation import DOCS
 from tests.harness.fake_server import FakeServer, Step
 from tests.loans import lend
 
-DOCS = Path(__file__).parents[2] / "docs" / "operations.md"
 APPENDING = "Error while appending streaming replication fragment"
 #: What a server or proxy of the kind says, as their sources have it.
 TEXTS = {
@@ -316,8 +315,8 @@ def test_a_request_that_gets_no_connection_is_told_to_try_again(
 
 
 def documented() -> dict[int, tuple[str, str, bool]]:
-    text = DOCS.read_text().partition("### Errors that are outages")[2]
-    rows = re.findall(r"^\| (\d{4}) \|(.+)\|$", text.partition("###")[0], re.MULTILINE)
+    text = (DOCS / "reference" / "errors.md").read_text()
+    rows = re.findall(r"^\| (\d{4}) \|(.+)\|$", text, re.MULTILINE)
     cells = {int(code): [cell.strip() for cell in row.split("|")] for code, row in rows}
     return {
         code: (connecting.strip("`"), in_statement.strip("`"), bool(text))

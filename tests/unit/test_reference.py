@@ -65,7 +65,7 @@ def test_each_option_of_a_pool_and_of_the_middleware_has_one_row() -> None:
 
 
 def test_each_default_is_the_one_that_is_documented() -> None:
-    text = (DOCS / "settings.md").read_text("utf-8")
+    text = (DOCS / "reference" / "settings.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| `([a-z_]+)` \| `?([^`|]+?)`? \|", text, re.MULTILINE))
 
     defaults = {

@@ -1,4 +1,4 @@
-"""django-prometheus' backend with a pool, as docs/settings.md has it."""
+"""django-prometheus' backend with a pool, as docs/how-to/backends.md has it."""
 
 from django_prometheus.db.backends.mysql import (  # type: ignore[import-untyped]
     base as prometheus,
