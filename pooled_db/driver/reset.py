@@ -49,6 +49,10 @@ class Account:
             options.get("password", options.get("passwd", "")),
         )
 
+    @property
+    def credentials(self) -> tuple[str, str]:
+        return self.user, self.password
+
 
 #: How MySQL Router ends the version that it tells its clients. It aborts, and all its
 #: connections with it, when it is to pass on a COM_CHANGE_USER whose server is away
@@ -107,15 +111,17 @@ def make_as_new(
 
 
 def _is_current(account: Account, connection: Connection) -> bool:
-    """Whether the next connection would be opened with the same account.
+    """Whether the next connection would be opened with the same credentials.
 
     A password that was rotated would count as a failed login for every session that is
-    made as new, and a few of those can block the account.
+    made as new, and a few of those can block the account. The host may be another one
+    than the settings name: a backend's own, of its tunnel.
     """
     if connection.current_options is None:
         return True
     try:
-        return Account.of(connection.current_options()) == account
+        now = Account.of(connection.current_options())
+        return now is not None and now.credentials == account.credentials
     except Exception:  # noqa: BLE001
         # A backend's own code, which fetches a token perhaps. Whoever opens the next
         # connection gets the error; the one who returns this one has no use for it.
