@@ -8,17 +8,29 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..exceptions import Reason
 from ..pool.host import Host
+from ..pool.stats import PoolStats
 
-#: Seconds between two looks at who is at work.
+#: Seconds between two looks at who is at work, and between two questions to the server
+#: what it does for them.
 PAUSE = 0.1
-#: From which share of the time in use on, inside statements and transactions, and from
-#: which time in use on, in seconds, it is the database that is slow.
+ASK_PAUSE = 0.5
+#: The database is what is slow from these on: the share of the time in use that is
+#: spent in statements and transactions, that time in seconds, and the share of those at
+#: work for whom the server does something.
 AT_WORK = 0.8
 SLOW = 0.25
+BUSY = 0.5
+_BURSTS = "Twice that absorbs most bursts."
+_WAITS = (
+    ", and the server does nothing for them meanwhile: a view that calls another "
+    "service in a transaction, say, or a statement that sleeps."
+)
 #: A mean wait up to this many seconds is none.
 NO_WAIT = 0.001
 
@@ -28,7 +40,9 @@ class Load:
     """What a pool has done for *seconds* in all processes. Times are in seconds.
 
     ``held`` and ``waited`` are sums over all connections and all who waited,
-    ``at_work`` is the share of connections in use that somebody worked with.
+    ``refused`` counts those who would have had one from a larger pool, ``at_work`` is
+    the share of connections in use that somebody worked with, and ``busy`` the share of
+    these whose statement did more than sleep; ``None`` if the server has not said so.
     """
 
     seconds: float
@@ -39,6 +53,7 @@ class Load:
     held: float
     waited: float
     at_work: float
+    busy: float | None = None
 
     @property
     def use(self) -> float:
@@ -73,49 +88,108 @@ class Advice:
     database_is_slow: bool = False
 
 
+#: Tells which connections of an alias the server does something for; ``None`` if it
+#: cannot be asked.
+Ask = Callable[[str], "frozenset[int] | None"]
+
+
+class _Seen:
+    """What was seen of an alias, added up over all looks."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def look(self, stats: PoolStats) -> None:
+        self.counts["at work"] += stats.at_work
+        self.counts["in use"] += stats.in_use
+
+    def ask(self, at_work: set[int], busy: frozenset[int]) -> None:
+        self.counts["asked"] += len(at_work)
+        self.counts["busy"] += len(at_work & busy)
+
+    def share(self, part: str, whole: str) -> float | None:
+        return self.counts[part] / self.counts[whole] if self.counts[whole] else None
+
+
 def measure(
     look: Callable[[], Host],
     seconds: float,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    ask: Ask | None = None,
 ) -> dict[str, Load]:
     """Watch the pools of this host for so many *seconds*; the load of each alias."""
-    began = clock()
-    first = look()
-    at_work: dict[str, int] = {}
-    in_use: dict[str, int] = {}
-    last = first
-    while (left := began + seconds - clock()) > 0:
+    began = asked = clock()
+    first = last = look()
+    seen: dict[str, _Seen] = {}
+    while (left := began + seconds - (now := clock())) > 0:
         sleep(min(PAUSE, left))
         last = look()
-        for alias, now in last.totals().items():
-            at_work[alias] = at_work.get(alias, 0) + now.at_work
-            in_use[alias] = in_use.get(alias, 0) + now.in_use
+        asking = ask if now - asked >= ASK_PAUSE else None
+        for alias, stats in last.totals().items():
+            one = seen.setdefault(alias, _Seen())
+            one.look(stats)
+            busy = asking(alias) if asking is not None and stats.at_work else None
+            if busy is not None:
+                one.ask(_at_work(last, alias), busy)
+        if asking is not None:
+            asked = now
     took = clock() - began
-    before, after = first.totals(), last.totals()
-    loads = {}
-    for alias, stats in after.items():
-        earlier = before.get(alias)
-        # What is out at the end has been in use, too, and what was out at the
-        # beginning only in part.
-        held = stats.uses.sum + _out(last, alias)
-        waits, checkouts, refused = stats.waits.sum, stats.checkouts, stats.refused
-        if earlier is not None:
-            held -= earlier.uses.sum + _out(first, alias)
-            waits -= earlier.waits.sum
-            checkouts -= earlier.checkouts
-            refused -= earlier.refused
-        loads[alias] = Load(
-            seconds=took,
-            processes=sum(alias in one.pools for one in last.processes),
-            limit=stats.limit,
-            checkouts=checkouts,
-            refused=refused,
-            held=max(0.0, held),
-            waited=max(0.0, waits),
-            at_work=at_work.get(alias, 0) / max(1, in_use.get(alias, 0)),
-        )
-    return loads
+    before = first.totals()
+    return {
+        alias: _load(alias, first, last, before.get(alias), stats, seen, took)
+        for alias, stats in last.totals().items()
+    }
+
+
+def _load(
+    alias: str,
+    first: Host,
+    last: Host,
+    before: PoolStats | None,
+    after: PoolStats,
+    seen: dict[str, _Seen],
+    took: float,
+) -> Load:
+    """What has been added between two looks."""
+    earlier = before or PoolStats()
+    one = seen.get(alias, _Seen())
+    # What is out at the end has been in use, too, and what was out at the beginning
+    # only in part.
+    held = after.uses.sum + _out(last, alias)
+    held -= earlier.uses.sum + _out(first, alias)
+    return Load(
+        seconds=took,
+        processes=sum(alias in process.pools for process in last.processes),
+        limit=after.limit,
+        checkouts=after.checkouts - earlier.checkouts,
+        refused=_turned_away(after) - _turned_away(earlier),
+        held=max(0.0, held),
+        waited=max(0.0, after.waits.sum - earlier.waits.sum),
+        at_work=one.share("at work", "in use") or 0.0,
+        busy=one.share("busy", "asked"),
+    )
+
+
+def _turned_away(stats: PoolStats) -> int:
+    """How many would have had a connection of a larger pool.
+
+    Not those for whom there was no server, nor those who lost the one they had.
+    """
+    return stats.refused - sum(
+        stats.refused_by.get(reason, 0)
+        for reason in (Reason.UNAVAILABLE, Reason.CONNECTION_LOST)
+    )
+
+
+def _at_work(host: Host, alias: str) -> set[int]:
+    return {
+        held.connection_id
+        for process in host.processes
+        if alias in process.pools
+        for held in process.pools[alias].loans
+        if held.state == "at work"
+    }
 
 
 def _out(host: Host, alias: str) -> float:
@@ -141,7 +215,7 @@ def advise(
     """
     count = processes or load.processes or 1
     if not load.checkouts:
-        return Advice(alias, None, load, "Nobody has used it while it was watched.")
+        return Advice(alias, None, load, _nothing_lent(load))
     each = load.needed / count
     size = max(1, math.ceil(each - 0.05))
     rate = load.checkouts / load.seconds
@@ -156,7 +230,8 @@ def advise(
         f"average, {each:.1f} in each of {count} processes"
     )
     waits = load.refused or load.wait > NO_WAIT
-    if waits and load.at_work >= AT_WORK and load.use >= SLOW:
+    long = waits and load.at_work >= AT_WORK and load.use >= SLOW
+    if long and (load.busy or 0.0) >= BUSY:
         why = (
             f"{measured}. The database is what is slow, not the pool: more connections "
             "would let more of these statements run at once and slow each down. Look "
@@ -172,5 +247,25 @@ def advise(
             'a shorter time (pooled_db.release(), "hold": "transaction").'
         )
     elif not waits:
-        why += " Nobody waits. Twice that absorbs most bursts."
+        why += f" Nobody waits. {_BURSTS}"
+    elif size * count <= load.limit:
+        why += f" There are {load.limit} already, so it is bursts that wait. {_BURSTS}"
+    if load.refused:
+        why += " Whoever was refused and came again is counted each time."
+    if long:
+        why += (
+            " Nearly all of that time is spent in statements and transactions"
+            + ("." if load.busy is None else _WAITS)
+            + " Half that time, and half as many are enough."
+        )
     return Advice(alias, size, load, why)
+
+
+def _nothing_lent(load: Load) -> str:
+    if not load.held:
+        return "Nobody has used it while it was watched."
+    return (
+        "Nobody got a connection while it was watched: "
+        f"{load.held / load.seconds:.1f} of {load.limit} were held all the time "
+        f"({load.at_work:.0%} of it at work). See who holds them: manage.py pools."
+    )

@@ -50,6 +50,11 @@ _STATUS = {
     "refused": "Connection_errors_max_connections",
 }
 
+#: Commands of threads that have nothing to do, and states of statements that wait
+#: because they say so: SLEEP() and GET_LOCK().
+_AT_REST = ("Sleep", "Daemon", "Binlog Dump")
+_ASLEEP = ("User sleep", "User lock")
+
 
 def ask(alias: str) -> ServerView:
     """Ask the server of *alias*, on a connection beside its pool, which may be full."""
@@ -64,6 +69,50 @@ def ask(alias: str) -> ServerView:
         return ServerView(error=_why(error))
     finally:
         connection.close()
+
+
+class Busy:
+    """Tells what a server does at the moment, on one connection beside its pool."""
+
+    def __init__(self) -> None:
+        self._connections: dict[str, Connection | None] = {}
+
+    def __call__(self, alias: str) -> frozenset[int] | None:
+        """Return which connections of *alias* it works for; ``None`` if it cannot say.
+
+        Not those whose statement only sleeps or waits for a lock of its own making: any
+        number of them can do so at once.
+        """
+        if alias not in self._connections:
+            self._connections[alias] = self._open(alias)
+        connection = self._connections[alias]
+        if connection is None:
+            return None
+        try:
+            rows = _rows(connection, "SHOW PROCESSLIST")
+        except MySQLdb.Error:
+            self._connections[alias] = None
+            connection.close()
+            return None
+        return frozenset(
+            int(number)
+            for number, _, _, _, command, _, state, *_ in rows
+            if command not in _AT_REST and state not in _ASLEEP
+        )
+
+    def _open(self, alias: str) -> Connection | None:
+        wrapper: Any = connections[alias]
+        try:
+            connection: Connection = wrapper.open_connection()
+        except MySQLdb.Error:
+            return None
+        return connection
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            if connection is not None:
+                connection.close()
+        self._connections.clear()
 
 
 def ask_pooled(alias: str) -> ServerView:
@@ -94,7 +143,7 @@ def _ask(connection: Connection) -> ServerView:
         if int(number) != own:
             account = user, (host or "").rpartition(":")[0] or host or ""
             all_of[account] += 1
-            at_work[account] += command not in ("Sleep", "Daemon", "Binlog Dump")
+            at_work[account] += command not in _AT_REST
     numbers = {key: status.get(name.lower(), 0) for key, name in _STATUS.items()}
     return ServerView(
         max_connections=int(most),

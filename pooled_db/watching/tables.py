@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from .advice import Advice
 
 #: How many loans are listed, those at work for longest first.
 LISTED = 20
-#: Clears a terminal.
-CLEAR = "\x1b[H\x1b[2J"
+#: How much of a table's last column has to fit.
+LEAST_OF_LAST = 24
 
 NOBODY = (
     "No process of this site has used a pool on this host, or none that this user can "
@@ -21,26 +23,49 @@ NOBODY = (
 )
 
 
-class Output(Protocol):
-    def write(self, text: str) -> object: ...
+#: Columns that a narrow terminal does without, the first ones first.
+SPARE = (
+    *("up", "program", "mean wait", "peak", "mean use", "connection", "oldest"),
+    *("limit", "alias", "idle", "at work", "held for", "state"),
+)
 
-    def flush(self) -> object: ...
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 
-def text(seen: dict[str, Any]) -> str:
-    """Make text of an overview."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some lines that belong together. A table's first one is its head."""
+
+    lines: list[str]
+    is_table: bool = False
+    is_wrong: bool = False
+
+
+def text(seen: dict[str, Any], width: int | None = None) -> str:
+    """Make text of an overview, no wider than *width* if that can be."""
+    return "\n\n".join("\n".join(part.lines) for part in parts(seen, width))
+
+
+def parts(seen: dict[str, Any], width: int | None) -> list[Part]:
+    """Make the parts of the text of an overview."""
     if not seen["processes"]:
-        return NOBODY
-    parts = [_table(*processes(seen))]
-    loans = _loans(seen)
-    if loans[1]:
-        parts.append(_table(*loans))
-    parts += [_server(alias, one) for alias, one in seen["servers"].items()]
-    parts += seen["findings"]
-    return "\n\n".join(parts)
+        return [_prose(NOBODY, width)]
+    tables = [processes(seen), _loans(seen)]
+    found = [_table(*table, width) for table in tables if table[1]]
+    for alias, one in seen["servers"].items():
+        found.append(_prose(_server(alias, one), width))
+        if one["accounts"]:
+            found.append(_table(*_accounts(one), width))
+    found += [_prose(finding, width, is_wrong=True) for finding in seen["findings"]]
+    return found
 
 
-def processes(seen: dict[str, Any]) -> tuple[Sequence[str], list[Sequence[str]]]:
+def _prose(words: str, width: int | None, *, is_wrong: bool = False) -> Part:
+    lines = [words] if width is None else textwrap.wrap(words, width)
+    return Part(lines, is_wrong=is_wrong)
+
+
+def processes(seen: dict[str, Any]) -> Table:
     """One row for each process and alias, and one for all of an alias."""
     head = (
         *("pid", "program", "up", "alias", "limit", "in use", "at work", "idle"),
@@ -73,7 +98,7 @@ def _mean(histogram: dict[str, Any]) -> str:
     return f"{histogram['sum'] / count * 1000:.1f} ms" if count else ""
 
 
-def _loans(seen: dict[str, Any]) -> tuple[Sequence[str], list[Sequence[str]]]:
+def _loans(seen: dict[str, Any]) -> Table:
     found = [
         (process["pid"], alias, loan)
         for process in seen["processes"]
@@ -98,17 +123,19 @@ def _loans(seen: dict[str, Any]) -> tuple[Sequence[str], list[Sequence[str]]]:
 def _server(alias: str, one: dict[str, Any]) -> str:
     if one["error"]:
         return f"The server of {alias!r} cannot be asked: {one['error']}."
-    line = (
+    return (
         f"The server of {alias!r}: {one['connected']} connections now, "
         f"{one['max_used']} at most, of {one['max_connections']} (max_connections); "
         f"{one['refused']} refused for want of room; {one['running']} threads running."
     )
+
+
+def _accounts(one: dict[str, Any]) -> Table:
     rows = [
         (each["user"], each["host"], str(each["connections"]), str(each["at_work"]))
         for each in one["accounts"]
     ]
-    head = ("account", "host", "connections", "at work")
-    return f"{line}\n\n{_table(head, rows)}"
+    return ("account", "host", "connections", "at work"), rows
 
 
 def advice(one: Advice) -> str:
@@ -120,27 +147,31 @@ def advice(one: Advice) -> str:
     return f"{one.alias!r}: {start}. {one.reason}"
 
 
-def watch(look: Callable[[], dict[str, Any]], seconds: float, output: Output) -> None:
-    """Show what *look* returns again and again, with rich if it is there."""
-    try:
-        from rich.live import Live
-    except ImportError:
-        while True:
-            output.write(CLEAR + text(look()))
-            output.flush()
-            time.sleep(seconds)
-    from rich.text import Text
-
-    with Live(auto_refresh=False, screen=True) as live:
-        while True:
-            live.update(Text(text(look())), refresh=True)
-            time.sleep(seconds)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+def _table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None
+) -> Part:
+    """Lay a table out; where it is too wide, without what can be spared."""
+    columns = list(zip(head, *rows, strict=True))
+    for name in SPARE if width is not None else ():
+        if _width(columns) <= (width or 0):
+            break
+        columns = [column for column in columns if column[0] != name]
+    widths = [max(map(len, column)) for column in columns]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in (head, *rows)
+        for row in zip(*columns, strict=True)
     ]
-    return "\n".join(line.rstrip() for line in lines)
+    return Part([cut(line.rstrip(), width) for line in lines], is_table=True)
+
+
+def _width(columns: Sequence[Sequence[str]]) -> int:
+    # The last one may be cut, but not to nothing.
+    widths = [max(map(len, column)) for column in columns]
+    return sum(widths[:-1]) + 2 * len(widths[:-1]) + min(widths[-1], LEAST_OF_LAST)
+
+
+def cut(line: str, width: int | None) -> str:
+    """Return *line*, with an ellipsis where it is too long."""
+    if width is None or len(line) <= width:
+        return line
+    return line[: max(0, width - 1)] + "…"

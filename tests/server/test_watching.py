@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import MySQLdb
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pooled_db.pool import host
 from pooled_db.pool.host import Host
+from pooled_db.watching import server_view
 from tests.harness import load, servers
 from tests.harness.load import Plan, Request
 from tests.harness.processes import is_stopped, poll, process_tree
@@ -258,6 +260,17 @@ def test_nobody_is_found(serve: Serve, tmp_path: Path) -> None:
     assert watched.json()["processes"] == []
 
 
+@pytest.mark.parametrize(
+    "wrong", ["--watch=0", "--advise=-1", "--hosts=0", "--processes=many", "--advise=x"]
+)
+def test_what_cannot_be_is_refused_in_one_line(wrong: str, tmp_path: Path) -> None:
+    given = site_settings({}, POOLED_DB={"STATE_DIR": str(tmp_path)})
+    watched = Watched(None, {"TEST_SETTINGS": json.dumps(given)}, tmp_path)  # type: ignore[arg-type]
+    done = watched.manage(wrong)
+    assert done.returncode == 2
+    assert "above 0" in done.stderr.splitlines()[-1]
+
+
 def test_more_than_the_server_takes_is_over_budget(serve: Serve) -> None:
     watched = serve(pool_size=25)
     told = watched.json()
@@ -266,3 +279,64 @@ def test_more_than_the_server_takes_is_over_budget(serve: Serve) -> None:
     assert "may open 100 connections" in finding
     assert watched.manage("--no-server").returncode == 0
     assert watched.json("--no-server", "--hosts", "2")["servers"] == {}
+
+
+def test_as_many_are_advised_as_there_are_clients_who_always_want_one(
+    serve: Serve,
+) -> None:
+    watched = serve(pool_size=1, timeout=60, queue_target=None)
+    plan = Plan(watched.site.server.url, (Request("/sleep?seconds=0.4"),), 8, None, 8)
+    working = threading.Thread(target=load.run, args=(plan,))
+    working.start()
+    try:
+        done = watched.manage("--advise", "4", "--json", "--processes", "1")
+    finally:
+        working.join()
+    (advice,) = json.loads(done.stdout)
+    assert advice["needed"] == pytest.approx(8, abs=1)
+    assert not advice["database_is_slow"]
+    # They sleep: that is nothing that the server would be slow at.
+    assert advice["load"]["busy"] == 0.0
+    assert advice["pool_size"] in (7, 8, 9)
+
+
+def run(connection: Any, sql: str) -> None:
+    with contextlib.suppress(MySQLdb.Error), connection.cursor() as cursor:
+        cursor.execute(sql)  # until it is killed
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_server_works_for_nobody_who_sleeps_or_has_nothing_to_do(
+    server: Server,
+) -> None:
+    server.ask("SELECT GET_LOCK('busy', 0)")
+    statements = {
+        "SELECT SLEEP(60)": "User sleep",
+        "SELECT GET_LOCK('busy', 60)": "User lock",
+        "SELECT BENCHMARK(1e12, MD5('a'))": None,
+    }
+    working = {sql: server.connect() for sql in statements}
+    # Asked for now: nobody else may use a connection that is inside a statement.
+    numbers = {sql: one.thread_id() for sql, one in working.items()}
+    idle = server.connect()
+
+    def states() -> set[str]:
+        return {one["state"] for one in server.process_list() if one["info"]}
+
+    with (
+        contextlib.closing(idle),
+        contextlib.closing(server_view.Busy()) as busy,
+        ThreadPoolExecutor(len(working)) as threads,
+    ):
+        for sql, connection in working.items():
+            threads.submit(run, connection, sql)
+        try:
+            assert poll(10, lambda: {*filter(None, statements.values())} <= states())
+            told = busy("default")
+        finally:
+            for number in numbers.values():
+                server.ask("KILL %s", number)
+            server.ask("DO RELEASE_LOCK('busy')")
+        ours = {*numbers.values(), idle.thread_id()}
+    assert told is not None
+    assert told & ours == {numbers[sql] for sql in statements if not statements[sql]}

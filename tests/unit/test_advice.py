@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -41,13 +42,48 @@ def test_the_size_follows_littles_law(load: Load, size: int) -> None:
     assert advise("default", load).pool_size == size
 
 
+#: They hold their connections for 1 s each, and wait; the server works for them.
+SLOW = replace(LOAD, held=200.0, waited=100.0, at_work=0.95, busy=0.9)
+
+
 def test_the_database_is_what_is_slow() -> None:
-    load = replace(LOAD, held=200.0, waited=100.0, at_work=0.95)
-    advice = advise("default", load)
+    advice = advise("default", SLOW)
     assert (advice.pool_size, advice.database_is_slow) == (None, True)
     assert "slow queries" in advice.reason
-    assert advise("default", replace(load, at_work=0.3)).pool_size == 30
-    assert advise("default", replace(load, waited=0.0)).pool_size == 20
+    assert "need 30.0 connections" in advice.reason
+    assert advise("default", replace(SLOW, at_work=0.3)).pool_size == 30
+    assert advise("default", replace(SLOW, waited=0.0)).pool_size == 20
+
+
+@pytest.mark.parametrize(
+    ("busy", "said"),
+    [
+        (None, "spent in statements and transactions. Half that time"),
+        (0.1, "the server does nothing for them meanwhile"),
+    ],
+)
+def test_a_database_that_is_not_seen_to_work_is_not_called_slow(
+    busy: float | None, said: str
+) -> None:
+    advice = advise("default", replace(SLOW, busy=busy))
+    assert (advice.pool_size, advice.database_is_slow) == (30, False)
+    assert said in advice.reason
+
+
+def test_bursts_are_named_where_there_are_enough_on_average() -> None:
+    assert "bursts that wait" in advise("default", replace(LOAD, refused=5)).reason
+    assert "bursts" not in advise("default", replace(LOAD, limit=1, refused=5)).reason
+
+
+def test_who_found_no_server_wants_no_larger_pool() -> None:
+    first, last = _host(0.0, 0, 0.0), _host(0.0, 0, 0.0)
+    reasons = {"unavailable": 3, "connection_lost": 2, "timeout": 4}
+    pools = last.processes[0].pools
+    stats = replace(pools["default"].stats, refused=9, refused_by=reasons)
+    pools["default"] = replace(pools["default"], stats=stats)
+    times, looks = iter([0.0, 0.0, 10.0, 10.0, 10.0]), iter([first, last])
+    loads = measure(lambda: next(looks), 10.0, lambda: next(times), lambda _: None)
+    assert loads["default"].refused == 4
 
 
 def test_more_than_the_server_takes_is_said() -> None:
@@ -58,6 +94,13 @@ def test_more_than_the_server_takes_is_said() -> None:
 def test_nothing_is_said_of_a_pool_that_nobody_used() -> None:
     advice = advise("default", replace(LOAD, checkouts=0, held=0.0))
     assert (advice.pool_size, advice.database_is_slow) == (None, False)
+    assert "Nobody has used it" in advice.reason
+
+
+def test_a_pool_that_lends_nothing_since_all_are_held_is_not_called_unused() -> None:
+    advice = advise("default", replace(LOAD, checkouts=0, held=100.0))
+    assert advice.pool_size is None
+    assert "10.0 of 10 were held all the time" in advice.reason
 
 
 def _host(
@@ -85,6 +128,20 @@ def test_what_is_out_counts_as_far_as_it_was_out_meanwhile() -> None:
     load = loads["default"]
     assert (load.checkouts, load.held, load.at_work) == (2, 10.0, 1.0)
     assert load.needed == 1.0
+
+
+def test_the_server_is_asked_what_it_does_for_those_at_work() -> None:
+    """Of the two looks at the one connection at work, one finds the server working."""
+    times = itertools.count()
+    told: list[frozenset[int]] = [frozenset({7, 8}), frozenset({8})]
+    loads = measure(
+        lambda: _host(0.0, 0, 0.0),
+        5.0,
+        lambda: float(next(times)),
+        lambda _: None,
+        lambda alias: told.pop() if told else None,
+    )
+    assert loads["default"].busy == 0.5
 
 
 def test_what_is_wrong_is_found() -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import math
 import sys
-from argparse import ArgumentParser
+import time
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Mapping
+from shutil import get_terminal_size
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from ... import pools, state
 from ...pool.host import Host
-from ...watching import advice, overview, server_view, tables
+from ...watching import advice, live, overview, server_view, tables
 from ...watching.server_view import ServerView
 
 
@@ -30,7 +34,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--watch",
             nargs="?",
-            type=float,
+            type=_seconds,
             const=1.0,
             metavar="SECONDS",
             help="show it again and again, every second if not told otherwise",
@@ -38,7 +42,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--advise",
             nargs="?",
-            type=float,
+            type=_seconds,
             const=10.0,
             metavar="SECONDS",
             help="watch the load for 10 seconds, or so many, and say how large the "
@@ -46,13 +50,13 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--hosts",
-            type=int,
+            type=_count,
             default=1,
             help="on how many hosts as many processes run as on this one",
         )
         parser.add_argument(
             "--processes",
-            type=int,
+            type=_count,
             help="how many processes there are to be on each host, for --advise",
         )
         parser.add_argument(
@@ -70,36 +74,41 @@ class Command(BaseCommand):
         if options["advise"] is not None:
             sys.exit(self._advise(options))
         if options["watch"] is not None:
-            self._watch(options)
-        else:
-            sys.exit(self._show(options))
+            sys.exit(self._watch(options))
+        sys.exit(self._show(options))
 
     def _show(self, options: Mapping[str, Any]) -> int:
         seen = self._look(options)
         if options["json"]:
             self.stdout.write(json.dumps(seen, default=str))
         else:
-            self.stdout.write(tables.text(seen))
+            width = get_terminal_size().columns if self.stdout.isatty() else None
+            self.stdout.write(tables.text(seen, width))
         status: int = seen["status"]
         return status
 
     def _look(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        host = state.look()
+        host = _host()
         servers = {} if options["no_server"] else _servers(host)
         return overview.overview(host, servers, options["hosts"])
 
-    def _watch(self, options: Mapping[str, Any]) -> None:
+    def _watch(self, options: Mapping[str, Any]) -> int:
         try:
-            tables.watch(lambda: self._look(options), options["watch"], self.stdout)
+            while options["json"]:
+                self._show(options)
+                self.stdout.flush()
+                time.sleep(options["watch"])
+            live.watch(lambda: self._look(options), options["watch"], self.stdout)
         except KeyboardInterrupt:
             self.stdout.write("")
+        return overview.FINE
 
     def _advise(self, options: Mapping[str, Any]) -> int:
-        if not state.look().processes:
+        if not _host().processes:
             self.stderr.write(tables.NOBODY)
             return overview.NOBODY
-        loads = advice.measure(state.look, options["advise"])
-        servers = {} if options["no_server"] else _servers(state.look())
+        loads = _loads(options)
+        servers = {} if options["no_server"] else _servers(_host())
         advices = [
             advice.advise(
                 alias,
@@ -123,6 +132,27 @@ class Command(BaseCommand):
         return overview.FINE
 
 
+def _loads(options: Mapping[str, Any]) -> dict[str, advice.Load]:
+    """Watch the load, and what the servers do for it if they may be asked."""
+    with contextlib.closing(server_view.Busy()) as busy:
+
+        def ask(alias: str) -> frozenset[int] | None:
+            return busy(alias) if pools.is_pooled_alias(alias) else None
+
+        asked = None if options["no_server"] else ask
+        return advice.measure(_host, options["advise"], ask=asked)
+
+
+def _host() -> Host:
+    try:
+        return state.look()
+    except OSError as error:
+        raise CommandError(
+            f"The state of the processes cannot be read: {error}",
+            returncode=overview.NOBODY,
+        ) from error
+
+
 def _servers(host: Host) -> dict[str, ServerView]:
     """What the servers of the aliases say that are in the settings, and pooled."""
     return {
@@ -130,3 +160,19 @@ def _servers(host: Host) -> dict[str, ServerView]:
         for alias in host.totals()
         if pools.is_pooled_alias(alias)
     }
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0.0 < number < math.inf:
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return number
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)

@@ -1,0 +1,120 @@
+"""What ``manage.py pools`` prints fits the terminal, and goes on being printed."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+from typing import Any
+
+import pytest
+
+from pooled_db.pool.host import Held, Host, Process, ProcessPool
+from pooled_db.pool.stats import PoolStats
+from pooled_db.watching import live, tables
+from pooled_db.watching.overview import overview
+from pooled_db.watching.server_view import Account, ServerView
+
+WHO = "POST /buy/<int:event_id> (shop.views.buy)"
+LOANS = 12
+
+
+@pytest.fixture
+def seen() -> dict[str, Any]:
+    stats = PoolStats(limit=LOANS, in_use=LOANS, at_work=LOANS, waiting=3, refused=17)
+    loans = tuple(Held(n, WHO, n / 10, None, True, 9.0) for n in range(1, LOANS + 1))
+    pool = ProcessPool("default", stats, loans, {})
+    process = Process(4711, "here", "gunicorn", 0.0, {"default": pool})
+    view = ServerView(max_connections=12, accounts=(Account("shop", "web1", 12, 12),))
+    return overview(Host((process,)), {"default": view})
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def has(columns: int, lines: int) -> None:
+        size = os.terminal_size((columns, lines))
+        monkeypatch.setattr("shutil.get_terminal_size", lambda: size)
+
+    return has
+
+
+class Terminal(io.StringIO):
+    """Writes as Django's OutputWrapper does: with a newline at the end."""
+
+    def write(self, text: str) -> int:
+        return super().write(text if text.endswith("\n") else text + "\n")
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("width", [200, 132, 100, 80, 60, 40])
+def test_no_line_is_wider_than_the_terminal(seen: dict[str, Any], width: int) -> None:
+    lines = tables.text(seen, width).splitlines()
+    assert max(map(len, lines)) <= width
+    # What it is for stays: who is it, how many, who waits, who is refused.
+    head = lines[0].split()
+    assert {"pid", "in", "use", "waiting", "refused"} <= {*head}
+    assert any("POST /buy" in line for line in lines)
+
+
+def test_what_is_not_read_in_a_terminal_is_whole(seen: dict[str, Any]) -> None:
+    told = tables.text(seen)
+    assert told.count(WHO) == LOANS
+    assert "mean use" in told
+    assert "…" not in told
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(132, 50), (80, 24), (40, 12), (20, 2)])
+def test_the_screen_is_filled_and_never_scrolls(
+    seen: dict[str, Any], terminal: Any, columns: int, rows: int
+) -> None:
+    terminal(columns, rows)
+    lines = live.fitting(seen)
+    assert len(lines) <= rows - 1
+    # What is wrong comes first.
+    assert lines[0].is_wrong or rows == 2
+    cut = len(lines) < len(tables.text(seen, columns).splitlines())
+    assert (lines[-1].text == "…") is cut
+
+
+@pytest.mark.parametrize("rich", [True, False])
+def test_it_is_shown_again_and_again(
+    seen: dict[str, Any], terminal: Any, rich: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal(80, 24)
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    if rich:
+        pytest.importorskip("rich")
+        monkeypatch.setenv("TERM", "xterm")
+    else:
+        monkeypatch.setitem(sys.modules, "rich.live", None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    looks = iter([seen, seen, seen])
+
+    def look() -> dict[str, Any]:
+        try:
+            return next(looks)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    with pytest.raises(KeyboardInterrupt):
+        live.watch(look, 1.0, screen)
+    frames = screen.getvalue().split(live.HOME)
+    assert sum("4711" in frame for frame in frames) == 3
+    if not rich:
+        assert all(frame.count("\n") <= 24 for frame in frames)
+        assert not re.search("\x1b\\[[0-9]+m", screen.getvalue())
+
+
+def test_where_nobody_looks_on_it_is_printed_one_after_the_other(
+    seen: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    pipe = io.StringIO()
+    looks = iter([seen, seen])
+    with pytest.raises(StopIteration):
+        live.watch(lambda: next(looks), 1.0, pipe)
+    assert pipe.getvalue() == 2 * (tables.text(seen) + "\n")
