@@ -39,7 +39,6 @@ class PoolsAdmin(ModelAdmin):
     ) -> HttpResponse:
         if not access.is_allowed_by_session(request):
             raise PermissionDenied
-            raise PermissionDenied
         context = {
             **self.admin_site.each_context(request),
             "title": "Connection pools",

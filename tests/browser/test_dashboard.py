@@ -139,6 +139,21 @@ def test_it_can_be_used_without_a_mouse_and_without_eyes(
     assert spoken == "default: GET /take-turn holds 2 of 2 connections. 3 wait."
 
 
+def test_requests_that_were_refused_just_now_are_no_good_sign(
+    looking: Browser, chromium: Chromium
+) -> None:
+    chromium.open(f"{looking.site.server.url}/pools/")
+    told = "{stats: {waiting: 0, in_use: 0, limit: 2, overloaded: false}}"
+    moods = [
+        chromium.run(f"pooledSections.status({told}, {now})[0]")
+        for now in (
+            *("null", "{refused: 0, unserved: 0}"),
+            *("{refused: 1, unserved: 0}", "{refused: 1, unserved: 1}"),
+        )
+    ]
+    assert moods == ["good", "good", "busy", "bad"]
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_it_is_in_the_frame_of_the_admin(

@@ -85,18 +85,19 @@
       if (!over) return null;
       const [old, now] = [this.samples[from], this.samples[at]];
       const counts = now.waits.counts.map((count, bucket) => Math.max(0, count - old.waits.counts[bucket]));
-      return { refused: Math.max(0, now.refused - old.refused) / over, lent: Math.max(0, now.checkouts - old.checkouts) / over, counts, bounds: now.waits.bounds };
+      const since = (count) => Math.max(0, count(now) - count(old)) / over;
+      return { refused: since((stats) => stats.refused), unserved: since(sections.unserved), lent: since((stats) => stats.checkouts), counts, bounds: now.waits.bounds };
     }
 
     show() {
       const { told, times, samples, charts } = this;
       const { stats } = told;
-      const [mood, words] = sections.status(told);
-      this.status.textContent = words;
-      this.status.dataset.mood = mood;
       this.headline.textContent = sections.headline(this.name, told);
       const moments = times.map((_, index) => this.before(index));
       const now = moments[moments.length - 1];
+      const [mood, words] = sections.status(told, now);
+      this.status.textContent = words;
+      this.status.dataset.mood = mood;
       this.fill("holders", sections.holdersTable(told));
       this.fill("tiles", sections.tiles(told, now));
       this.fill("loans", sections.loansTable(told));

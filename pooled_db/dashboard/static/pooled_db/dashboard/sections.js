@@ -32,10 +32,18 @@ const pooledSections = (() => {
     return `${holders[0].page} holds ${held(holders[0])} of ${plural(limit, "connection", "connections")}.`;
   }
 
-  function status({ stats }) {
+  /* How those who found no server, or lost it, are counted in *stats*. */
+  function unserved(stats) {
+    return (stats.refused_by.unavailable || 0) + (stats.refused_by.connection_lost || 0);
+  }
+
+  /* *now* is what happened in the last seconds; null if that is not known yet. */
+  function status({ stats }, now) {
+    if (now && now.unserved) return ["bad", "The server cannot be reached, or breaks connections"];
     if (stats.overloaded) return ["bad", "Overloaded: requests are refused early"];
     if (stats.waiting) return ["busy", `${plural(stats.waiting, "request waits", "requests wait")}`];
     if (stats.limit && stats.in_use >= stats.limit) return ["busy", "Every connection is in use"];
+    if (now && now.refused) return ["busy", "Requests were refused just now"];
     return ["good", "Nobody waits"];
   }
 
@@ -131,5 +139,5 @@ const pooledSections = (() => {
         view.accounts.map((one) => [one.user, one.host, number(one.connections), number(one.at_work)])));
   }
 
-  return { quantile, headline, status, holdersTable, tiles, loansTable, processesTable, reasonsTable, settingsTable, serverPart };
+  return { quantile, unserved, headline, status, holdersTable, tiles, loansTable, processesTable, reasonsTable, settingsTable, serverPart };
 })();
