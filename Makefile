@@ -83,7 +83,7 @@ siege:    ## Put the demo sites under siege
 	@.ci/setup siege
 	$(BIN)/python -m demo siege $(ARGS)
 
-site: setup  ## Serve the demo site beside its pool, with buttons for trouble
+site: setup  ## Serve the demo site beside its pools, with buttons for trouble
 	$(BIN)/python -m demo site $(ARGS)
 
 bench:    ## Measure what a request pays for its connection; five minutes, ARGS=--all 30

@@ -177,15 +177,15 @@ def site(options: argparse.Namespace) -> int:
     from demo.stage.stage import performing
 
     with private_database() as database:
-        # One process, whose pool page tells the whole.
-        serving = Serving(options.work, asgi=options.asgi, workers=1, staged=True)
+        serving = Serving(options.work, asgi=options.asgi, staged=True)
         with performing(database, POOLED, serving) as stage:
             make_staff(database, POOLED, serving)
             say(
-                f"The shop, its pool and the buttons: [link]{stage.url}/[/link]\n"
+                f"The shop, its pools, the buttons: [link]{stage.url}/[/link]\n"
                 f"The shop alone:                   [link]{stage.shop}/[/link]\n"
-                f"Its dashboard, for {STAFF}, {STAFF}:    "
-                f"[link]{stage.shop}/pools/[/link]\n"
+                f"The pools alone:                  [link]{stage.shop}/pools/[/link]\n"
+                f"The admin, for {STAFF}, {STAFF}:       "
+                f"[link]{stage.shop}/admin/[/link]\n"
                 "Ctrl-C ends it and removes the database."
             )
             stage.serve_forever()

@@ -44,7 +44,7 @@ class Serving:
     """How a site is served.
 
     A purchase sleeps *work_seconds* in the database. A *staged* site may be framed,
-    and has an admin and the dashboard.
+    and has an admin and the dashboard, which shows the processes of its *state_dir*.
     """
 
     work_seconds: float
@@ -52,6 +52,7 @@ class Serving:
     workers: int = WORKERS
     threads: int = THREADS
     staged: bool = False
+    state_dir: str = ""
 
     @property
     def title(self) -> str:
@@ -105,6 +106,7 @@ def environment(
         "DEMO_POOL_SIZE": str(MAX_CONNECTIONS // serving.workers),
         "DEMO_WORK_SECONDS": str(serving.work_seconds),
         "DEMO_STAGED": "1" if serving.staged else "",
+        "DEMO_STATE_DIR": serving.state_dir,
         "DJANGO_SETTINGS_MODULE": "demo.watched" if serving.staged else "demo.settings",
     }
 

@@ -1,7 +1,6 @@
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from demo import pool_page
 from demo.tickets import views
 
 
@@ -15,7 +14,4 @@ urlpatterns = [
     path("api/buy/<int:event_id>", views.api_buy, name="api_buy"),
     path("report", views.report, name="report"),
     path("healthz", healthz),
-    # `make site` shows this beside the shop.
-    path("pool/", pool_page.page),
-    path("pool/now", pool_page.now),
 ]

@@ -34,10 +34,14 @@ TEMPLATES = [
 ]
 POOLED_DB = {
     "EXEMPT": [
-        *(r"^healthz$", r"^pool/", r"^pools/", r"^metrics$"),
+        *(r"^healthz$", r"^pools/", r"^metrics$"),
         r"^admin/pooled_db_dashboard/pools/",
-    ]
+    ],
 }
+if state_dir := os.environ.get("DEMO_STATE_DIR"):
+    POOLED_DB["STATE_DIR"] = state_dir
+if os.environ.get("DEMO_STAGED"):
+    MIDDLEWARE += ["demo.stage.onlooker.onlooker"]
 ROOT_URLCONF = "demo.watched_urls"
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True  # instead of collectstatic

@@ -1,4 +1,4 @@
-"""One page with the shop, its pool and the buttons, served beside the shop.
+"""One page with the shop, its pools and the buttons, served beside the shop.
 
 It is a server of its own, so that it answers whatever the shop is going through.
 """
@@ -6,8 +6,10 @@ It is a server of its own, so that it answers whatever the shop is going through
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import cast
@@ -77,7 +79,11 @@ def performing(
     database: MariaDB, backend: Backend, serving: Serving
 ) -> Iterator[Stage]:
     """Serve the shop, and make its stage, which answers in `serve_forever()`."""
-    with served(database, backend, serving) as shop:
+    with (
+        # Not that of another site that runs from the same directory.
+        tempfile.TemporaryDirectory(prefix="pooled_db-stage-") as state_dir,
+        served(database, backend, replace(serving, state_dir=state_dir)) as shop,
+    ):
         trouble = Trouble(database, shop)
         with Stage(trouble) as stage:
             try:

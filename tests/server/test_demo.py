@@ -11,6 +11,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -106,14 +107,15 @@ def test_a_server_that_goes_away_and_comes_back(stage: Stage) -> None:
     assert press(stage, "away") == 409
     assert poll(PATIENCE, lambda: status(f"{stage.shop}/") == 503)
     assert status(f"{stage.url}/") == 200
-    assert status(f"{stage.shop}/pool/") == 200
+    assert status(f"{stage.shop}/pools/") == 200
+    assert pool(stage)["in_use"] == 0
     stage.trouble.end()
     assert poll(PATIENCE, lambda: status(f"{stage.shop}/") == 200)
 
 
 def test_slow_queries_are_seen_in_the_pool(stage: Stage, database: MariaDB) -> None:
     assert press(stage, "slow") == 202
-    assert poll(PATIENCE, lambda: told(f"{stage.shop}/pool/now").get("in_use") == 10)
+    assert poll(PATIENCE, lambda: pool(stage)["in_use"] == 10)
     assert told(f"{stage.url}/now")["under_way"]["slow"]
     for one in database.process_list():
         if one["command"] == "Query":
@@ -134,6 +136,25 @@ def test_a_rush_is_told_of(stage: Stage) -> None:
 def test_only_the_pages_own_buttons_make_trouble(stage: Stage) -> None:
     assert press(stage, "away", origin="http://elsewhere.example") == 403
     assert press(stage, "fire") == 404
+
+
+def test_whoever_runs_the_demo_sees_the_pools_and_no_more_of_the_admin(
+    stage: Stage,
+) -> None:
+    assert pool(stage)["limit"] == MAX_CONNECTIONS
+    opener = urllib.request.build_opener()
+    with contextlib.closing(opener.open(f"{stage.shop}/admin/")) as answer:
+        assert urlsplit(answer.url).path == "/admin/login/"
+
+
+def pool(stage: Stage) -> dict[str, Any]:
+    """What the dashboard tells of the shop's pools, to one who has opened it."""
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    opener.open(f"{stage.shop}/pools/").close()
+    with contextlib.closing(opener.open(f"{stage.shop}/pools/data")) as answer:
+        told = json.load(answer)
+    stats: dict[str, Any] = told["aliases"]["default"]["stats"]
+    return stats
 
 
 def press(stage: Stage, kind: str, origin: str | None = None) -> int:
