@@ -22,7 +22,7 @@ from pooled_db import conf, opentelemetry
 from pooled_db.exceptions import Reason
 from pooled_db.metrics import PoolCollector
 from pooled_db.pool.stats import PoolStats
-from tests.documentation import DOCS, entries
+from tests.documentation import DOCS, entries, pages
 
 PACKAGE = Path(pooled_db.__file__).parent
 
@@ -214,3 +214,11 @@ def _of_opentelemetry() -> Iterator[tuple[str, str]]:
     for call in meter.method_calls:
         name, *_, words = call.args
         yield name, words
+
+
+def test_each_alert_has_one_row_and_its_rule_one_home() -> None:
+    rule = re.compile(r"- alert: (\w+)")
+    alerts = rule.findall((DOCS / "monitoring" / "alerts.yml").read_text("utf-8"))
+    page = (DOCS / "how-to" / "alerts.md").read_text("utf-8")
+    assert re.findall(r"\| `(\w+)` \|$", page, re.MULTILINE) == alerts
+    assert [page for page in pages() if rule.search(page.read_text("utf-8"))] == []
