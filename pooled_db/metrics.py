@@ -16,6 +16,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 
 from . import pools, state
+from .pool.host import Host
 from .pool.stats import Histogram, PoolStats
 
 _GAUGES: dict[str, str] = {
@@ -43,8 +44,8 @@ _HISTOGRAMS: dict[str, tuple[str, str]] = {
 
 
 class PoolCollector:
-    """The sums of all processes of this host, by alias; where STATE_DIR is None, those
-    of this process.
+    """The sums of all processes of this host, by alias; where STATE_DIR is None, or
+    cannot be used, those of this process.
 
     ``REGISTRY.register(PoolCollector())`` adds them to what a process exports. Where
     prometheus_client's multiprocess mode is on, its collector leaves others out: use
@@ -53,9 +54,10 @@ class PoolCollector:
 
     def collect(self) -> Iterator[Metric]:
         """Yield one metric family after the other, as prometheus_client asks."""
-        host = state.look()
-        shared = state.directory() is not None
-        stats = host.totals() if shared else pools.stats()
+        host = _host()
+        totals = host.totals()
+        shared = bool(totals)
+        stats = totals or pools.stats()
         processes = GaugeMetricFamily(
             "pooled_db_processes", "Processes that are alive.", labels=["alias"]
         )
@@ -66,6 +68,13 @@ class PoolCollector:
         yield from _gauges(stats)
         yield from _counters(stats)
         yield from _histograms(stats)
+
+
+def _host() -> Host:
+    try:
+        return state.look()
+    except OSError:  # as the pools have logged
+        return Host()
 
 
 def _gauges(stats: dict[str, PoolStats]) -> Iterator[Metric]:

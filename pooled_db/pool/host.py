@@ -163,9 +163,8 @@ def fold(directory: Path) -> None:
             elif not _is_alive(path):
                 left.append(path)
         dead = [file for file in map(_read, left) if file is not None]
-        if dead:
-            names = [file.path.name for file in dead]
-            _write_base(directory, _with(sums, dead), names)
+        names = [file.path.name for file in dead]
+        if dead and _write_base(directory, _with(sums, dead), names):
             for file in dead:
                 file.path.unlink(missing_ok=True)
         for path in _paths(directory, UNFINISHED):
@@ -241,16 +240,25 @@ def _is_alive(path: Path) -> bool:
 def _base(directory: Path) -> tuple[dict[str, Numbers], set[str]]:
     try:
         base = json.loads((directory / BASE).read_bytes())
-    except FileNotFoundError:
+        return base["sums"], set(base["files"])
+    except (FileNotFoundError, ValueError, KeyError):
+        # None yet, or a machine that stopped has left half of one: better to begin anew
+        # than to tell nothing of those that are alive.
         return {}, set()
-    return base["sums"], set(base["files"])
 
 
-def _write_base(directory: Path, sums: dict[str, Numbers], files: list[str]) -> None:
+def _write_base(directory: Path, sums: dict[str, Numbers], files: list[str]) -> bool:
+    """Whether the new base is in its place; a disk can be full."""
     new = directory / f"{secrets.token_hex(6)}{UNFINISHED}"
-    new.touch(0o600)
-    new.write_text(json.dumps({"sums": sums, "files": files}))
-    os.replace(new, directory / BASE)
+    try:
+        new.touch(0o600)
+        new.write_text(json.dumps({"sums": sums, "files": files}))
+        os.replace(new, directory / BASE)
+    except OSError:
+        with contextlib.suppress(OSError):
+            new.unlink(missing_ok=True)
+        return False
+    return True
 
 
 def _with(sums: dict[str, Numbers], files: Iterable[_File]) -> dict[str, Numbers]:

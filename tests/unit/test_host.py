@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
@@ -239,6 +240,31 @@ def test_who_cannot_write_counts_what_has_ended_all_the_same(
     end_after_a_reset(directory)
     monkeypatch.setattr(host, "fold", lambda directory: None)
     assert host.look(directory).totals()["default"].resets == 1
+
+
+def test_a_full_disk_keeps_nobody_from_looking(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end_after_a_reset(directory)
+
+    def write(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_text", write)
+        for _ in range(2):
+            assert host.look(directory).totals()["default"].resets == 1
+    assert not list(directory.glob(f"*{state_file.UNFINISHED}"))
+    assert host.look(directory).totals()["default"].resets == 1
+    assert not list(directory.glob(f"*{state_file.SUFFIX}"))
+
+
+@pytest.mark.parametrize("left", ["", '{"sums": {"def', "{}"])
+def test_half_a_base_keeps_nobody_from_looking(directory: Path, left: str) -> None:
+    end_after_a_reset(directory)
+    (directory / host.BASE).write_text(left)
+    for _ in range(2):
+        assert host.look(directory).totals()["default"].resets == 1
 
 
 def test_what_nobody_has_any_more_counts_as_ended(directory: Path) -> None:

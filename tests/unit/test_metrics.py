@@ -1,0 +1,31 @@
+"""What is exported where the processes cannot share their numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from pooled_db import pools
+from pooled_db.metrics import PoolCollector
+from pooled_db.pool.stats import PoolStats
+
+
+@pytest.mark.parametrize("where", [None, "a file", "nowhere", "empty"])
+def test_where_no_process_shares_its_numbers_each_tells_its_own(
+    where: str | None, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a file").touch()
+    (tmp_path / "empty").mkdir(mode=0o700)
+    state = None if where is None else str(tmp_path / where)
+    settings.POOLED_DB = {"STATE_DIR": state}
+    mine = {"default": PoolStats(limit=3, resets=7)}
+    monkeypatch.setattr(pools, "stats", lambda: mine)
+    registry = CollectorRegistry()
+    registry.register(PoolCollector())
+    text = generate_latest(registry).decode()
+    assert 'pooled_db_limit{alias="default"} 3.0' in text
+    assert 'pooled_db_resets_total{alias="default"} 7.0' in text
+    assert 'pooled_db_processes{alias="default"} 1.0' in text
