@@ -60,22 +60,33 @@ def loan(held: Held) -> dict[str, Any]:
 
 def find(host: Host, servers: Mapping[str, ServerView], hosts: int = 1) -> list[str]:
     """Say what is wrong: a pool that is overloaded, or more than the server takes."""
-    findings = []
-    for alias, stats in host.totals().items():
-        if stats.overloaded:
+    totals = host.totals()
+    findings = [
+        f"{alias!r} is overloaded: {stats.waiting} wait, the first for "
+        f"{stats.oldest_wait:.2f} s."
+        for alias, stats in totals.items()
+        if stats.overloaded
+    ]
+    for aliases in _of_one_server(servers):
+        limit = hosts * sum(totals[one].limit for one in aliases if one in totals)
+        most = servers[aliases[0]].max_connections
+        if most and limit >= most:
+            names = " and ".join(map(repr, aliases))
+            are = "is" if len(aliases) == 1 else "are together"
             findings.append(
-                f"{alias!r} is overloaded: {stats.waiting} wait, the first for "
-                f"{stats.oldest_wait:.2f} s."
-            )
-        server = servers.get(alias)
-        most = server.max_connections if server is not None else 0
-        if most and stats.limit * hosts >= most:
-            findings.append(
-                f"{alias!r} is over budget: {len(host.processes)} processes on each of "
-                f"{hosts} hosts may open {stats.limit * hosts} connections, and the "
-                f"server's max_connections is {most}."
+                f"{names} {are} over budget: {len(host.processes)} processes on each "
+                f"of {hosts} hosts may open {limit} connections, and the server's "
+                f"max_connections is {most}."
             )
     return findings
+
+
+def _of_one_server(servers: Mapping[str, ServerView]) -> list[list[str]]:
+    """Put the aliases together that lead to the same server, as it says itself."""
+    found: dict[str, list[str]] = {}
+    for alias, view in servers.items():
+        found.setdefault(view.server or repr(alias), []).append(alias)
+    return list(found.values())
 
 
 def status(host: Host, findings: list[str]) -> int:

@@ -28,6 +28,7 @@ class Account:
 class ServerView:
     """The server's own numbers; ``error`` says why there are none.
 
+    ``server`` is what it calls itself, host and port: the same for aliases of one.
     ``refused`` counts connections that the server has refused for want of room since it
     started, ``running`` the statements that run now. Without the PROCESS privilege
     ``accounts`` has one's own only. The connection that asks is not counted there.
@@ -40,6 +41,7 @@ class ServerView:
     refused: int = 0
     accounts: tuple[Account, ...] = ()
     error: str | None = None
+    server: str = ""
 
 
 #: Where the server keeps them.
@@ -132,7 +134,8 @@ def _why(error: BaseException) -> str:
 
 
 def _ask(connection: Connection) -> ServerView:
-    ((most,),) = _rows(connection, "SELECT @@max_connections")
+    sql = "SELECT @@max_connections, @@hostname, @@port"
+    ((most, host_name, port),) = _rows(connection, sql)
     names = ", ".join(f"'{name}'" for name in _STATUS.values())
     rows = _rows(connection, f"SHOW GLOBAL STATUS WHERE Variable_name IN ({names})")
     status = {name.lower(): int(value) for name, value in rows}
@@ -151,6 +154,7 @@ def _ask(connection: Connection) -> ServerView:
         connected=numbers["connected"],
         running=numbers["running"],
         refused=numbers["refused"],
+        server=f"{host_name}:{port}",
         accounts=tuple(
             Account(*account, count, at_work[account])
             for account, count in all_of.most_common()

@@ -144,6 +144,19 @@ def test_the_server_is_asked_what_it_does_for_those_at_work() -> None:
     assert loads["default"].busy == 0.5
 
 
+def test_aliases_of_one_server_count_together() -> None:
+    host = _host(1.0, 1, 1.0)
+    (process,) = host.processes
+    process.pools["other"] = replace(process.pools["default"], alias="other")
+    view = ServerView(max_connections=8, server="here:3306")
+    assert find(host, {"default": view}) == []
+    elsewhere = replace(view, server="there:3306")
+    assert find(host, {"default": view, "other": elsewhere}) == []
+    (together,) = find(host, {"default": view, "other": view})
+    assert together.startswith("'default' and 'other' are together over budget")
+    assert "may open 8 connections" in together
+
+
 def test_what_is_wrong_is_found() -> None:
     host = _host(1.0, 1, 1.0)
     assert find(host, {}) == []
