@@ -44,8 +44,8 @@ RETURNED: Final = State.RETURNED
 CLOSED: Final = State.CLOSED
 
 
-def _ignore() -> None:
-    """Wake nobody."""
+def wake_nobody() -> None:
+    """Stand in for the one who is to be woken, before there is one and afterwards."""
 
 
 class Permit:
@@ -83,7 +83,7 @@ class Permit:
     #: For how long it has stood in line.
     waited: float = 0.0
     #: Called when there is something new to see: the state, or when to look again.
-    wake: Callable[[], None] = staticmethod(_ignore)
+    wake: Callable[[], None] = staticmethod(wake_nobody)
 
     def introduce(self) -> None:
         """Find out who its client is, and whether it has priority."""

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from .permit import WAITING, Permit
+from .permit import WAITING, Permit, wake_nobody
 
 
 class Reviewing(Protocol):
@@ -46,6 +46,7 @@ class TaskWaiting:
             self._look()
             await self._answered
         finally:
+            self._permit.wake = wake_nobody  # and so refers no more to this
             if self._timer is not None:
                 self._timer.cancel()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from .permit import WAITING, Permit
+from .permit import WAITING, Permit, wake_nobody
 from .task_waiting import Reviewing
 
 
@@ -25,7 +25,10 @@ class ThreadWaiting:
     def until_answered(self) -> None:
         """Return when the permit waits no more."""
         gate, permit = self._gate, self._permit
-        while permit.state is WAITING:
-            pause = gate.next_review(permit) - gate.clock()
-            if pause <= 0 or not self._bell.acquire(timeout=pause):
-                gate.review(permit)
+        try:
+            while permit.state is WAITING:
+                pause = gate.next_review(permit) - gate.clock()
+                if pause <= 0 or not self._bell.acquire(timeout=pause):
+                    gate.review(permit)
+        finally:
+            permit.wake = wake_nobody  # and so refers no more to this
