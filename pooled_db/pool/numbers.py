@@ -128,6 +128,11 @@ class Numbers:
         """How many connections have been lent so far."""
         return sum(self.words[WAITS : WAITS + len(_BUCKETS)])
 
+    @property
+    def refusals(self) -> int:
+        """How many have been refused so far."""
+        return sum(self.words[place] for place in _REFUSED.values())
+
     def line_is(self, waiting: int, oldest: float, overloaded: bool) -> None:
         """Note who stands in line, with the gate's lock held."""
         self.words[WAITING] = waiting

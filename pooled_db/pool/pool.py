@@ -616,6 +616,11 @@ class Pool:
         """How many connections have been lent so far."""
         return self.numbers.checkouts
 
+    @property
+    def asked(self) -> int:
+        """How many have asked for one so far: they have it, wait, or were refused."""
+        return self.numbers.checkouts + self.numbers.refusals + self.gate.waiting
+
     def checkedout(self) -> int:
         """How many connections are lent by QueuePool's own count."""
         return self._store.checkedout()

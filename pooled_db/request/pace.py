@@ -71,6 +71,8 @@ class Pace:
         self._pools: dict[Pool, None] = {}
         self._lent = 0
         self._lending = 0.0
+        self._asked_before = 0
+        self._left = 0
         self._longest = LONGEST
         self._next = 0.0
         self._most = min(MOST_HELD, _open_files() // 2)
@@ -87,15 +89,16 @@ class Pace:
         """
         now = self._loop.time()
         self._latest = now
-        self._patience.arrives(now)
         if pool is not None and pool not in self._pools:
             self._pools[pool] = None
             self._lent += pool.checkouts
+            self._asked_before += pool.asked
             self._longest = min(LONGEST, pool.timeout, self._longest)
         if not self._beats:
             self._beats = True
             self._beat_at = now + BEAT
             self._loop.call_at(self._beat_at, self._beat)
+            self._patience.count(now, 0, self._left, self._lent)
         held = Held(self._loop.create_future(), now, listen)
         self._fresh.append(held)
         if len(self) > self._most:
@@ -154,6 +157,7 @@ class Pace:
                 return
             (self._old or self._fresh).popleft()
             first.leaves.set_result(None)
+            self._left += 1
 
     def _beat(self) -> None:
         now = self._loop.time()
@@ -170,7 +174,7 @@ class Pace:
         if not len(self) and now - self._latest > QUIET:
             self._beats = False
             self._pools.clear()
-            self._lent = 0
+            self._lent = self._asked_before = 0
             self._longest = LONGEST
             self._patience.end()
             return
@@ -185,6 +189,8 @@ class Pace:
         self._lent = lent
         self._lending += (rate - self._lending) * LENDING_WEIGHT
         wanted = len(self) / max(self._lending, 1.0)
+        asked = sum(pool.asked for pool in self._pools)
+        self._patience.count(now, asked - self._asked_before, self._left, lent)
         self._patience.look(now, now - self._beat_at, overdue, wanted, self._longest)
         if self._patience.paused:
             self._next = now

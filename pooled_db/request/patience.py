@@ -4,26 +4,35 @@ from __future__ import annotations
 
 from collections import deque
 
-#: Seconds over which arrivals are counted, before a pause and at its end.
+#: Seconds over which requests and refusals are counted, before a pause and at its end.
 BEFORE = 0.3
 WINDOW = 0.1
-#: A pause has an effect if it leaves less than this share of the arrivals.
+#: A pause has an effect if, for each refusal that does not leave, so many requests
+#: fewer arrive.
 RESPONSE = 0.5
 #: For how long refusals pause to see that, in seconds: until fewer arrive, until they
-#: should have, and at most if the loop has not yet got round to all who have arrived.
+#: should have, and at most if the loop has not yet got round to all who have arrived:
+#: it is late, or so many times more come than before the pause.
 FIRST_WINDOWS = 0.15
 PAUSE = 0.2
-LONGEST_PAUSE = 0.6
+LONGEST_PAUSE = 1.0
+MORE = 1.3
+#: For how long there have been refusals before the first.
+KNOWN = 0.5
 #: Seconds until the next pause: after one without effect, which doubles each time, and
 #: while refusals are held back.
 RETRY, LONGEST_RETRY = 2.0, 30.0
 CHECK = 2.0
+#: From fewer refusals than leave in one window nothing can be told.
+FEWEST = 4
 #: How late the loop is, in seconds, when those who are served wait for it noticeably,
 #: and when it has not got round to all who have arrived.
 LATE = 0.004
 SWAMPED = 0.03
-#: How long refusals that may leave have waited for their turn when there are too many.
+#: How long refusals that may leave have waited for their turn when there are too many,
+#: and how many leave for each connection that is lent.
 OVERDUE = 0.03
+TOO_MANY = 3.0
 #: With how long a time to begin, in seconds, and by how much it changes at most in a
 #: tenth of one.
 FIRST_HOLD = 0.5
@@ -54,9 +63,12 @@ class Patience:
         self._most = float("inf")
         self._lag = 0.0
         self._latest_lag = 0.0
-        self._arrivals: deque[float] = deque()
+        # When, and how many had asked by then, had been refused, and been served.
+        self._past: deque[tuple[float, int, int, int]] = deque()
         self._paused_at = 0.0
-        self._rate_before = 0.0
+        self._swamped_at = float("-inf")
+        self._asking_before = 0.0
+        self._leaving_before = 0.0
         self._failures = 0
         self._next_pause = 0.0
         self._adapted = 0.0
@@ -66,9 +78,12 @@ class Patience:
         """Whether clients have been seen to come whatever the answers."""
         return self._failures > 0 and not self.hold
 
-    def arrives(self, now: float) -> None:
-        """Note that a request has been refused."""
-        self._arrivals.append(now)
+    def count(self, now: float, asked: int, left: int, lent: int) -> None:
+        """Note before each look how many have *asked* for a connection so far, how many
+        refusals have *left*, and how many connections have been *lent*."""
+        self._past.append((now, asked, left, lent))
+        while self._past[0][0] < now - BEFORE - LONGEST_PAUSE:
+            self._past.popleft()
 
     def look(
         self, now: float, lag: float, overdue: float, wanted: float, longest: float
@@ -81,47 +96,57 @@ class Patience:
         """
         self._lag += (lag - self._lag) * WEIGHT
         self._latest_lag = max(lag, self._latest_lag * 0.5)
-        while self._arrivals and self._arrivals[0] < now - BEFORE - LONGEST_PAUSE:
-            self._arrivals.popleft()
         if self.paused:
             self._judge_pause(now)
             return
         if self.hold:
             self._adapt(now, min(wanted, longest, self._most))
-        if now >= self._next_pause and (
-            self.hold or self._lag > LATE or overdue > OVERDUE
-        ):
-            self._pause(now)
+        if now >= self._next_pause:
+            self._pause(now, is_due=self._lag > LATE or overdue > OVERDUE)
 
     def end(self) -> None:
         """Nobody has been refused for some time."""
         self.hold = 0.0
         self.paused = False
         self._most = float("inf")
+        self._past.clear()
         self._failures = 0
         self._next_pause = 0.0
 
-    def _pause(self, now: float) -> None:
-        rate = self._rate(now, BEFORE)
-        if rate * WINDOW >= 4:  # fewer tell nothing, and take nothing
+    def _pause(self, now: float, is_due: bool) -> None:
+        """See what becomes of arrivals, if it *is_due* or many are refused at first."""
+        asking, leaving, lending = self._rates(BEFORE)
+        too_many = leaving > TOO_MANY * lending and not self._failures
+        if not (is_due or self.hold or too_many):
+            return
+        known = now - self._past[0][0]
+        if known > KNOWN and leaving * WINDOW >= FEWEST:
             self.paused = True
             self._paused_at = now
-            self._rate_before = rate
+            self._asking_before, self._leaving_before = asking, leaving
 
     def _judge_pause(self, now: float) -> None:
         elapsed = now - self._paused_at
         if elapsed < FIRST_WINDOWS:
             return
-        swamped = self._latest_lag > SWAMPED
-        share = self._rate(now, WINDOW) / self._rate_before
-        if share < RESPONSE and not swamped:
-            if elapsed < PAUSE + WINDOW and self._rate(now, 2 * WINDOW) >= (
-                RESPONSE * self._rate_before
-            ):
+        asking, _, _ = self._rates(WINDOW)
+        if self._latest_lag > SWAMPED or asking > MORE * self._asking_before:
+            self._swamped_at = now
+        # One window later it shows whether that was all.
+        swamped = now - self._swamped_at <= WINDOW
+        if self._latest_lag <= SWAMPED and self._has_effect(WINDOW):
+            if elapsed < PAUSE + WINDOW and not self._has_effect(2 * WINDOW):
                 return  # one gap tells little
             self._succeeds(now)
         elif elapsed >= (LONGEST_PAUSE if swamped else PAUSE):
             self._fails(now)
+
+    def _has_effect(self, seconds: float) -> bool:
+        asking, _, _ = self._rates(seconds)
+        fewer = self._asking_before - asking
+        # A crowd that was refused together has not come back yet.
+        answers = min(self._leaving_before, self._asking_before)
+        return fewer > RESPONSE * answers
 
     def _succeeds(self, now: float) -> None:
         self.paused = False
@@ -152,11 +177,19 @@ class Patience:
             least, most = self.hold / STEP, self.hold * STEP
             self.hold = max(min(max(wanted, least), most), 0.02)
 
-    def _rate(self, now: float, seconds: float) -> float:
-        since = now - seconds
-        count = 0
-        for at in reversed(self._arrivals):
-            if at <= since:
+    def _rates(self, seconds: float) -> tuple[float, float, float]:
+        """How many have asked, been refused, and been served, a second of late."""
+        last = self._past[-1]
+        for then in reversed(self._past):
+            if then[0] <= last[0] - seconds:
                 break
-            count += 1
-        return count / seconds
+        else:
+            then = self._past[0]
+        span = last[0] - then[0]
+        if span <= 0:
+            return 0.0, 0.0, 0.0
+        asking, leaving, lending = (
+            (now - before) / span
+            for now, before in zip(last[1:], then[1:], strict=True)
+        )
+        return asking, leaving, lending

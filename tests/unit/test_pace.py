@@ -36,6 +36,11 @@ class Lender:
     gate: Line = field(default_factory=Line)
     lends: float = 80.0
     loop: VirtualLoop | None = None
+    refused: int = 0
+
+    @property
+    def asked(self) -> int:
+        return self.checkouts + self.refused
 
     @property
     def checkouts(self) -> int:
@@ -56,6 +61,7 @@ class Site:
     async def request(self) -> None:
         self.loop.work(ARRIVAL)
         arrived = self.loop.now
+        self.lender.refused += 1
         await self.pace.hold(self.pool)
         self.held.append((arrived, self.loop.now - arrived))
         self.loop.work(ANSWER)
