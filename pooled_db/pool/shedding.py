@@ -12,8 +12,8 @@ class Shedding:
     """CoDel for one queue, in the form of Ecto's DBConnection and of folly.
 
     When for *interval* seconds nobody was served within *target* seconds, the queue
-    stands. Until somebody is served within the target again, whoever would wait for
-    longer than twice the target is refused:
+    stands. Until nobody waits, or somebody is served within the target while nobody was
+    refused for twice the target, whoever would wait for longer than that is refused:
 
     - a waiter, as soon as it has waited for that long, while more wait than there are
       permits, *capacity*: so there is always somebody to hand a permit to, however
@@ -37,9 +37,10 @@ class Shedding:
         self.relapse: float = RELAPSE
         self.target = target
         self.interval = interval
-        #: Since when nobody was served within the target; ``None`` if somebody was.
+        #: Since when nobody was served within the target; ``None`` if somebody was
+        #: before the queue stood.
         self.slow_since: float | None = None
-        self._ended = float("-inf")
+        self._ended = self._refused = float("-inf")
         self._last_served: float | None = None
         self._pace = 0.0
 
@@ -56,7 +57,10 @@ class Shedding:
     def served(self, waited: float, now: float) -> None:
         """Note that somebody was served after *waited* seconds in the queue."""
         if waited <= self.target:
-            self.served_at_once(now)
+            # Shed, the queue is short. It is no sign that fewer come: to let them all
+            # in again would refuse them together, a moment later.
+            if now - self._refused >= 2 * self.target:
+                self.served_at_once(now)
         elif self.slow_since is None:
             self.slow_since = now
         if self._last_served is not None:
@@ -78,7 +82,7 @@ class Shedding:
 
     def turns_away(self, now: float, waiting: int, oldest: float | None) -> bool:
         """Whether a newcomer behind *waiting* others would wait for too long."""
-        return waiting >= self._bearable() and self.overloaded(now, oldest)
+        return waiting >= self._bearable() and self._refuses(now, oldest)
 
     def gives_up(
         self, now: float, arrived: float, waiting: int, oldest: float | None
@@ -87,13 +91,22 @@ class Shedding:
         return (
             now - arrived >= 2 * self.target
             and waiting > self.reserve
-            and self.overloaded(now, oldest)
+            and self._refuses(now, oldest)
         )
 
     def review_at(self, now: float, arrived: float) -> float:
         """When to ask again whether the waiter who came at *arrived* gives up."""
         review = arrived + 2 * self.target
         return review if review > now else now + self.interval
+
+    def _refuses(self, now: float, oldest: float | None) -> bool:
+        """Whether the queue stands, and somebody is refused for it."""
+        if not self.overloaded(now, oldest):
+            return False
+        if self.slow_since is None and oldest is not None:
+            self.slow_since = oldest + self.target
+        self._refused = now
+        return True
 
     def _bearable(self) -> float:
         """How many may wait without the last waiting for twice the target."""

@@ -364,6 +364,27 @@ def test_shedding_ends_when_somebody_is_served_within_the_target_but_soon_resume
     assert review(gate, waiters) == [Reason.OVERLOADED, Reason.OVERLOADED, None]
 
 
+def test_an_overload_is_over_when_nobody_waits_not_when_the_line_is_short(
+    clock: Clock,
+) -> None:
+    """A line that is shed is short, though as many come as before."""
+    gate = shedding_gate(clock)
+    holder, waiting = hold(gate), [queue(gate) for _ in range(8)]
+    clock.now += TARGET + INTERVAL
+    assert review(gate, waiting) == [Reason.OVERLOADED] * 7 + [None]
+
+    second, third = queue(gate), queue(gate)
+    clock.now += 0.4 * TARGET
+    gate.release(holder)  # who is served has waited for less than the target
+    assert second.state is State.ADMITTED
+    assert gate.overloaded
+
+    gate.release(second)
+    assert third.state is State.ADMITTED
+    queue(gate)
+    assert not gate.overloaded
+
+
 def test_a_newcomer_is_refused_at_once_if_those_before_it_will_take_too_long(
     clock: Clock,
 ) -> None:
