@@ -398,14 +398,14 @@ class Gate:
     def _queue_up(self, permit: Permit, now: float) -> None:
         self._try_one_more(now)
         permit.arrived -= permit.waited_before
-        reason, displaced = self._queue.turns_away(permit, now)
-        if reason is not None:
-            self._refuse(permit, reason, now)
-            return
-        if displaced is not None:
-            self._refuse(displaced, Reason.QUEUE_FULL, now)
-            self._leave_line(displaced)
-            self._answered.append(displaced)
+        turned_away = self._queue.turns_away(permit, now)
+        if turned_away is not None:
+            who, why = turned_away
+            self._refuse(who, why, now)
+            if who is permit:
+                return
+            self._leave_line(who)
+            self._answered.append(who)
         # Before it stands in line: an interrupt on the way is a waiter's then.
         permit.state = WAITING
         self._queue.add(permit)

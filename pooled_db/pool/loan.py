@@ -131,7 +131,7 @@ class Loan(Permit):
         #: Where its connection leads.
         self.destination: Destination | None = pool.home
         #: A weak reference to its request; ``None`` outside of requests.
-        self.requester = requester
+        self.requester: Callable[[], Requester | None] | None = requester
         #: Threads that are just about to use it: none of the others may have it. Who
         #: puts itself in looks after that whether it is the borrower still.
         self.pins: set[int] = set()

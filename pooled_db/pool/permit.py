@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Hashable
-from typing import Final
+from typing import Any, Final
 
 from ..exceptions import Reason
 
@@ -66,6 +66,8 @@ class Permit:
     bounded: bool = True
     #: Whether it is known whose it is; otherwise `introduce` tells, if it has to wait.
     is_known: bool = True
+    #: Refers to the request that it is for, if to any: several may be for one.
+    requester: Callable[[], Any] | None = None
     #: In whose line it stands: all that are equal share one.
     client: Hashable = None
     #: Whether it goes before the other newcomers.

@@ -84,27 +84,26 @@ class Queue:
 
     # Coming.
 
-    def turns_away(
-        self, permit: Permit, now: float
-    ) -> tuple[Reason | None, Permit | None]:
-        """Say why *permit* cannot join, and who else has to go if it can."""
+    def turns_away(self, permit: Permit, now: float) -> tuple[Permit, Reason] | None:
+        """Who cannot stay if *permit* comes, it or another in its place, and why."""
+        lane = self._lane_of(permit)
         full = (
             permit.bounded
             and self.max_waiting is not None
             and len(self) >= self.max_waiting
         )
-        displaced = self._displaced_by(permit) if full else None
+        crowded = lane is not None and self._is_crowded(now) and not permit.priority
+        displaced = self._displaced_by(permit) if full or crowded else None
         if full and displaced is None:
-            return Reason.QUEUE_FULL, None
+            return permit, Reason.QUEUE_FULL
         if now >= permit.deadline:
-            return Reason.TIMEOUT, None
-        lane = self._lane_of(permit)
-        if lane is not None and (
-            lane.turns_away(permit, now)
-            or (self._is_crowded(now) and not permit.priority)
-        ):
-            return Reason.OVERLOADED, None
-        return None, displaced
+            return permit, Reason.TIMEOUT
+        if lane is not None and lane.turns_away(permit, now):
+            return permit, Reason.OVERLOADED
+        if full or crowded:
+            why = Reason.QUEUE_FULL if full else Reason.OVERLOADED
+            return displaced or permit, why
+        return None
 
     def add(self, permit: Permit) -> None:
         lane = self._lane_of(permit)
@@ -119,16 +118,35 @@ class Queue:
         self.begun.move_to_end(permit, last=False)
 
     def _is_crowded(self, now: float) -> bool:
-        """Whether there have been too many for some time."""
-        if self.crowd is None or len(self) < self.crowd:
-            self._crowded_since = None
+        """Whether there are too many, and have been for some time.
+
+        That is over when half have gone: one fewer is no sign that fewer come.
+        """
+        if self.crowd is None:
             return False
-        if self._crowded_since is None:
+        waiting = len(self)
+        if waiting >= self.crowd / 2 and self.begun:
+            waiting = self._requests()
+        if waiting < self.crowd / 2:
+            self._crowded_since = None
+        elif waiting >= self.crowd and self._crowded_since is None:
             self._crowded_since = now
-        return now - self._crowded_since >= CROWDED * self._interval
+        return (
+            waiting >= self.crowd
+            and self._crowded_since is not None
+            and now - self._crowded_since >= CROWDED * self._interval
+        )
+
+    def _requests(self) -> int:
+        """How many requests wait.
+
+        One that has begun may do so in several threads, and some are of none.
+        """
+        begun = {permit.requester for permit in self.begun} - {None}
+        return len(begun) + len(self.prior) + len(self.newcomers)
 
     def _displaced_by(self, permit: Permit) -> Permit | None:
-        """Who goes for *permit* when it is full, if anybody has to.
+        """Who goes for *permit* when there are too many, if not it itself.
 
         The last of the longest line goes for one of a shorter line, or with priority.
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Hashable
 
 import pytest
 
@@ -25,7 +26,7 @@ class Queue:
             assert self.gate.enter(permit, 60.0)
 
     def ask(
-        self, client: str | None, *, priority: bool = False, before: float = 0.0
+        self, client: Hashable, *, priority: bool = False, before: float = 0.0
     ) -> Permit:
         permit = Permit()
         permit.client = client
@@ -93,13 +94,14 @@ def test_a_client_that_comes_back_at_once_is_not_new_again() -> None:
 
 def test_ever_new_clients_leave_one_in_four_to_the_others() -> None:
     queue = Queue()
-    waiters = [queue.ask("a") for _ in range(10)]
+    old, *new = range(13)  # of which no two have the same line
+    waiters = [queue.ask(old) for _ in range(10)]
     queue.serve(waiters)  # now it is an old line
-    waiters += [queue.ask(f"new {number}") for number in range(12)]
+    waiters += [queue.ask(client) for client in new]
 
     served = [queue.serve(waiters).client for _ in range(12)]
 
-    assert served.count("a") == 3
+    assert served.count(old) == 3
 
 
 def test_the_line_of_who_hammers_is_shed_and_no_other() -> None:
@@ -265,6 +267,58 @@ def test_a_crowd_is_refused_once_it_is_no_burst() -> None:
     queue.clock.now = 0.41
     assert queue.ask(None).reason is Reason.OVERLOADED
     assert queue.ask(None, priority=True).state is WAITING
+
+
+def test_one_fewer_is_no_sign_that_a_crowd_has_gone() -> None:
+    queue = Queue(queue_target=0.08, queue_interval=10.0, crowd=2)
+    waiters = [queue.ask(None) for _ in range(2)]
+    queue.ask(None)
+    queue.clock.now = 4.1
+    assert queue.ask(None).reason is Reason.OVERLOADED
+
+    queue.serve(waiters)
+    waiters += [queue.ask(None) for _ in range(2)]
+    assert [state_of(one) for one in waiters[1:]] == [WAITING, REFUSED, REFUSED]
+
+
+def test_a_crowd_of_which_half_was_gone_in_between_has_not_stood() -> None:
+    queue = Queue(queue_target=0.08, queue_interval=10.0, crowd=4)
+    waiters = [queue.ask(None) for _ in range(5)]
+    for _ in range(4):
+        queue.serve(waiters)
+    assert queue.ask(None).state is WAITING
+    queue.clock.now = 4.1
+
+    assert [queue.ask(None).state for _ in range(4)] == [WAITING] * 4
+
+
+def test_a_requests_other_threads_and_those_of_none_are_no_crowd() -> None:
+    queue = Queue(queue_target=0.08, queue_interval=1.0, crowd=3)
+
+    def request() -> None:
+        """Be what they are for."""
+
+    for requester in (request, request, request, None, None, None):
+        thread = Permit()
+        thread.begun = True
+        thread.requester = requester
+        assert not queue.gate.enter(thread, 60.0, lambda: None)
+    queue.ask(None)
+    queue.clock.now = 0.41
+    assert queue.ask(None).state is WAITING
+
+
+def test_in_a_crowd_the_last_of_the_longest_line_goes_for_another_client() -> None:
+    queue = Queue(queue_target=0.08, queue_interval=1.0, crowd=3)
+    hammering = [queue.ask("a") for _ in range(3)]
+    queue.ask("a")
+    queue.clock.now = 0.41
+
+    other = queue.ask("b")
+
+    assert other.state is WAITING
+    assert queue.ask("a").reason is Reason.OVERLOADED
+    assert [state_of(one) for one in hammering] == [WAITING] * 3
 
 
 def test_what_has_waited_elsewhere_counts() -> None:
