@@ -88,7 +88,7 @@ class OnCall:
     def call_back(self, held: Any, waiters: Any, into: Any) -> float:
         return self._clock() + 0.05
 
-    def hand_in(self, permit: Permit) -> None: ...
+    def hand_in(self, called: list[Permit]) -> None: ...
 
 
 @dataclass

@@ -6,7 +6,6 @@ asyncio tasks alike. It does no I/O and knows nothing of connections.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections import deque
@@ -14,10 +13,9 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from ..exceptions import Reason
-from .permit import ADMITTED, NEW, REFUSED, RETURNED, WAITING, Permit, Refused
+from .permit import ADMITTED, NEW, REFUSED, RETURNED, WAITING, Permit
 from .queue import Queue
-from .task_waiting import TaskWaiting
-from .thread_waiting import ThreadWaiting
+from .waiting import Waiting
 
 #: The argument with which a lock is tried.
 _WITHOUT_WAITING = (False,)
@@ -34,11 +32,11 @@ class OnCall(Protocol):
         Called with the gate's lock held. Returns when to look again, by its clock.
         """
 
-    def hand_in(self, permit: Permit) -> None:
-        """Release *permit*, which has been called back. No lock is held."""
+    def hand_in(self, called: list[Permit]) -> None:
+        """Release them, all of them even if one fails. No lock is held."""
 
 
-class Gate:
+class Gate(Waiting):
     """Permits for one database, handed on directly in order of arrival.
 
     *capacity* permits exist. When all are held, whoever comes queues. Those who have
@@ -134,70 +132,7 @@ class Gate:
         self.settle()
         return overloaded
 
-    # Asking, for threads and tasks.
-
-    def acquire(
-        self,
-        permit: Permit,
-        timeout: float,
-        before_waiting: Callable[[], None] | None = None,
-    ) -> None:
-        """Block this thread until *permit* is held, or withdrawn.
-
-        *before_waiting* is called once it stands in line. Raises :class:`Refused` when
-        *timeout* seconds have passed or the queue says no.
-        """
-        try:
-            if self.enter(permit, timeout):
-                return
-            if before_waiting is not None:
-                before_waiting()
-        except BaseException:
-            self.release(permit)
-            raise
-        self.wait(permit)
-
-    def wait(self, permit: Permit) -> None:
-        """Do the second half of that, for what stands in line."""
-        try:
-            waiting = ThreadWaiting(self, permit)
-            # From here on it is woken; what was before, the state says.
-            permit.wake = waiting.wake
-            waiting.until_answered()
-        except BaseException:
-            self.release(permit)
-            raise
-        raise_if_refused(permit)
-
-    async def acquire_async(self, permit: Permit, timeout: float) -> None:
-        """Wait until *permit* is held, blocking no thread; otherwise as `acquire`."""
-        try:
-            if self.enter(permit, timeout):
-                return
-            waiting = TaskWaiting(self, permit, asyncio.get_running_loop())
-            permit.wake = waiting.wake
-            await waiting.until_answered()
-        except BaseException:
-            self.release(permit)
-            raise
-        raise_if_refused(permit)
-
-    def acquire_again(self, permit: Permit) -> None:
-        """Wait in this thread, before all others, for a permit that was of no use.
-
-        Nothing is done if it has been given back meanwhile. Raises :class:`Refused`
-        when the time is up that it had from the beginning.
-        """
-        waiting = ThreadWaiting(self, permit)
-        try:
-            self.enter_again(permit, waiting.wake)
-            waiting.until_answered()
-        except BaseException:
-            self.release(permit)
-            raise
-        raise_if_refused(permit)
-
-    # The steps of which asking is made; a simulation drives them itself.
+    # The steps of which waiting is made; a simulation drives them itself.
 
     def enter(
         self, permit: Permit, timeout: float, wake: Callable[[], None] | None = None
@@ -244,7 +179,7 @@ class Gate:
             return True
         if permit.state is WAITING and permit is self._watcher:
             self._call_back()
-        raise_if_refused(permit)
+        permit.raise_if_refused()
         return permit.state is not WAITING
 
     def enter_again(self, permit: Permit, wake: Callable[[], None]) -> None:
@@ -382,7 +317,7 @@ class Gate:
                 self._look_at = on_call.call_back(self._held, self._queue, called)
         finally:
             # An interrupt may have come with some of them called back.
-            _hand_in(on_call, called)
+            on_call.hand_in(called)
         self.settle()
 
     # Under the lock.
@@ -462,20 +397,3 @@ class Gate:
         permit.state = REFUSED
         permit.reason = reason
         permit.waited = now - permit.arrived
-
-
-def raise_if_refused(permit: Permit) -> None:
-    if permit.state is REFUSED:
-        assert permit.reason is not None
-        raise Refused(permit.reason, permit.waited)
-
-
-def _hand_in(on_call: OnCall, called: list[Permit]) -> None:
-    """Hand all of them in, even if one fails."""
-    while called:
-        try:
-            on_call.hand_in(called[-1])
-            called.pop()
-        except BaseException:
-            _hand_in(on_call, called)
-            raise

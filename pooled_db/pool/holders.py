@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from ..exceptions import Holder
 from .loan import Loan
 from .origin import describe
+from .sharing import Shared
 
 #: How many of the others a refusal names.
 NAMED = 3
@@ -29,7 +30,7 @@ class Holders:
         self._looked = float("-inf")
         self._seen: Described = (), ()
 
-    def described_for(self, asking: Loan) -> Described:
+    def described_for(self, asking: Shared) -> Described:
         """Say what whoever asks holds already, and who has held others for longest."""
         now = time.monotonic()
         if not asking.begun and now - self._looked < FRESH:
@@ -39,7 +40,7 @@ class Holders:
             self._looked, self._seen = now, seen
         return seen
 
-    def _look(self, asking: Loan, now: float) -> Described:
+    def _look(self, asking: Shared, now: float) -> Described:
         here = threading.get_ident()
         own: list[Loan] = []
         others: list[Loan] = []

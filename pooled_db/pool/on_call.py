@@ -84,9 +84,17 @@ class OnCall:
                 self._called_back()
         return look_at
 
-    def hand_in(self, permit: Permit) -> None:
-        assert isinstance(permit, Loan)
-        permit.checkin()
+    def hand_in(self, called: list[Permit]) -> None:
+        """Give them back, all of them even if one fails."""
+        while called:
+            permit = called[-1]
+            try:
+                assert isinstance(permit, Loan)
+                permit.checkin()
+                called.pop()
+            except BaseException:
+                self.hand_in(called)
+                raise
 
 
 def _ripe_at(entry: tuple[float, Loan]) -> float:

@@ -90,6 +90,11 @@ class Permit:
     def introduce(self) -> None:
         """Find out who its client is, and whether it has priority."""
 
+    def raise_if_refused(self) -> None:
+        if self.state is REFUSED:
+            assert self.reason is not None
+            raise Refused(self.reason, self.waited)
+
 
 class Refused(Exception):
     """The gate gave no permit."""

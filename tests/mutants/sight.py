@@ -59,6 +59,7 @@ BACKEND = [
 #: What decides who gets a connection and in what state.
 SIGHT: dict[str, list[str]] = {
     "pool/gate.py": [*GATE, *LOANS],
+    "pool/waiting.py": [*GATE, *LOANS],
     "pool/permit.py": [*GATE, *LOANS],
     "pool/task_waiting.py": [*GATE, "server/test_door.py"],
     "pool/shedding.py": [*GATE, "unit/test_simulation.py"],
@@ -66,7 +67,14 @@ SIGHT: dict[str, list[str]] = {
     "pool/stall.py": LOANS,
     "pool/turn.py": LOANS,
     "pool/loan.py": LOANS,
+    "pool/sharing.py": LOANS,
     "pool/pool.py": ["unit/test_diagnosis.py", "server/test_liveness.py", *LOANS],
+    "pool/entrance.py": ["unit/test_diagnosis.py", *LOANS],
+    "pool/connector.py": [
+        "server/test_liveness.py",
+        "unit/test_several_nodes.py",
+        *LOANS,
+    ],
     "pool/store.py": LOANS,
     "pool/outage.py": ["unit/test_outage.py", "server/test_pool.py"],
     "pool/thread_end.py": ["server/test_thread_end.py", *LOANS],

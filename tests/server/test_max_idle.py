@@ -156,7 +156,7 @@ def test_a_disposed_pool_closes_what_is_parked(
 def test_with_none_all_stay(make_pool: MakePool) -> None:
     pool = make_pool(pool_size=3, max_idle=None)
     burst(pool, 3)
-    assert not pool._surplus.is_watched
+    assert not pool._connector.surplus.is_watched
 
 
 def in_another_thread(function: Callable[[], object]) -> None:

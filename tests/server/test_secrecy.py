@@ -85,7 +85,7 @@ def test_what_an_object_says_of_itself_tells_no_secret() -> None:
             for one in (
                 pool,
                 pool.gate,
-                pool._outages.of(pool.home),
+                pool._connector.outages.of(pool.home),
                 scope,
                 loan,
                 loan.connection,

@@ -12,7 +12,8 @@ from pooled_db.dashboard.access import VALID
 from pooled_db.driver import addresses
 from pooled_db.driver.packets import SMALLEST_LIMIT
 from pooled_db.pool import lane, limit, nodes, on_call, outage, queue, surplus, turnover
-from pooled_db.pool.pool import CLOCKS_DIFFER, LONGEST_PING
+from pooled_db.pool.connector import LONGEST_PING
+from pooled_db.pool.entrance import CLOCKS_DIFFER
 from pooled_db.pool.shedding import RELAPSE
 from pooled_db.request import pace, patience
 from pooled_db.request.age import OLDEST

@@ -155,7 +155,7 @@ def test_connections_move_to_an_address_that_is_new_or_back(
     latest = max(connection.expires for connection in list(pool._store.open))
     earliest = min(connection.expires for connection in list(pool._store.open))
     assert latest - earliest <= SPREAD_OVER
-    assert pool._turnover._clock() + SPREAD_OVER >= latest
+    assert pool._connector.turnover._clock() + SPREAD_OVER >= latest
 
 
 def test_a_session_is_made_as_new_at_its_address(
@@ -228,7 +228,7 @@ def behind_proxy(
 
     def make(check: str | None) -> Pool:
         pool = Pool("proxied", connect, pool_size=6, check_on_connect=check)
-        pool._nodes._clock = clock
+        pool._connector.nodes._clock = clock
         made.append(pool)
         return pool
 
@@ -285,11 +285,11 @@ def test_a_node_that_did_not_pass_is_held_off_without_a_check(
 
     for node in nodes:
         node.answers(CHECK, [["1"]])
-    pool._outages.may_end()
+    pool._connector.outages.may_end()
     with pytest.raises(ServerUnavailable, match="held off"):
         pool.checkout()
     clock.now += HELD_OFF * JITTER[1]
-    pool._outages.may_end()
+    pool._connector.outages.may_end()
     pool.checkout().checkin()
 
 
