@@ -5,27 +5,23 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import MySQLdb
-from django.http import HttpRequest
 
-from .. import conf
 from ..exceptions import ServerUnavailable
-from ..fork import in_child
 from ..pool.loan import Loan
 from ..pool.permit import ADMITTED, READY, TAKING
 from ..pool.pool import Leading, Pool, outsiders
 from ..pool.store import NoIdleConnection
 from ..pool.thread_end import give_back_at_thread_end
 from ..pool.turn import BorrowerRef
-from .client import client_of
-from .incoming import FromDjango, Incoming
+from .cleaners import cleaners
+from .identity import Identity
 
 
-class Scope:
+class Scope(Identity):
     """The loans of one request, from its start to its end, whoever of it asks.
 
     Used by the request's threads and by its event loop; what a thread of the request
@@ -47,11 +43,6 @@ class Scope:
     at_door: bool = False
     #: Whether a query of Django's own thread has opened it.
     is_early: bool = False
-    #: Since when it has waited for its client to send more, by the gate's clock.
-    receiving_since: float | None = None
-    #: What a door knows of it, and Django's request once there is one.
-    incoming: Incoming | None = None
-    request: HttpRequest | None = None
 
     def __init__(self) -> None:
         #: By what its loans know it: always the same object.
@@ -86,43 +77,6 @@ class Scope:
     def loans(self) -> list[Loan]:
         """What it has, and what it had and has not replaced yet."""
         return [*self._loans.values(), *self._others]
-
-    def describe(self) -> str:
-        """Name the request and its view, without its query string."""
-        request = self.request
-        if request is None:
-            incoming = self.incoming
-            if incoming is None:
-                return "a request"
-            return f"{incoming.method} {incoming.path}"
-        asked = f"{request.method} {request.path}"
-        view = getattr(request.resolver_match, "_func_path", None)
-        return asked if view is None else f"{asked} ({view})"
-
-    def label(self) -> str:
-        """Name the request's view and its route, without what the path has in it."""
-        request = self.request
-        match = None if request is None else request.resolver_match
-        view = getattr(match, "_func_path", None)
-        if request is None or match is None or view is None:
-            return self.describe()
-        return f"{request.method} /{match.route} ({view})"
-
-    # Asked by the gate, if the request has to wait.
-
-    def _incoming(self) -> Incoming | None:
-        return self.incoming if self.request is None else FromDjango(self.request)
-
-    def client(self) -> Hashable:
-        """Whose request it is, as ``POOLED_DB["CLIENT"]`` tells them apart."""
-        incoming = self._incoming()
-        return None if incoming is None else client_of(incoming)
-
-    def has_priority(self) -> bool:
-        """Whether ``POOLED_DB["PRIORITY"]`` has its path."""
-        settings = conf.middleware_settings()
-        incoming = self._incoming() if settings.priority else None
-        return incoming is not None and settings.has_priority(incoming.path)
 
     # At the start of the request.
 
@@ -397,7 +351,7 @@ class Scope:
             # if this task is cancelled.
             _checkin_all([loan for loan in loans if loan not in dirty])
             loop = asyncio.get_running_loop()
-            await asyncio.shield(loop.run_in_executor(_cleaners(), self.close))
+            await asyncio.shield(loop.run_in_executor(cleaners(), self.close))
         else:
             self.close()
 
@@ -416,22 +370,3 @@ def _checkin_all(loans: list[Loan]) -> None:
             loans.pop()
             _checkin_all(loans)
             raise
-
-
-_executor: ThreadPoolExecutor | None = None
-
-
-def _cleaners() -> ThreadPoolExecutor:
-    """Threads that make sessions as new for event loops."""
-    global _executor
-    if _executor is None:
-        _executor = ThreadPoolExecutor(32, "pooled_db-reset")
-    return _executor
-
-
-def _forget_cleaners() -> None:
-    global _executor
-    _executor = None
-
-
-in_child(_forget_cleaners)

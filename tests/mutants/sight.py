@@ -102,6 +102,7 @@ SIGHT: dict[str, list[str]] = {
     "backends/mysql/base.py": BACKEND,
     "backends/mysql/usability.py": BACKEND,
     "request/scope.py": [*REQUESTS, *LOANS],
+    "request/identity.py": [*REQUESTS, *LOANS],
     "request/current.py": [*REQUESTS, *LOANS],
     "request/admission.py": REQUESTS,
     "request/adoption.py": ["server/test_adoption.py", *REQUESTS],
