@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from ..conf import HeadersSetting, header_problem
+from ..conf import HeadersSetting
+from ..conf.rules import header_problem
 from .incoming import Incoming
 
 logger: logging.Logger = logging.getLogger("pooled_db")

@@ -133,7 +133,7 @@ def test_the_cycle_looks_into_the_settings_of_no_pool(
 ) -> None:
     """Reading and judging them takes as long as three whole cycles."""
     calls = calls_of(cycle)
-    assert not {"pool_settings", "middleware_settings", "_problems"} & calls.keys()
+    assert not {"pool_settings", "middleware_settings", "problems_of"} & calls.keys()
 
 
 def test_a_request_without_queries_costs_the_server_nothing_however_it_resets(

@@ -36,7 +36,7 @@ def test_the_public_names_are_these() -> None:
     }
     assert top == {
         "__main__",
-        *("apps", "asgi", "celery_fixup", "checks", "conf", "exceptions", "fork"),
+        *("apps", "asgi", "celery_fixup", "checks", "exceptions", "fork"),
         *("debug_toolbar", "metrics", "middleware", "model_checks", "placement"),
         *("opentelemetry", "pools", "signals", "state", "workers"),
         "wsgi",
@@ -47,7 +47,7 @@ def test_the_public_names_are_these() -> None:
         if module.ispkg
     }
     assert rooms == {
-        *("backends", "dashboard", "driver", "management", "pool", "request"),
+        *("backends", "conf", "dashboard", "driver", "management", "pool", "request"),
         "watching",
     }
 

@@ -28,12 +28,12 @@ PACKAGE = Path(pooled_db.__file__).parent
 
 #: Modules at the top of the package that nobody else is to import.
 INTERNAL = {
-    *("__main__", "apps", "celery_fixup", "checks", "conf", "exceptions", "fork"),
+    *("__main__", "apps", "celery_fixup", "checks", "exceptions", "fork"),
     *("model_checks", "placement", "pools", "state", "workers"),
 }
 #: Rooms that nobody else is to import from.
 ROOMS = {
-    *("dashboard", "driver", "management", "pool", "request"),
+    *("conf", "dashboard", "driver", "management", "pool", "request"),
     "watching",
 }
 #: What of the backends is more than the name of an ENGINE.

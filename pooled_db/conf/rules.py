@@ -1,23 +1,15 @@
-"""Settings in, frozen validated objects out."""
+"""What the value of each setting may be, and what is wrong with one that is not."""
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import os
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
-
-#: Where each kind of option may be written, for messages.
-POOL_DEFAULTS = "SQLALCHEMY_QUEUEPOOL"
-MIDDLEWARE_SETTINGS = "POOLED_DB"
 
 #: In seconds; threads cannot wait much longer.
 _LONGEST = 1e9
@@ -202,13 +194,13 @@ def _function_problems(where: str, path: str) -> Iterator[str]:
 def _client_problems(where: str, value: Any) -> Iterator[str]:
     if not isinstance(value, str):
         return
-    if _is_path(value):
+    if is_path(value):
         yield from _function_problems(where, value)
     elif _HEADER_NAME.fullmatch(value) is None:
         yield f"{where} has {value!r}, which is no name of a header."
 
 
-def _is_path(name: str) -> bool:
+def is_path(name: str) -> bool:
     """Whether *name* is a dotted path rather than the name of a header."""
     return "." in name
 
@@ -221,91 +213,13 @@ _CLOSER: Mapping[str, Callable[[str, Any], Iterator[str]]] = {
 }
 
 
-def _option(default: Any, rule: str) -> Any:
-    return field(default=default, metadata={"rule": rule})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolSettings:
-    """The pool of one database alias. Times are in seconds.
-
-    ``echo`` is QueuePool's own: it logs what QueuePool does to ``sqlalchemy.pool``.
-    ``max_waiting`` bounds the queue, ``timeout`` the wait. ``queue_target`` and
-    ``queue_interval`` are explained in :class:`pooled_db.gate.Gate`.
-    """
-
-    pool_size: int = _option(10, "positive integer")
-    max_overflow: int = _option(0, "integer")
-    timeout: float = _option(5.0, "seconds")
-    recycle: float = _option(1800.0, "seconds")
-    ping_after: float | None = _option(None, "seconds, 0 or None")
-    check_on_connect: str | None = _option(None, "statement or None")
-    max_idle: float | None = _option(60.0, "seconds or None")
-    use_lifo: bool = _option(False, "boolean")
-    echo: bool | str = _option(False, "echo")
-    reset: str = _option("dirty", "reset")
-    hold: str = _option("request", "hold")
-    warn_after: float | None = _option(None, "seconds or None")
-    max_waiting: int | None = _option(1000, "integer or None")
-    queue_target: float | None = _option(0.08, "seconds or None")
-    queue_interval: float = _option(1.0, "seconds")
-
-
-#: Headers, or a function of path and origin that returns them.
-ClientSetting = str | tuple[str, int] | Callable[[Mapping[str, str]], Hashable] | None
-HeadersSetting = Mapping[str, str] | Callable[[str, "str | None"], Mapping[str, str]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MiddlewareSettings:
-    """How requests get their connections: the setting ``POOLED_DB``.
-
-    ``retry_after`` is in seconds: a refused client is told to come back after one to
-    two times that. ``request_start_header`` names the header in which a proxy writes
-    when it got the request; the time since then counts against ``timeout``. ``door``
-    lets requests queue in front of Django. ``headers`` are added to refusals.
-    ``state_dir`` is where processes keep their numbers for others to read; a directory
-    of the site's own if it is empty.
-    ``client`` tells clients apart, each of whom waits in a line of its own. Paths of
-    ``priority`` go before others, and ``priority_share`` is the part of the connections
-    that only they can take.
-    """
-
-    checkout: str = _option("request", "checkout")
-    exempt: tuple[str, ...] = _option((), "patterns")
-    aliases: tuple[str, ...] | None = _option(None, "aliases")
-    retry_after: int = _option(2, "positive integer")
-    request_start_header: str | None = _option(None, "header or None")
-    door: bool = _option(True, "boolean")
-    headers: HeadersSetting | None = field(default=None, metadata={"rule": "headers"})
-    state_dir: str | None = _option("", "directory or None")
-    client: ClientSetting = field(default="REMOTE_ADDR", metadata={"rule": "client"})
-    priority: tuple[str, ...] = _option((), "patterns")
-    priority_share: float = _option(0.25, "share")
-
-    def has_priority(self, path: str) -> bool:
-        """Whether the request for *path* goes before others."""
-        path = path.lstrip("/")
-        return any(search(path) for search in _searches(self.priority))
-
-    def is_exempt(self, path: str) -> bool:
-        """Whether the request for *path* is never queued."""
-        path = path.lstrip("/")
-        return any(search(path) for search in _searches(self.exempt))
-
-
-@cache
-def _searches(patterns: tuple[str, ...]) -> list[Callable[[str], Any]]:
-    return [re.compile(pattern).search for pattern in patterns]
-
-
 def _nearest(name: str, options: Iterable[str]) -> list[str]:
     by_lower = {option.lower(): option for option in options}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.55)
     return [f"Did you mean {by_lower[option]!r}?" for option in near]
 
 
-def _problems(
+def problems_of(
     rules: Mapping[str, str], options: Mapping[str, Any], where: Mapping[str, str]
 ) -> Iterator[str]:
     """Judge *options* by *rules*, both by their written names."""
@@ -320,95 +234,3 @@ def _problems(
                 yield f"{where[name]} {words}, not {value!r}."
             elif rules[name] in _CLOSER:
                 yield from _CLOSER[rules[name]](where[name], value)
-
-
-def _rules(cls: type[Any]) -> dict[str, str]:
-    return {entry.name: entry.metadata["rule"] for entry in dataclasses.fields(cls)}
-
-
-def is_pooled(database: Mapping[str, Any]) -> bool:
-    """Whether ``OPTIONS["pool"]`` leaves pooling on, as it is by default."""
-    return database.get("OPTIONS", {}).get("pool", True) is not False
-
-
-def pool_problems(alias: str, database: Mapping[str, Any]) -> list[str]:
-    """Everything that is wrong with the pool of *alias*, one sentence each."""
-    return _pool_options(alias, database)[1]
-
-
-def pool_settings(alias: str, database: Mapping[str, Any]) -> PoolSettings:
-    """The settings of the pool of *alias*.
-
-    Raises ImproperlyConfigured with everything that is wrong with them.
-    """
-    values, problems, _ = _pool_options(alias, database)
-    if problems:
-        raise ImproperlyConfigured(" ".join(problems))
-    return PoolSettings(**values)
-
-
-def pool_origins(alias: str, database: Mapping[str, Any]) -> dict[str, str]:
-    """Where the options of the pool of *alias* are written that are no defaults."""
-    return _pool_options(alias, database)[2]
-
-
-def _pool_options(
-    alias: str, database: Mapping[str, Any]
-) -> tuple[dict[str, Any], list[str], dict[str, str]]:
-    values: dict[str, Any] = {}
-    where: dict[str, str] = {}
-    problems: list[str] = []
-    defaults = getattr(settings, POOL_DEFAULTS, {})
-    own = database.get("OPTIONS", {}).get("pool", True)
-    own_name = f'DATABASES["{alias}"]["OPTIONS"]["pool"]'
-    for name, options in (
-        (POOL_DEFAULTS, defaults),
-        (own_name, {} if isinstance(own, bool) else own),
-    ):
-        if not isinstance(options, Mapping):
-            expected = "a dict" if name is POOL_DEFAULTS else "True, False or a dict"
-            problems.append(f"{name} must be {expected}, not {options!r}.")
-            continue
-        values.update(options)
-        where.update({key: f'{name}["{key}"]' for key in options})
-    if database.get("CONN_MAX_AGE", 0) != 0:
-        problems.append(
-            f'DATABASES["{alias}"]["CONN_MAX_AGE"] must be 0 with a pool, which keeps '
-            f"the connections open itself, not {database['CONN_MAX_AGE']!r}."
-        )
-    problems.extend(_problems(_rules(PoolSettings), values, where))
-    return values, problems, where
-
-
-def middleware_problems() -> list[str]:
-    """Everything that is wrong with ``POOLED_DB``, one sentence each."""
-    return _middleware_options()[1]
-
-
-@cache
-def middleware_settings() -> MiddlewareSettings:
-    """The middleware's settings.
-
-    Raises ImproperlyConfigured with everything that is wrong with them.
-    """
-    values, problems = _middleware_options()
-    if problems:
-        raise ImproperlyConfigured(" ".join(problems))
-    frozen: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in values.items()
-    }
-    for name in ("headers", "client"):
-        if isinstance(frozen.get(name), str) and _is_path(frozen[name]):
-            frozen[name] = import_string(frozen[name])
-    return MiddlewareSettings(**frozen)
-
-
-def _middleware_options() -> tuple[dict[str, Any], list[str]]:
-    options = getattr(settings, MIDDLEWARE_SETTINGS, {})
-    if not isinstance(options, Mapping):
-        return {}, [f"{MIDDLEWARE_SETTINGS} must be a dict, not {options!r}."]
-    rules = {name.upper(): rule for name, rule in _rules(MiddlewareSettings).items()}
-    where = {name: f'{MIDDLEWARE_SETTINGS}["{name}"]' for name in options}
-    problems = list(_problems(rules, options, where))
-    return {str(name).lower(): value for name, value in options.items()}, problems
