@@ -100,6 +100,7 @@ SIGHT: dict[str, list[str]] = {
     "wsgi.py": ["server/test_door.py", *REQUESTS],
     "pools.py": [*BACKEND, "server/test_processes.py"],
     "backends/mysql/base.py": BACKEND,
+    "backends/mysql/opening.py": BACKEND,
     "backends/mysql/usability.py": BACKEND,
     "request/scope.py": [*REQUESTS, *LOANS],
     "request/identity.py": [*REQUESTS, *LOANS],

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pooled_db.backends.mysql import base
+from pooled_db.backends.mysql import opening
 from pooled_db.checks import MANY_THREADS
 from pooled_db.dashboard.access import VALID
 from pooled_db.driver import addresses
@@ -104,4 +104,4 @@ def test_a_quarter_of_the_time_since_a_failure_is_the_life_that_is_left() -> Non
 
 
 def test_opening_a_connection_takes_a_minute_at_most() -> None:
-    assert base.LONGEST_CONNECT == 60
+    assert opening.LONGEST_CONNECT == 60

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pkgutil
 import re
 from importlib.metadata import metadata
+from pathlib import Path
 
 import pytest
 from django.utils.module_loading import import_string
@@ -64,3 +65,13 @@ def test_the_public_names_are_these() -> None:
 )
 def test_what_settings_and_code_name_is_there(name: str) -> None:
     assert import_string(name) is not None
+
+
+def test_no_module_has_grown_to_more_than_400_lines() -> None:
+    package = Path(pooled_db.__file__).parent
+    lengths = {
+        str(path.relative_to(package)): len(path.read_text("utf-8").splitlines())
+        for path in package.rglob("*.py")
+    }
+
+    assert {name: lines for name, lines in lengths.items() if lines > 400} == {}

@@ -61,7 +61,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> list[str]:
 
     monkeypatch.setattr(socket, "getaddrinfo", answer)
     monkeypatch.setattr(
-        "pooled_db.backends.mysql.base.addresses", Addresses(clock), raising=True
+        "pooled_db.backends.mysql.opening.addresses", Addresses(clock), raising=True
     )
     return found
 

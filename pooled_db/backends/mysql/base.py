@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import sys
 import threading
 import time
@@ -11,30 +10,24 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.db import ProgrammingError
-from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.mysql import base as mysql
 from django.db.backends.signals import connection_created
 from django.utils.asyncio import async_unsafe
 from django.utils.functional import cached_property
 
-from ... import conf, pools
-from ...celery_fixup import closes_around_a_task
-from ...driver.addresses import addresses
+from ... import pools
 from ...driver.connection import Connection
-from ...driver.opening import opened_by
 from ...fork import notice_fork
-from ...pool.destination import Destination
 from ...pool.loan import Loan
 from ...pool.origin import describe
-from ...pool.pool import Pool
 from ...request.current import (
     current,
     current_scope,
     is_of_current_request,
     scope_of_asgi_request,
 )
+from .opening import OpeningMixin
 from .usability import JudgedMixin
 from .validation import DatabaseValidation
 
@@ -42,11 +35,9 @@ logger: logging.Logger = logging.getLogger("pooled_db")
 
 #: Of Django's MySQL backend, where OPTIONS names none.
 DEFAULT_ISOLATION_LEVEL = "read committed"
-#: In seconds, where OPTIONS has no connect_timeout.
-LONGEST_CONNECT = 60
 
 
-class PooledMixin(JudgedMixin):
+class PooledMixin(OpeningMixin, JudgedMixin):
     """Give a DatabaseWrapper derived from Django's MySQL backend a pool.
 
     ``class DatabaseWrapper(PooledMixin, other.DatabaseWrapper)`` is all that another
@@ -54,8 +45,6 @@ class PooledMixin(JudgedMixin):
     """
 
     validation_class = DatabaseValidation
-    #: The pool's, of a wrapper that opens its connections: judged once, with the rest.
-    pool_timeout: float | None = None
 
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
         self._connection: Any = None
@@ -82,55 +71,6 @@ class PooledMixin(JudgedMixin):
                 describe(loan.origin),
             )
             loan.discard()
-
-    @property
-    def is_pooled(self) -> bool:
-        """Whether connections of this wrapper come from a pool."""
-        return self.alias != NO_DB_ALIAS and conf.is_pooled(self.settings_dict)
-
-    @property
-    def pool(self) -> Pool | None:
-        """The pool of this alias, if it has one."""
-        return pools.for_wrapper(self) if self.is_pooled else None
-
-    def close_pool(self) -> None:
-        """Close the connections of the alias's pool; the next use builds a new one.
-
-        But not for Celery around each of its tasks: what a fork inherits is given up
-        at the fork, and the next task is to find its connection.
-        """
-        if self.is_pooled and not closes_around_a_task():
-            pools.dispose(self.alias)
-
-    def get_connection_params(self) -> dict[str, Any]:
-        params = super().get_connection_params()
-        params.pop("pool", None)
-        return params
-
-    def open_connection(self) -> Connection:
-        """Open a connection for the pool, from the settings as they are now."""
-        destination = Destination(self.settings_dict)
-        params = self.get_connection_params()
-        params["autocommit"] = self.settings_dict["AUTOCOMMIT"]
-        # The driver would wait for a silent server as long as the system does.
-        timeout = self.pool_timeout
-        if timeout is None:
-            timeout = conf.pool_settings(self.alias, self.settings_dict).timeout
-        params.setdefault("connect_timeout", min(math.ceil(timeout), LONGEST_CONNECT))
-        # Its own or that of the backend it extends, and all that watches the driver.
-        connect = super().get_new_connection
-        connection = addresses.open_at_any(
-            params, lambda options: opened_by(lambda: connect(options))
-        )
-        if connection is None:
-            raise ImproperlyConfigured(
-                f"The backend of {self.alias!r} opens connections by other means than "
-                'MySQLdb.connect(), so they cannot be pooled. Set "pool": False in its '
-                "OPTIONS."
-            )
-        connection.destination = destination
-        connection.current_options = self.get_connection_params
-        return connection
 
     def connect(self) -> None:
         if self._in_atomic_block and self.closed_in_transaction and self.is_pooled:
