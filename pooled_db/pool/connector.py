@@ -26,7 +26,7 @@ from .outage import (
     Outages,
 )
 from .permit import Refused
-from .store import NoIdleConnection, Store
+from .store import NoIdleConnection, Store, Vacant
 from .surplus import Surplus
 from .turnover import Turnover
 from .upkeep import upkeep
@@ -100,17 +100,21 @@ class Connector:
 
     # Taking.
 
-    def take_from(self, queue: QueuePool) -> PoolProxiedConnection:
+    def take_from(self, queue: QueuePool, loan: Loan) -> PoolProxiedConnection:
         """Take an idle connection out of *queue*, or open one."""
         try:
             return queue.connect()
         except NoSlot:
-            return self.open_another(queue)
+            return self.open_another(queue, loan)
 
-    def open_another(self, queue: QueuePool) -> PoolProxiedConnection:
-        """Take a connection, though *queue* had none, nor room for another."""
+    def open_another(self, queue: QueuePool, loan: Loan) -> PoolProxiedConnection:
+        """Take a connection for *loan*, though *queue* had none to give."""
         if not self.idle_only:
-            return self.store.open_another(queue)
+            self.here.loan = loan
+            try:
+                return self.store.open_another(queue)
+            finally:
+                self.here.loan = None
         parked = self.store.take_parked(queue)
         if parked is None:
             self.here.failure = none = NoIdleConnection()
@@ -175,16 +179,19 @@ class Connector:
     # Opening, in the thread that takes a connection.
 
     def _connect_new(self) -> Connection:
+        # Whoever takes an idle connection tells nobody for what loan: that is asked for
+        # only here, where it saves nothing.
+        loan = getattr(self.here, "loan", None)
+        if loan is None:
+            raise Vacant
         try:
             self.store.raise_if_parked()
-            if self.idle_only:
-                raise NoIdleConnection
-            connection = self._open(self.here.loan)
+            connection = self._open(loan)
         except BaseException as error:
             self.here.failure = error
             raise
-        if connection.destination == self.here.loan.destination:
-            connection.destination = self.here.loan.destination  # soon told again
+        if connection.destination == loan.destination:
+            connection.destination = loan.destination  # soon told again
         connection.alias = self._pool.alias
         connection.rested = now = time.monotonic()
         connection.expires = self.turnover.end_of(now)

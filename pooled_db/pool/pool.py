@@ -186,15 +186,14 @@ class Pool(Entrance):
                     if not mine:
                         return
                 if not loan.over:
-                    self._here.loan = loan
                     try:
                         fairy = queue.connect()
                     except NoSlot:
-                        fairy = self._connector.open_another(queue)
+                        fairy = self._connector.open_another(queue, loan)
                     while not self._connector.is_fit(fairy.dbapi_connection, loan):  # type: ignore[arg-type]
                         self._connector.discard(fairy, queue)
                         fairy = None
-                        fairy = self._connector.take_from(queue)
+                        fairy = self._connector.take_from(queue, loan)
                     connection: Connection = fairy.dbapi_connection  # type: ignore[assignment]
                     connection.lent_for(loan)
                     loan.fairy, loan.queue = fairy, queue

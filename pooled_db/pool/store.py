@@ -22,6 +22,10 @@ class Parked(NoSlot):
     """There is an idle connection out of the queue: none has to be opened."""
 
 
+class Vacant(NoSlot):
+    """No connection is idle, and it is not known yet for what loan to open one."""
+
+
 #: How often a slot is looked for that another thread is just moving.
 MOST_LOOKS = 100_000
 
@@ -75,20 +79,20 @@ class Store:
         thread, at the next look.
         """
         for _ in range(MOST_LOOKS):
-            self._put_back_an_empty_slot()
+            moved = self._unpark() or self._put_back_an_empty_slot()
             with contextlib.suppress(NoSlot):
                 return queue.connect()
+            if not moved:
+                time.sleep(0)  # another thread is just moving it
         raise NoSlot("no slot is left, though there is a permit")
 
-    def _put_back_an_empty_slot(self) -> None:
-        if self._unpark():
-            return
+    def _put_back_an_empty_slot(self) -> bool:
         try:
             slot = self._empty.pop()
         except IndexError:
-            time.sleep(0)  # another thread is just moving it
-        else:
-            self.part_with(slot.invalidate)
+            return False
+        self.part_with(slot.invalidate)
+        return True
 
     def take_parked(self, queue: QueuePool) -> PoolProxiedConnection | None:
         """Take an idle connection that has been parked, if there is one."""
