@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import cache
+from threading import get_ident
 from typing import Any
 
 
@@ -17,12 +17,24 @@ def _in_turn(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         connection = self.connection
-        use = None if connection is None else connection.begin_use()
+        if connection is None:
+            return original(self, *args, **kwargs)
+        thread = get_ident()
+        loan = connection.loan
+        if thread in loan.pins:
+            return original(self, *args, **kwargs)
         try:
+            # begin_use() without the call, where it is this thread's turn.
+            loan.pins.add(thread)
+            if loan.user != thread:
+                loan.unpin(thread)
+                loan = connection.begin_use()
             return original(self, *args, **kwargs)
         finally:
-            if use is not None:
-                use.unpin(threading.get_ident())
+            if loan is not None:
+                loan.pins.discard(thread)
+                if loan.line:
+                    loan.unpin(thread)
 
     method.__name__ = name
     method.__doc__ = original.__doc__

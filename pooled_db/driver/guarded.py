@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-import time
-import weakref
 from collections.abc import Callable
+from threading import get_ident
+from time import monotonic
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import MySQLdb
 
@@ -51,7 +51,7 @@ class GuardedConnection(DriverConnection):
         self._unbuffered = False
         # With autocommit off: whether there is something to commit.
         self._uncommitted = False
-        self._cursors: list[tuple[weakref.ref[Any], int]] = []
+        self._cursors: list[tuple[ref[Any], int]] = []
         # Whose the last statement is, if it may be another's.
         self._last: LastStatement | None = None
         #: Called when a statement has ended.
@@ -109,16 +109,31 @@ class GuardedConnection(DriverConnection):
             self._look_at(query)
             self._uncommitted = self._unread = True
             self._reader = self._busy
-            return DriverConnection.query(self, query, **options)
+            if options:
+                return DriverConnection.query(self, query, **options)
+            return DriverConnection.query(self, query)
         except BaseException as error:
             self._judge(error, len(query))
             raise
         finally:
-            self._rest()
+            if self._unread:
+                # _rest() without the call, where nobody waits for it.
+                self._busy = None
+                if self.after_rest is not None:
+                    self._rest()
+            else:
+                self._rest()
 
     def store_result(self) -> Any:
         # Here the rows are read, which can take longer than the statement itself.
-        self._begin_reading()
+        thread = get_ident()
+        if self._reader != thread:
+            self._begin()
+        else:
+            # _begin_reading() without the call.
+            self._busy = thread
+            if self._reader != thread:
+                self._begin_reading()
         try:
             result = DriverConnection.store_result(self)
             self._unread = False
@@ -146,9 +161,11 @@ class GuardedConnection(DriverConnection):
         """Open a cursor, for which the loan is kept until it is closed."""
         wanted: Any = cursorclass or self.cursorclass
         cursor = taking_turns(wanted)(self)
-        if len(self._cursors) >= MOST_CURSORS:
-            self._cursors = [entry for entry in self._cursors if _is_open(entry[0])]
-        self._cursors.append((weakref.ref(cursor), threading.get_ident()))
+        cursors = self._cursors
+        if len(cursors) >= MOST_CURSORS:
+            cursors = [entry for entry in cursors if _is_open(entry[0])]
+            self._cursors = cursors
+        cursors.append((ref(cursor), get_ident()))
         return cursor
 
     def begin_use(self) -> Use | None:
@@ -156,7 +173,7 @@ class GuardedConnection(DriverConnection):
 
         Waits for this thread's turn. ``None`` if it has been pinned already.
         """
-        thread = threading.get_ident()
+        thread = get_ident()
         while True:
             loan = self.loan
             if thread in loan.pins:
@@ -174,7 +191,7 @@ class GuardedConnection(DriverConnection):
         if not (self.is_dirty or self._unbuffered or self._unread):
             return NO_MORE_RESULTS
         user = self.loan.user
-        if user != threading.get_ident() and user is not ANY_THREAD:
+        if user != get_ident() and user is not ANY_THREAD:
             return NO_MORE_RESULTS
         if self._unread or self.is_out_of_step:
             # An interrupt has struck before the answer was asked for. The driver would
@@ -207,7 +224,7 @@ class GuardedConnection(DriverConnection):
 
     def _begin(self) -> None:
         """Enter a statement, if it is this thread's turn, or when it is."""
-        thread = threading.get_ident()
+        thread = get_ident()
         while True:
             loan = self.loan
             user = loan.user
@@ -226,7 +243,7 @@ class GuardedConnection(DriverConnection):
 
     def _begin_reading(self) -> None:
         """Go on with a statement, though its loan may have ended meanwhile."""
-        thread = threading.get_ident()
+        thread = get_ident()
         if self._reader == thread:
             self._busy = thread
             if self._reader == thread:  # as in _begin
@@ -237,21 +254,21 @@ class GuardedConnection(DriverConnection):
     @property
     def is_being_read(self) -> bool:
         """Whether this thread is between a statement and its answer."""
-        return self._unread and self._reader == threading.get_ident()
+        return self._unread and self._reader == get_ident()
 
     def let_go(self) -> bool:
         """Let nobody ask for an answer any more; ``False`` if somebody is inside."""
         busy = self._busy
-        if busy is not None and busy != threading.get_ident():
+        if busy is not None and busy != get_ident():
             return False
         self._reader = None
         busy = self._busy
-        return busy is None or busy == threading.get_ident()
+        return busy is None or busy == get_ident()
 
     @property
     def in_query(self) -> bool:
         """Whether another thread is inside a statement."""
-        return self._busy is not None and self._busy != threading.get_ident()
+        return self._busy is not None and self._busy != get_ident()
 
     @property
     def is_at_rest(self) -> bool:
@@ -272,19 +289,21 @@ class GuardedConnection(DriverConnection):
         return self.is_out_of_step or (self._unread and self.is_being_read)
 
     def _rest(self) -> None:
-        if not self._unread:
-            self.rested = time.monotonic()
-        self._busy = None
-        slot = self.slot
-        if slot is not None:
-            # As in is_at_rest, but for what costs a call: see autocommit().
-            slot.words[AT_WORK] = (
-                self._unread
-                or self._unbuffered
-                or self.is_dirty
-                or (self._uncommitted and not self.home_mode)
-            )
-            slot.times[RESTED] = self.rested
+        if self._unread:
+            # Its answer is to be read: as far as others can see, it is at work.
+            self._busy = None
+        else:
+            self.rested = rested = monotonic()
+            self._busy = None
+            slot = self.slot
+            if slot is not None:
+                # As in is_at_rest, but for what costs a call: see autocommit().
+                slot.words[AT_WORK] = (
+                    self._unbuffered
+                    or self.is_dirty
+                    or (self._uncommitted and not self.home_mode)
+                )
+                slot.times[RESTED] = rested
         if self.after_rest is not None:
             after_rest, self.after_rest = self.after_rest, None
             after_rest()
@@ -328,6 +347,6 @@ class GuardedConnection(DriverConnection):
             self._rest()
 
 
-def _is_open(cursor: weakref.ref[Any]) -> bool:
+def _is_open(cursor: ref[Any]) -> bool:
     opened = cursor()
     return opened is not None and opened.connection is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import Protocol
 
 import MySQLdb
@@ -23,6 +24,10 @@ class Use(Protocol):
     def pins(self) -> set[int]:
         """Threads that are just about to use it."""
 
+    @property
+    def line(self) -> Sized:
+        """Who waits for it to rest."""
+
     def unpin(self, thread: int) -> None:
         """Let others have it again."""
 
@@ -32,6 +37,8 @@ class Use(Protocol):
 
 class OwnUse:
     """The use of a connection that is not lent."""
+
+    line = ()
 
     def __init__(self, user: int | None) -> None:
         self.user = user

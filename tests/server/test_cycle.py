@@ -13,6 +13,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -171,3 +172,28 @@ def test_a_request_needs_one_connection_whoever_used_the_pool_first(
 
     assert PooledConnectionMiddleware(view)(rf.get("/")).content == b"1"
     used.close()
+
+
+def test_a_query_calls_no_more_functions_than_when_it_was_measured(
+    rf: RequestFactory, settings: Any
+) -> None:
+    """One of them is a look of Django's own guard in tests."""
+    settings.POOLED_DB = {"STATE_DIR": None}
+    connections.close_all()
+
+    def view(request: HttpRequest) -> HttpResponse:
+        for _ in range(int(request.GET["queries"])):
+            with connections["default"].cursor() as cursor:
+                cursor.execute("SELECT %s", (1,))
+                assert cursor.fetchone() == (1,)
+        return HttpResponse("warm")
+
+    middleware = PooledConnectionMiddleware(view)
+    calls = []
+    for queries in (1, 3):
+        request = rf.get("/", {"queries": queries})
+        middleware(request)
+        calls.append(calls_of(partial(middleware, request)))
+    connections.close_all()
+    each = calls[1] - calls[0]
+    assert each.total() <= 2 * 16, each

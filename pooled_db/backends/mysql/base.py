@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 import time
 import weakref
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any
 
 from django.db import ProgrammingError
@@ -93,12 +93,12 @@ class PooledMixin(OpeningMixin, JudgedMixin):
                 self.connection = None
                 if loan.borrower is self._me:
                     loan.discard()
-                loan.unpin(threading.get_ident())
+                loan.unpin(get_ident())
             raise
         self._announced = self._loan
         if self._loan is not None:
             # Its turn goes to nobody in line yet: this thread is about to use it.
-            self._loan.pins.discard(threading.get_ident())
+            self._loan.pins.discard(get_ident())
 
     def _connect_warm(self, connection: Connection, level: str | None) -> None:
         """Do what Django's connect() does, for a session that it has set up before.
@@ -185,7 +185,7 @@ class PooledMixin(OpeningMixin, JudgedMixin):
 
         ``None`` if there is none, or if connect() has pinned it and goes on.
         """
-        thread = threading.get_ident()
+        thread = get_ident()
         while True:
             loan = self._loan
             if loan is None or thread in loan.pins:
@@ -198,10 +198,19 @@ class PooledMixin(OpeningMixin, JudgedMixin):
             self.connect()
 
     def create_cursor(self, name: str | None = None) -> Any:
-        loan = self._pin()
-        if loan is None:
+        loan = self._loan
+        thread = get_ident()
+        if loan is None or thread in loan.pins:
             return super().create_cursor(name)
         try:
+            # _pin() without the call, where the loan is still this wrapper's.
+            loan.pins.add(thread)
+            if loan.borrower is not self._me or loan.over:
+                loan.unpin(thread)
+                pinned = self._pin()
+                if pinned is None:
+                    return super().create_cursor(name)
+                loan = pinned
             connection = loan.connection
             if (
                 connection is not None
@@ -213,7 +222,7 @@ class PooledMixin(OpeningMixin, JudgedMixin):
                 self.connect()
             return super().create_cursor(name)
         finally:
-            loan.pins.discard(threading.get_ident())
+            loan.pins.discard(thread)
 
     def _set_autocommit(self, autocommit: bool) -> None:
         loan = self._pin()
@@ -221,7 +230,7 @@ class PooledMixin(OpeningMixin, JudgedMixin):
             super()._set_autocommit(autocommit)  # type: ignore[misc]
         finally:
             if loan is not None:
-                loan.unpin(threading.get_ident())
+                loan.unpin(get_ident())
 
     def init_connection_state(self) -> None:
         if self._loan is None or self._loan.connection is None:
@@ -266,23 +275,24 @@ class PooledMixin(OpeningMixin, JudgedMixin):
         called back for others, who waited.
         """
         loan = self._loan
-        if loan is not None:
-            if loan.requester is None:
-                # uWSGI forks between requests, when a thread may have one of its own.
-                notice_fork()
-                foreign = False
-            else:
-                # Each cursor looks three times: is_of_current_request() is called only
-                # where the quick answer is no.
-                scope = current.get()
-                foreign = (
-                    scope is None or loan.requester is not scope.ref
-                ) and not is_of_current_request(loan)
-            if foreign:
+        if loan is None:
+            return self._connection
+        requester = loan.requester
+        if requester is None:
+            # uWSGI forks between requests, when a thread may have one of its own.
+            notice_fork()
+        else:
+            # Each cursor looks three times: is_of_current_request() is called only
+            # where the quick answer is no.
+            scope = current.get()
+            if (
+                scope is None or requester is not scope.ref
+            ) and not is_of_current_request(loan):
                 self.detach()
-            elif loan.borrower is not self._me and not self._in_atomic_block:
-                self._was_called_back |= loan.called_back
-                self.detach()
+                return self._connection
+        if loan.borrower is not self._me and not self._in_atomic_block:
+            self._was_called_back |= loan.called_back
+            self.detach()
         return self._connection
 
     @connection.setter
