@@ -369,8 +369,7 @@ class Gate(Waiting):
             self._tell_line(self._on_line)
 
     def _tell_line(self, tell: Callable[[int, float, bool], None]) -> None:
-        queue = self._queue
-        tell(len(queue), queue.since, queue.overloaded(self.clock()))
+        tell(*self._queue.at_a_glance(self.clock()))
 
     def _serve(self) -> None:
         now = self.clock()

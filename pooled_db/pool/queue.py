@@ -76,6 +76,23 @@ class Queue:
             and self.shedding.overloaded(now, self._lane.oldest)
         )
 
+    def at_a_glance(self, now: float) -> tuple[int, float, bool]:
+        """How many wait, since when, and whether they are being shed.
+
+        Told whenever somebody comes or goes, so without a call where only newcomers
+        wait, and the first of them not yet for the target.
+        """
+        newcomers, shedding = self.newcomers, self.shedding
+        if not newcomers or self.begun or self.prior:
+            return len(self), self.since, self.overloaded(now)
+        oldest = next(iter(newcomers)).arrived
+        overloaded = (
+            shedding is not None
+            and (shedding.slow_since is not None or now - oldest > shedding.target)
+            and shedding.overloaded(now, oldest)
+        )
+        return len(newcomers), oldest, overloaded
+
     def limit_changed(self, limit: int) -> None:
         """Note that *limit* permits may be held now."""
         for lane in (self._lane, self._prior_lane):
