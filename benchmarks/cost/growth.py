@@ -13,8 +13,10 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
+from typing import Any, cast
 
-from django.db import connection
+from django.db import connection, connections
+from sqlalchemy.pool import QueuePool
 
 from benchmarks.contenders import COSTING
 from benchmarks.cost import cycle
@@ -26,12 +28,15 @@ from benchmarks.gate import LONG, ignore
 from benchmarks.report import Table
 from benchmarks.serving import SCHEMA, site_environment
 from pooled_db import pools
+from pooled_db.backends.mysql.base import PooledMixin
 from pooled_db.pool.loan import Loan
-from pooled_db.pool.permit import State
+from pooled_db.pool.permit import Permit, State
 from pooled_db.request.current import open_scope
 from tests.harness.load import allow_many_sockets
 
 CYCLES = 2_000
+#: How often the loop without a pool does what takes as long as a cycle.
+STEPS = 20
 
 #: Those who wait stand in line for as long as the run takes, and nobody is refused.
 PATIENT = {"queue_target": LONG, "timeout": LONG, "max_waiting": None}
@@ -52,6 +57,29 @@ def with_open_connections(number: int) -> Callable[[], object]:
     for wrapper in wrappers:
         wrapper.close()
     return cycle.cycle()
+
+
+@cache
+def with_queue_pool(number: int) -> Callable[[], object]:
+    """The same of a QueuePool alone: what of the growth is not this package's."""
+    allow_many_sockets()
+    wrapper = cast("PooledMixin", connections["default"])
+    queue = QueuePool(
+        cast("Any", wrapper.open_connection),
+        pool_size=number,
+        max_overflow=0,
+        timeout=0,
+        reset_on_return=None,
+    )
+    for one in [queue.connect() for _ in range(number)]:
+        one.close()
+
+    def use() -> None:
+        fairy = queue.connect()
+        fairy.dbapi_connection.is_alive()  # type: ignore[union-attr]
+        fairy.close()
+
+    return use
 
 
 @cache
@@ -91,23 +119,53 @@ def one_round(
 
 
 def with_threads(number: int) -> float:
-    """CPU per cycle when that many threads run one after the other."""
-    threads = [
-        threading.Thread(target=_cycles, args=(CYCLES // number,))
-        for _ in range(number)
-    ]
-    begin = time.process_time()
+    """CPU per cycle in that many threads, which have begun before."""
+    return _in_threads(number, cycle.cycle())
+
+
+def without_pool(number: int) -> float:
+    """The same of a loop that takes a lock and keeps a set, and nothing else."""
+    return _in_threads(number, _plain_loop())
+
+
+def _in_threads(number: int, call: Callable[[], object]) -> float:
+    ready, over = threading.Barrier(number + 1), threading.Barrier(number + 1)
+    each = CYCLES // number
+
+    def cycles() -> None:
+        call()  # Django makes a wrapper for each thread
+        ready.wait()
+        for _ in range(each):
+            call()
+        over.wait()
+
+    threads = [threading.Thread(target=cycles) for _ in range(number)]
     for thread in threads:
         thread.start()
+    ready.wait()
+    begin = time.process_time()
+    over.wait()
+    cpu = time.process_time() - begin
     for thread in threads:
         thread.join()
-    return (time.process_time() - begin) / (CYCLES // number * number) * MICRO
+    return cpu / (each * number) * MICRO
 
 
-def _cycles(number: int) -> None:
-    call = cycle.cycle()
-    for _ in range(number):
-        call()
+@cache
+def _plain_loop() -> Callable[[], object]:
+    lock = threading.Lock()
+    held: set[Permit] = set()
+
+    def call() -> None:
+        for _ in range(STEPS):
+            permit = Permit()
+            with lock:
+                held.add(permit)
+                permit.arrived = time.monotonic()
+            with lock:
+                held.discard(permit)
+
+    return call
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +189,10 @@ def rows_of(bench: Bench) -> dict[str, dict[str, Row]]:
         call = partial(one_round, with_open_connections, effort.cycle_seconds)
         return Row(name, effort.pool_sizes, call, None, options)
 
-    def threaded(name: str) -> Row:
-        return Row(name, effort.threads, with_threads)
+    def threaded(name: str, measured: Callable[[int], float] = with_threads) -> Row:
+        return Row(name, effort.threads, measured)
+
+    alone = partial(one_round, with_queue_pool, effort.cycle_seconds)
 
     waiting = partial(one_round, with_waiting, effort.cycle_seconds)
 
@@ -141,9 +201,14 @@ def rows_of(bench: Bench) -> dict[str, dict[str, Row]]:
         "open connections": {
             pooled: opened("pooled"),
             lifo: opened("pooled", use_lifo=True),
+            "QueuePool alone, in turn": Row("pooled", effort.pool_sizes, alone, None),
             peer: opened("dj-pool"),
         },
-        "threads": {pooled: threaded("pooled"), peer: threaded("dj-pool")},
+        "threads": {
+            pooled: threaded("pooled"),
+            "a loop without a pool": threaded("pooled", without_pool),
+            peer: threaded("dj-pool"),
+        },
         "waiting": {pooled: Row("pooled", effort.waiting, waiting, 1)},
     }
 
