@@ -68,9 +68,9 @@ def describe_loan(loan: Loan, now: float) -> Holder:
     if requester is None:
         who = f"taken {describe(loan.origin)}"
     elif loan.origin is not None:
-        who = f"for {requester.describe()}, taken {describe(loan.origin)},"
+        who = f"{requester.describe()}, taken {describe(loan.origin)},"
     else:
-        who = f"for {requester.describe()}"
+        who = requester.describe()
     resting = loan.resting_since()
     rested = None if resting is None else max(0.0, now - resting)
     return Holder(who, now - loan.since, rested, loan.user)

@@ -82,7 +82,7 @@ def test_a_request_is_named_by_its_view_and_the_line_that_took_it(
         database["OPTIONS"]["pool"] = before
         pools.dispose("default")
     (line,) = warnings(caplog)
-    assert "for GET /report, taken at " in line
+    assert "GET /report, taken at " in line
     assert "views.py" in line
     assert "secret" not in line
 

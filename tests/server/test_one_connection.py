@@ -245,7 +245,7 @@ def test_an_autonomous_transaction_works_on_two_and_is_refused_at_once_on_one(
     assert (answer.status, json.loads(answer.body)["reason"]) == (503, "stalled")
     log = small.server.log()
     assert "held by threads that wait for another one" in log
-    assert "Whoever asked holds 1 of them already: for GET /autonomous" in log
+    assert "Whoever asked holds 1 of them already: GET /autonomous" in log
     assert "at work" in log
 
 
@@ -258,6 +258,6 @@ def test_a_refusal_names_who_holds_the_connections(site: Serve) -> None:
         assert served.get("/queries").status == 503
         assert slow.result().status == 200
     log = served.server.log()
-    assert "Held for longest: for GET /sleep (tests.site.views.sleep) for " in log
+    assert "Held for longest: GET /sleep (tests.site.views.sleep) for " in log
     assert "at work, by thread" in log
     assert "secret" not in log[log.index("Held for longest") :].splitlines()[0]

@@ -18,7 +18,7 @@ from pooled_db.request.scope import Scope
 
 
 def refused(reason: Reason = Reason.TIMEOUT) -> PoolTimeout:
-    holder = Holder("for GET /report (shop.<views>.report)", 12.0, None, None)
+    holder = Holder("GET /report (shop.<views>.report)", 12.0, None, None)
     return PoolTimeout("default", reason, 5.0, 4, 4, 7, (), (holder,))
 
 
