@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import re
+import sys
+import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -63,3 +69,61 @@ def entries(kind: str) -> list[str]:
             if rows and rows[0].strip("`") == kind:
                 found.extend(code for row in rows[1:] for code in _CODE.findall(row))
     return found
+
+
+#: What the code of a page imports and may be missing: packages of other people, and
+#: modules of the reader's project.
+STAND_INS: dict[str, tuple[str, ...]] = {
+    "channels.db": ("database_sync_to_async",),
+    "channels.generic.websocket": ("AsyncJsonWebsocketConsumer",),
+    "otherpackage.mysql": ("base",),
+}
+
+
+@contextlib.contextmanager
+def _stand_ins() -> Iterator[None]:
+    made: dict[str, types.ModuleType] = {}
+    for name, members in STAND_INS.items():
+        if importlib.util.find_spec(name.partition(".")[0]) is not None:
+            continue
+        for end in range(1, name.count(".") + 2):
+            part = ".".join(name.split(".")[:end])
+            made.setdefault(part, types.ModuleType(part))
+        for member in members:
+            setattr(made[name], member, _StandIn)
+    with mock.patch.dict(sys.modules, made):
+        yield
+
+
+class _StandIn:
+    """A class, a decorator, and a module with a DatabaseWrapper."""
+
+    def __new__(cls, function: Any = None) -> Any:
+        return super().__new__(cls) if function is None else function
+
+    class DatabaseWrapper:
+        pass
+
+
+#: What the text around a fragment tells of, so that the fragment runs by itself.
+BEFORE = """\
+from types import SimpleNamespace
+admin = SimpleNamespace()
+from django.http import HttpRequest, JsonResponse
+from django.urls import include, path
+admin.site = SimpleNamespace(urls=([], "admin", "admin"))
+MIDDLEWARE, INSTALLED_APPS = [], []
+DATABASES = {"default": {"ENGINE": "pooled_db.backends.mysql"}}
+"""
+
+
+def run(block: Block, **given: Any) -> dict[str, Any]:
+    """Run *block*, which may use what is *given*; the names that it makes."""
+    names = dict(given)
+    exec(BEFORE, names)
+    with _stand_ins():
+        exec(
+            compile(f"{chr(10) * (block.line - 1)}{block.text}", block.page, "exec"),
+            names,
+        )
+    return names

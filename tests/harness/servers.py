@@ -242,6 +242,26 @@ def uwsgi(
     return _kept(command, port, env, cwd)
 
 
+#: Where each server that is named on a command line takes its address.
+_ADDRESS = {
+    "gunicorn": ("--bind", "{host}:{port}"),
+    "uvicorn": ("--host", "{host}", "--port", "{port}"),
+    "granian": ("--host", "{host}", "--port", "{port}"),
+    "hypercorn": ("--bind", "{host}:{port}"),
+    "daphne": ("--bind", "{host}", "--port", "{port}"),
+    "uwsgi": ("--home", sys.prefix),
+}
+
+
+def as_typed(line: str, *, env: Mapping[str, str]) -> Serving:
+    """Serve by the command *line*, but on a port of its own."""
+    port = free_port()
+    name, *arguments = line.replace(":8000", f"{HOST}:{port}").split()
+    address = [part.format(host=HOST, port=port) for part in _ADDRESS[name]]
+    program = Path(sys.executable).with_name(name)
+    return _kept([str(program), *arguments, *address], port, env, None)
+
+
 @contextlib.contextmanager
 def _kept(
     command: Sequence[str], port: int, env: Mapping[str, str], cwd: Path | None

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import re
-import sys
-import types
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
 import pytest
 from django.test import override_settings
 
 from pooled_db import conf
-from tests.documentation import DOCS, ROOT, Block, blocks, pages
+from tests.documentation import DOCS, ROOT, Block, blocks, pages, run
 
 README = ROOT / "README.md"
 PAGES = sorted({*ROOT.glob("*.md"), *pages()})
@@ -26,14 +20,6 @@ CODE = [
 ]
 #: Programs that measure for up to a minute, on servers of their own.
 PROGRAMS = [block for block in CODE if block.page == "docs/measurements.md"]
-
-#: What the code of a page imports and the tests have not: other people's packages, and
-#: modules of the reader's project.
-STAND_INS: dict[str, tuple[str, ...]] = {
-    "channels.db": ("database_sync_to_async",),
-    "channels.generic.websocket": ("AsyncJsonWebsocketConsumer",),
-    "otherpackage.mysql": ("base",),
-}
 
 
 def test_readme_is_read_in_a_minute() -> None:
@@ -64,47 +50,44 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert dead == []
 
 
+def test_each_command_of_make_that_is_named_is_there() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+
+    named = {
+        target
+        for page in PAGES
+        for target in re.findall(r"`make ([a-z-]+)", page.read_text("utf-8"))
+    }
+
+    assert named - targets == set()
+
+
+def test_the_probes_of_kubernetes_do_not_queue() -> None:
+    yaml = pytest.importorskip("yaml")
+    page = list(blocks(DOCS / "how-to" / "kubernetes.md"))
+    probes, ingress = (
+        yaml.safe_load(block.text) for block in page if block.language == "yaml"
+    )
+    (code,) = (run(block) for block in page if block.language == "python")
+
+    paths = {probe["httpGet"]["path"] for probe in probes.values()}
+
+    exempt = conf.MiddlewareSettings(exempt=tuple(code["POOLED_DB"]["EXEMPT"]))
+    assert [exempt.is_exempt(path) for path in paths] == [True]
+    assert [str(pattern.pattern) for pattern in code["urlpatterns"]] == ["healthz"]
+    assert set(ingress) == {
+        "nginx.ingress.kubernetes.io/proxy-next-upstream",
+        "nginx.ingress.kubernetes.io/proxy-read-timeout",
+    }
+
+
 def test_llms_txt_names_each_page_once() -> None:
     text = (DOCS / "llms.txt").read_text("utf-8")
     named = re.findall(r"\]\(([^):]+\.md)\)", text)
     there = [str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")]
 
     assert sorted(named) == sorted(set(there) - {"index.md"})
-
-
-@contextlib.contextmanager
-def _stand_ins() -> Iterator[None]:
-    made: dict[str, types.ModuleType] = {}
-    for name, members in STAND_INS.items():
-        for end in range(1, name.count(".") + 2):
-            part = ".".join(name.split(".")[:end])
-            made.setdefault(part, types.ModuleType(part))
-        for member in members:
-            setattr(made[name], member, _StandIn)
-    with mock.patch.dict(sys.modules, made):
-        yield
-
-
-class _StandIn:
-    """A class, a decorator, and a module with a DatabaseWrapper."""
-
-    def __new__(cls, function: Any = None) -> Any:
-        return super().__new__(cls) if function is None else function
-
-    class DatabaseWrapper:
-        pass
-
-
-#: What the text around a fragment tells of, so that the fragment runs by itself.
-BEFORE = """\
-from types import SimpleNamespace
-admin = SimpleNamespace()
-from django.http import HttpRequest, JsonResponse
-from django.urls import include, path
-admin.site = SimpleNamespace(urls=([], "admin", "admin"))
-MIDDLEWARE, INSTALLED_APPS = [], []
-DATABASES = {"default": {"ENGINE": "pooled_db.backends.mysql"}}
-"""
 
 
 @pytest.mark.parametrize("block", PROGRAMS, ids=str)
@@ -124,15 +107,10 @@ def test_programs_that_measure_find_what_they_import(block: Block) -> None:
 def test_code_runs(block: Block) -> None:
     """It runs, and nothing is wrong with the settings that it makes.
 
-    What readers write into files is run by tests/server/test_tutorial.py.
+    What readers write into files is run by tests/server/test_tutorial.py, and functions
+    are called by tests/server/test_documented_functions.py.
     """
-    names: dict[str, Any] = {}
-    exec(BEFORE, names)
-    with _stand_ins():
-        exec(
-            compile(f"{chr(10) * (block.line - 1)}{block.text}", block.page, "exec"),
-            names,
-        )
+    names = run(block)
 
     made = {
         name: names[name]

@@ -10,6 +10,7 @@ import ast
 import dataclasses
 import inspect
 import re
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeGuard
@@ -20,6 +21,7 @@ import pytest
 import pooled_db
 from pooled_db import conf, opentelemetry
 from pooled_db.exceptions import Reason
+from pooled_db.management.commands.pools import Command
 from pooled_db.metrics import PoolCollector
 from pooled_db.pool.stats import PoolStats
 from tests.documentation import DOCS, entries, pages
@@ -74,6 +76,34 @@ def test_each_default_is_the_one_that_is_documented() -> None:
     written = {name: ast.literal_eval(rows[name]) for name in defaults}
 
     assert written == defaults
+
+
+def test_each_default_of_the_middleware_is_the_one_that_is_documented() -> None:
+    text = (DOCS / "reference" / "settings.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| ([^|]+?) \|", text, re.MULTILINE))
+    assert rows.pop("STATE_DIR").startswith("a directory of this site's")
+
+    written = {
+        name: ast.literal_eval(row.partition(",")[0].strip("`"))
+        for name, row in rows.items()
+    }
+
+    assert written == {
+        field.name.upper(): list(field.default)
+        if isinstance(field.default, tuple)
+        else field.default
+        for field in dataclasses.fields(conf.MiddlewareSettings)
+        if field.name != "state_dir"
+    }
+
+
+def test_each_argument_of_the_command_has_one_row() -> None:
+    parser = ArgumentParser()
+    Command().add_arguments(parser)
+
+    documented = {entry.split()[0] for entry in entries("argument")}
+
+    assert documented == {*parser._option_string_actions} - {"-h", "--help"}
 
 
 def test_each_check_has_one_row() -> None:

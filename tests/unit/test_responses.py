@@ -23,6 +23,7 @@ from pooled_db.request.responses import (
     refuse,
     to_django,
 )
+from tests.documentation import DOCS, blocks
 
 ENGLISH = Language("en-us")
 HTML = "text/html"
@@ -149,6 +150,21 @@ def test_the_built_in_page_says_what_to_do(reason: Reason) -> None:
     assert BUILT_IN in page
     assert f"<p>{DETAILS[reason]}</p>" in page
     assert "{" not in page.partition("</style>")[2]
+
+
+@each_reason
+def test_the_documented_page_says_it(settings: Any, reason: Reason) -> None:
+    (page,) = (
+        block.text
+        for block in blocks(DOCS / "how-to" / "your-503.md")
+        if block.language == "html"
+    )
+    settings.TEMPLATES = templates(page)
+
+    body = answer(reason).body.decode()
+
+    assert f"<p>{DETAILS[reason]}</p>" in body
+    assert ("/orders/" in body) is (reason is Reason.CONNECTION_LOST)
 
 
 @each_reason
