@@ -36,6 +36,8 @@ autodoc_member_order = "bysource"
 
 html_theme = "furo"
 html_title = f"pooled_db {version}"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 # What users copy is a command, not a lexer's guess.
 highlight_language = "text"
 
