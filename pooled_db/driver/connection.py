@@ -109,6 +109,7 @@ class Connection(GuardedConnection):
         #: Since when nobody has had it, on the same clock.
         self.idle_since: float = 0.0
         self._descriptor = self.fileno()
+        self._inode = os.fstat(self._descriptor).st_ino
         self._readable = Readable(self._descriptor)
         connections.add(self)
 
@@ -200,7 +201,8 @@ class Connection(GuardedConnection):
     def change_user(self, *args: Any, **kwargs: Any) -> None:
         self._make_dirty(b"change_user()")
         self.isolation_level = NOT_SET_UP
-        self._run(partial(super().change_user, *args, **kwargs))
+        login = partial(super().change_user, *args, **kwargs)
+        self._run(login if self._has_socket() else _server_is_gone)
 
     def reset_session(self, autocommit: bool) -> bool:
         """Make the session what it was at connect, at the cost of a few round trips.
@@ -245,6 +247,13 @@ class Connection(GuardedConnection):
             and not self._readable.now()
         )
 
+    def _has_socket(self) -> bool:
+        """Whether the driver has not closed the socket with which it has connected."""
+        try:
+            return os.fstat(self._descriptor).st_ino == self._inode
+        except OSError:
+            return False
+
     def answers(self, within: float) -> bool:
         """Whether the server answers a statement *within* that many seconds.
 
@@ -272,3 +281,10 @@ class Connection(GuardedConnection):
     def _backslash_escapes(self) -> bool:
         # The driver knows from the server whether sql_mode has NO_BACKSLASH_ESCAPES.
         return bool(self.escape_string(b"'") != b"''")
+
+
+def _server_is_gone() -> None:
+    """Say so in place of MariaDB Connector/C (3.3.20), whose ``mysql_change_user()``
+    damages the heap if it has closed the socket: the process aborts some time later.
+    """
+    raise MySQLdb.OperationalError(2006, "Server has gone away")

@@ -312,7 +312,8 @@ def _held(slot: bytes, now: float) -> Held | None:
     if not words[CONNECTION]:
         return None
     since = times[SINCE]
-    who = slot[8 * TEXT :].rstrip(b"\0").decode(errors="replace") if since else ""
+    text = slot[8 * TEXT :].partition(b"\0")[0] if since else b""
+    who = text.decode(errors="replace")
     transaction = bool(since and words[TRANSACTION])
     rests = not (words[AT_WORK] or transaction)
     rested = max(0.0, now - max(since, times[RESTED])) if since and rests else None

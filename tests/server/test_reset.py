@@ -9,6 +9,7 @@ from typing import Any
 import MySQLdb
 import pytest
 
+from pooled_db.driver import DriverConnection
 from pooled_db.driver.connection import Connection
 from pooled_db.driver.reset import Account
 from pooled_db.pool.pool import Pool
@@ -255,6 +256,25 @@ def test_a_locked_account_is_tried_once(
     for loan, _ in leases:
         loan.checkin()
     assert counting.logins == 1
+
+
+def test_no_login_is_tried_where_the_driver_has_lost_its_server(
+    limited: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MariaDB Connector/C 3.3 damages the heap then, and the process aborts later."""
+    logins: list[object] = []
+    monkeypatch.setattr(DriverConnection, "change_user", lambda *_: logins.append(1))
+    connection = Connection(**limited)
+    for sql in ("KILL CONNECTION_ID()", "SELECT 1"):
+        with contextlib.suppress(MySQLdb.Error):
+            ask(connection, sql)
+    assert not connection.is_alive()
+
+    assert not connection.reset_session(True)
+    with pytest.raises(MySQLdb.OperationalError, match="gone away"):
+        connection.change_user("any", "any")
+    assert (logins, connection.is_doubtful) == ([], True)
+    connection.close()
 
 
 @pytest.mark.parametrize("changed", [{"password": "second"}, {"user": "other"}])

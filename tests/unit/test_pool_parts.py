@@ -1,0 +1,181 @@
+"""Parts of a pool that decide by the clock or by a count, each alone."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pooled_db import pools, state
+from pooled_db.driver.addresses import Addresses
+from pooled_db.driver.slot import padded
+from pooled_db.pool import host, state_file
+from pooled_db.pool.nodes import _is_true
+from pooled_db.pool.overdue import Overdue
+from pooled_db.pool.surplus import Surplus
+from pooled_db.workers import Workers
+from tests.checking import AddDatabase
+from tests.clock import Clock
+
+# Who is overdue.
+
+
+class Lent:
+    """Counts the looks at all loans."""
+
+    looks = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        self.looks += 1
+        return iter(())
+
+
+def test_all_loans_are_looked_at_a_few_times_in_the_time_they_may_take() -> None:
+    lent = Lent()
+    overdue = Overdue("default", 40.0, lent)
+    for tenth in range(400):
+        overdue.pass_by(1000.0 + tenth / 10)
+    assert 2 <= lent.looks <= 10
+
+
+# How many may wait under WSGI.
+
+
+@pytest.mark.parametrize(
+    ("threads", "crowd"),
+    # Those at work, and an eighth that refuses, do not wait.
+    [(64, 64 - 4 - 8), (6, 1), (4, None), (None, None)],
+)
+def test_an_eighth_of_the_threads_is_left_to_refuse(
+    monkeypatch: pytest.MonkeyPatch,
+    add_database: AddDatabase,
+    threads: int | None,
+    crowd: int | None,
+) -> None:
+    monkeypatch.setattr(pools, "configured_workers", lambda: Workers(1, threads))
+    options = {"pool": {"pool_size": 3, "max_overflow": 1}}
+    add_database("crowded", OPTIONS=options)
+    assert pools.for_alias("crowded").gate._queue.crowd == crowd
+
+
+# What a pool gives up.
+
+
+def closed_in_turn(waiting: int, seconds: float) -> int:
+    """How many of ten connections are closed in so many *seconds* without refusals."""
+    connections = [
+        SimpleNamespace(makes_room=False, is_doubtful=False) for _ in range(10)
+    ]
+    now = 1000.0
+    store: Any = SimpleNamespace(
+        open=connections,
+        park_idle=lambda: None,
+        close_parked=lambda since, least: None,
+        # One has been idle for a moment, if nobody waits.
+        parked_since=lambda: None if waiting else now - 0.1,
+    )
+    limit: Any = SimpleNamespace(is_contended=False)
+    gate: Any = SimpleNamespace(waiting=waiting)
+    surplus = Surplus(store, limit, gate, max_idle=60.0)
+    closed = 0
+    while now < 1000.0 + seconds:
+        now = surplus.look_after(now) or now
+        for connection in connections:
+            closed += connection.makes_room
+            connection.makes_room = False
+    return closed
+
+
+def test_a_full_pool_closes_each_connection_once_in_30_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(random, "random", random.Random(1).random)
+    assert 150 <= closed_in_turn(waiting=3, seconds=600.0) <= 250
+
+
+def test_a_pool_that_has_enough_closes_none() -> None:
+    assert closed_in_turn(waiting=0, seconds=600.0) == 0
+
+
+# Addresses and nodes.
+
+
+def test_an_address_is_tried_last_for_longer_each_time_it_fails() -> None:
+    """For 0.5 s at first and 10 s at most, and up to a quarter more."""
+    clock = Clock()
+    addresses = Addresses(clock)
+    pauses = []
+    for _ in range(8):
+        addresses.failed("here")
+        pauses.append(addresses._until["here"] - clock.now)
+    for pause, least in zip(pauses, [0.5, 1, 2, 4, 8, 10, 10, 10], strict=True):
+        assert least <= pause <= least * 1.25
+    assert addresses.worked("here")
+    addresses.failed("here")
+    assert addresses._until["here"] - clock.now <= 0.5 * 1.25
+
+
+@pytest.mark.parametrize("value", [0, "0", b"0", "OFF", b"off", "no", "", b"", None])
+def test_what_a_server_writes_for_no(value: object) -> None:
+    assert not _is_true(value)
+
+
+@pytest.mark.parametrize("value", [1, "1", b"1", "ON", b"on", "Synced", -1])
+def test_what_a_server_writes_for_yes(value: object) -> None:
+    assert _is_true(value)
+
+
+# What others read.
+
+
+def test_a_connection_that_is_lent_again_is_not_told_of_its_last_user(
+    tmp_path: Path,
+) -> None:
+    numbers = state_file.create(
+        tmp_path / "state", 4, {"alias": "default", "settings": {}}
+    )
+    before = time.monotonic()
+    slot = numbers.occupy(11)
+    assert slot is not None
+    numbers.lent(0.0, 1, time.monotonic(), slot)
+    slot.text[:] = padded("GET /orders (shop.orders)")
+    numbers.given_back(0.0, slot)
+    numbers.lent(0.0, 1, time.monotonic(), slot)
+
+    (process,) = host.look(tmp_path / "state").processes
+    (held,) = process.pools["default"].loans
+    assert (held.state, held.who) == ("ready", "")
+    assert 0.0 <= held.age <= time.monotonic() - before
+
+
+def test_a_process_that_gives_its_numbers_up_counts_on_alone(tmp_path: Path) -> None:
+    numbers = state_file.create(
+        tmp_path / "state", 4, {"alias": "default", "settings": {}}
+    )
+    numbers.was_reset()
+    numbers.leave()
+    numbers.was_reset()
+
+    looked = host.look(tmp_path / "state")
+    assert looked.processes == ()
+    assert looked.totals()["default"].resets == 1
+    assert looked.totals()["default"].granted == 0
+
+
+def test_the_directory_of_a_user_is_nobody_elses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.POOLED_DB = {}
+    monkeypatch.setattr(state, "SHARED_MEMORY", tmp_path)
+    numbers = state.numbers_for("default", 10, {})
+    (of_user,) = tmp_path.iterdir()
+    (of_site,) = of_user.iterdir()
+    for directory in (of_user, of_site):
+        assert directory.stat().st_mode & 0o777 == 0o700
+    # Each of the ten has a place, also while one is being closed and another opened.
+    assert all(numbers.occupy(number) is not None for number in range(1, 12))
