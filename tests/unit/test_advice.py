@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from pooled_db.pool.host import Held, Host, Process, ProcessPool
 from pooled_db.pool.stats import BOUNDS, Histogram, PoolStats
+from pooled_db.watching import server_view
 from pooled_db.watching.advice import Load, advise, measure
 from pooled_db.watching.overview import find, overview
 from pooled_db.watching.server_view import ServerView
@@ -70,6 +73,13 @@ def test_a_database_that_is_not_seen_to_work_is_not_called_slow(
     assert said in advice.reason
 
 
+def test_it_is_slow_from_four_fifths_at_work_and_a_quarter_of_a_second_on() -> None:
+    border = replace(SLOW, held=50.0, at_work=0.8)
+    assert advise("default", border).database_is_slow
+    assert not advise("default", replace(border, held=49.0)).database_is_slow
+    assert not advise("default", replace(border, at_work=0.79)).database_is_slow
+
+
 def test_bursts_are_named_where_there_are_enough_on_average() -> None:
     assert "bursts that wait" in advise("default", replace(LOAD, refused=5)).reason
     assert "bursts" not in advise("default", replace(LOAD, limit=1, refused=5)).reason
@@ -89,6 +99,38 @@ def test_who_found_no_server_wants_no_larger_pool() -> None:
 def test_more_than_the_server_takes_is_said() -> None:
     advice = advise("default", LOAD, processes=1, hosts=50, max_connections=100)
     assert "50 x 1 x 2 = 100 is not below" in advice.reason
+
+
+def test_accounts_are_told_apart_by_their_hosts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a port, by the socket, and as the server's own threads have none."""
+    answers: dict[str, list[tuple[Any, ...]]] = {
+        "SELECT": [("151",)],
+        "SHOW GLOBAL": [("Max_used_connections", "21"), ("Threads_connected", "4")],
+        "SHOW PROCESSLIST": [
+            (1, "shop", "10.0.0.1:4711", "shop", "Query"),
+            (2, "shop", "10.0.0.1:4712", "shop", "Sleep"),
+            (3, "shop", "localhost", "shop", "Query"),
+            (4, "event_scheduler", None, None, "Daemon"),
+            (9, "shop", "10.0.0.1:4713", "shop", "Query"),
+        ],
+    }
+
+    def rows(connection: Any, sql: str) -> list[tuple[Any, ...]]:
+        (found,) = [rows for begin, rows in answers.items() if sql.startswith(begin)]
+        return found
+
+    monkeypatch.setattr(server_view, "_rows", rows)
+    asking: Any = SimpleNamespace(thread_id=lambda: 9)
+    view = server_view._ask(asking)
+
+    assert (view.max_connections, view.max_used, view.connected) == (151, 21, 4)
+    assert set(view.accounts) == {
+        server_view.Account("shop", "10.0.0.1", 2, 1),
+        server_view.Account("shop", "localhost", 1, 1),
+        server_view.Account("event_scheduler", "", 1, 0),
+    }
 
 
 def test_nothing_is_said_of_a_pool_that_nobody_used() -> None:

@@ -99,6 +99,17 @@ def test_a_function_tells_clients_apart_by_the_headers(
 
 
 @everywhere
+def test_what_cannot_be_told_apart_is_a_failure_of_the_function(
+    settings: Any, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    telling._logged_failures.clear()
+    settings.POOLED_DB = {"CLIENT": lambda headers: ["a list"]}
+
+    assert client_of(incoming(kind)) == ADDRESS
+    assert len([one for one in caplog.records if "CLIENT" in one.getMessage()]) == 1
+
+
+@everywhere
 def test_a_function_that_fails_leaves_the_address_and_is_logged_once(
     settings: Any, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:

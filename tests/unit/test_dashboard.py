@@ -61,6 +61,14 @@ def test_without_a_directory_it_says_what_is_wrong(
     assert "cannot be read" in snapshot.snapshot()["problem"]
 
 
+def test_an_alias_that_is_in_the_settings_no_more_has_no_options() -> None:
+    assert snapshot._settings("gone", []) == []
+
+
+def test_a_request_without_a_session_is_left_as_it_is(rf: RequestFactory) -> None:
+    access.leave_session_alone(rf.get("/pools/"))
+
+
 class TestTheCookie:
     @staticmethod
     def allowed(value: str, session: str = "a") -> bool:

@@ -215,6 +215,7 @@ def test_a_frozen_process_is_read_and_a_killed_one_is_gone_and_counted(
         after = looked.totals()["default"]
         assert (after.opened, after.waits) == (before.opened, before.waits)
         assert (after.in_use, after.idle, after.limit) == (0, 0, 0)
+        assert after.granted == 0
     assert list(directory.glob("*.pool")) == []
 
 

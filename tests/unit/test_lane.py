@@ -65,6 +65,18 @@ def test_lines_are_served_in_turn_and_each_in_order_of_arrival() -> None:
     assert [one for one in served if one.client == "a"] == waiters[:4]
 
 
+def test_all_who_wait_are_counted_whatever_they_wait_for() -> None:
+    queue = Queue(max_waiting=4)
+    begun = Permit()
+    begun.begun = True
+    queue.gate.enter(begun, 60.0, lambda: None)
+    waiters = [queue.ask(None), queue.ask(None), queue.ask(None, priority=True)]
+
+    assert queue.gate.waiting == 4
+    assert {one.state for one in waiters} == {WAITING}
+    assert queue.ask(None).reason is Reason.QUEUE_FULL
+
+
 def test_without_clients_it_is_one_line() -> None:
     queue = Queue()
     waiters = [queue.ask(None) for _ in range(20)]
@@ -345,3 +357,14 @@ def test_no_overload_is_left_when_nobody_waits() -> None:
     queue.serve([waiter])
 
     assert not queue.gate.overloaded
+
+
+def test_a_waiter_looks_again_when_it_has_waited_for_twice_the_target() -> None:
+    queue = Queue(queue_target=0.08, queue_interval=1.0)
+    waiter = queue.ask(None)
+
+    assert queue.gate.next_review(waiter) == pytest.approx(0.16)
+    queue.clock.now = 0.2
+    assert queue.gate.next_review(waiter) == pytest.approx(1.2)
+    queue.clock.now = 59.5
+    assert queue.gate.next_review(waiter) == pytest.approx(60.0)

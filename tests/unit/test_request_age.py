@@ -28,6 +28,11 @@ def test_seconds_milliseconds_and_microseconds_are_one_moment(header: str) -> No
     assert age_of(header, NOW) == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize("age", [0.001, 0.5, 2.0, 599.0])
+def test_an_age_is_told_as_it_is(age: float) -> None:
+    assert age_of(f"t={NOW - age:.3f}", NOW) == pytest.approx(age, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     "header",
     [
