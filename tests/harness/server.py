@@ -64,9 +64,9 @@ class Server:
 
     def close(self) -> None:
         """Close the harness's own connection. Idempotent."""
-        self._hang_up()
+        self.hang_up()
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
@@ -170,7 +170,7 @@ class Server:
                     cursor.execute(sql, parameters or None)
                     return list(cursor.fetchall())
             except MySQLdb.OperationalError:
-                self._hang_up()  # the next question opens another
+                self.hang_up()  # the next question opens another
                 raise
 
     def _counts_administrators(self) -> bool:

@@ -2,11 +2,14 @@
 
     make mutants                            a sample of 30, by a seed that it prints
     make mutants ARGS="--seed 7 --sample 300"
-    make mutants ARGS="--only pool/gate.py --sample 0"      all of one module
+    make mutants ARGS="--only pool/gate.py request --sample 0"      all of these
 
-Each mutant gets a copy of the checkout and the tests that can see its module
-(sight.py), until one fails. It ends with 1 if a mutant has survived that is not written
-down as equivalent (equivalent.py).
+The tests are run once before, to see which lines each of them reaches (reach.py); that
+is kept in build/reach until `--anew`. Of each mutant those tests are run that reach it,
+the quickest first, in a process that has loaded all (children.py). What an import
+executes is changed in a copy of the checkout instead. Survivors meet the tests that
+start sites (parts.py), unless `--quick`. It ends with 1 if a mutant survives that is
+not written down as equivalent (equivalent.py).
 """
 
 from __future__ import annotations
@@ -20,21 +23,30 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
+from .children import OF_IMPORT, try_all
 from .equivalent import EQUIVALENT
-from .mutations import Mutant, mutants_of
-from .sight import SIGHT
+from .mutations import Mutant, modules_of, mutants_of
+from .parts import CODE, PART, SITES, sites_of
+from .reach import Reach, record
 
 ROOT = Path(__file__).parent.parent.parent
-COPIED = ("pooled_db", "tests", "demo", "benchmarks", "pyproject.toml", "setup.py")
+COPIED = ("pooled_db", "tests", "demo", "benchmarks", "docs", "pyproject.toml")
 #: Seconds for all the tests of one mutant. One that makes them hang is noticed.
 LONGEST = 400
+#: Seconds of tests that reach a mutant, beyond which the rest of them is left out.
+MOST = 60.0
 PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--no-header")
+
+#: Pytest's exit status if no test is of the part that was asked for.
+NOTHING_FOUND = 5
+
+#: The tests that a mutant is still to meet, by part.
+Runs = dict[str, list[str]]
 
 
 def main() -> int:
@@ -43,8 +55,9 @@ def main() -> int:
         options.seed = random.randrange(10**6)
     mutants = [
         mutant
-        for module in options.only or SIGHT
-        for mutant in mutants_of(ROOT, f"pooled_db/{module}")
+        for module in modules_of(ROOT)
+        if _is_chosen(module.removeprefix("pooled_db/"), options.only)
+        for mutant in mutants_of(ROOT, module)
         if mutant.key not in EQUIVALENT
     ]
     total = len(mutants)
@@ -55,7 +68,9 @@ def main() -> int:
     if options.list:
         print(*mutants, sep="\n")
         return 0
-    survivors = _try_all(mutants, options.workers)
+    if options.anew:
+        record(ROOT)
+    survivors = _try_all(mutants, Reach.recorded(ROOT), options.workers, options.quick)
     noticed = len(mutants) - len(survivors)
     print(f"{noticed} of {len(mutants)} noticed, {len(survivors)} survived")
     print(*survivors, sep="\n")
@@ -66,20 +81,40 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants")
     parser.add_argument("--seed", type=int, help="of the sample; chosen if not given")
     parser.add_argument("--sample", type=int, default=30, help="how many; 0 for all")
-    parser.add_argument("--only", nargs="+", metavar="MODULE", choices=sorted(SIGHT))
+    parser.add_argument("--only", nargs="+", metavar="PATH", help="modules or rooms")
+    parser.add_argument(
+        "--quick", action="store_true", help="no tests that start sites"
+    )
+    parser.add_argument("--anew", action="store_true", help="record what tests reach")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--list", action="store_true", help="run nothing")
     return parser.parse_args()
 
 
-def _try_all(mutants: Sequence[Mutant], workers: int) -> list[Mutant]:
+def _is_chosen(module: str, only: Sequence[str] | None) -> bool:
+    return only is None or any(
+        module == one or module.startswith(one.rstrip("/") + "/") for one in only
+    )
+
+
+def _try_all(
+    mutants: Sequence[Mutant], reach: Reach, workers: int, quick: bool
+) -> list[Mutant]:
+    tests = [reach.tests_of(mutant, ROOT, MOST) for mutant in mutants]
+    left: list[tuple[Mutant, Runs]] = []
+    for mutant, reaching, by in zip(
+        mutants, tests, try_all(list(zip(mutants, tests, strict=True))), strict=True
+    ):
+        if by == OF_IMPORT or not by:
+            of_sites = [] if quick else sites_of(mutant.module)
+            left.append((mutant, {CODE: reaching if by else [], SITES: of_sites}))
     copies: SimpleQueue[Path] = SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="pooled_db-mutants-") as directory:
         for number in range(workers):
             copies.put(_copy(Path(directory) / str(number)))
         with ThreadPoolExecutor(workers) as threads:
-            noticed = threads.map(lambda mutant: _try(mutant, copies), mutants)
-            return [one for one, seen in zip(mutants, noticed, strict=True) if not seen]
+            noticed = threads.map(lambda one: _is_noticed(one[0], one[1], copies), left)
+            return [one for (one, _), by in zip(left, noticed, strict=True) if not by]
 
 
 def _copy(to: Path) -> Path:
@@ -87,41 +122,39 @@ def _copy(to: Path) -> Path:
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
-            ignored = shutil.ignore_patterns("__pycache__", "results")
+            # With what is compiled, which holds as long as a file keeps its date.
+            ignored = shutil.ignore_patterns("results")
             shutil.copytree(source, to / name, ignore=ignored)
         else:
-            shutil.copy(source, to / name)
+            shutil.copy2(source, to / name)
     return to
 
 
-def _try(mutant: Mutant, copies: SimpleQueue[Path]) -> bool:
-    """Whether a test fails with *mutant*."""
+def _is_noticed(mutant: Mutant, runs: Runs, copies: SimpleQueue[Path]) -> bool:
+    """Whether a test fails with *mutant* in a copy of the checkout."""
+    if not any(runs.values()):
+        return False
     copy = copies.get()
-    begun = time.monotonic()
+    by: str | None = None
     try:
         mutant.apply(copy)
-        module = mutant.module.removeprefix("pooled_db/")
-        by = _first_failure(copy, [f"tests/{name}" for name in _tests_of(module)])
+        for part, tests in runs.items():
+            if by is None and tests:
+                by = _first_failure(copy, part, tests)
     finally:
-        shutil.copy(ROOT / mutant.module, copy / mutant.module)
+        shutil.copy2(ROOT / mutant.module, copy / mutant.module)
         copies.put(copy)
-    seconds = time.monotonic() - begun
-    print(f"{'SURVIVED' if by is None else 'noticed '} {seconds:4.0f} s  {mutant}")
-    print(
-        f"                  by {by}" if by else "", end="\n" if by else "", flush=True
-    )
+    print(f"{mutant}\n    {f'noticed by {by}' if by else 'SURVIVED'}", flush=True)
     return by is not None
 
 
-def _tests_of(module: str) -> list[str]:
-    return list(dict.fromkeys(SIGHT[module]))
-
-
-def _first_failure(copy: Path, tests: Sequence[str]) -> str | None:
-    command = [sys.executable, "-B", "-m", "pytest", *PYTEST, *tests]
+def _first_failure(copy: Path, part: str, tests: Sequence[str]) -> str | None:
+    plugin = ("-p", "tests.mutants.parts")
+    command = [sys.executable, "-B", "-m", "pytest", *PYTEST, *plugin, *tests]
     process = subprocess.Popen(
         command,
         cwd=copy,
+        env={**os.environ, PART: part},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -134,7 +167,7 @@ def _first_failure(copy: Path, tests: Sequence[str]) -> str | None:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         return "taking too long"
-    if process.returncode == 0:
+    if process.returncode in (0, NOTHING_FOUND):
         return None
     failures = [
         line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))

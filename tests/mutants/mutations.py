@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,7 @@ class Mutant:
         text = path.read_bytes()
         after = self.after.encode()
         path.write_bytes(text[: self.start] + after + text[self.end :])
+        os.utime(path, (0, 0))  # what was compiled of it must not pass for it
 
 
 def mutants_of(root: Path, module: str) -> list[Mutant]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.mutants.mutations import mutants_of
-from tests.mutants.sight import SIGHT
+from tests.mutants import children
+from tests.mutants.equivalent import EQUIVALENT
+from tests.mutants.mutations import Mutant, modules_of, mutants_of
+from tests.mutants.parts import IN_PROCESS, sites_of
+from tests.mutants.reach import Reach
 
 ROOT = Path(__file__).parents[2]
 FUNCTION = "def f(a, b):\n    {}\n"
@@ -51,7 +55,75 @@ def test_each_mutant_is_a_program_and_another_one(tmp_path: Path) -> None:
         assert module.read_text() != source
 
 
-def test_what_is_mutated_and_what_sees_it_exist() -> None:
-    for module, tests in SIGHT.items():
-        assert (ROOT / "pooled_db" / module).is_file()
-        assert all((ROOT / "tests" / test).is_file() for test in tests)
+def test_what_sees_a_module_exists() -> None:
+    modules = list(modules_of(ROOT))
+    assert "pooled_db/pool/gate.py" in modules
+    named = {*IN_PROCESS, *(test for one in modules for test in sites_of(one))}
+    assert all((ROOT / test).is_file() for test in named)
+
+
+def test_each_that_is_equivalent_is_a_mutant() -> None:
+    modules = {key.partition(" ")[0] for key in EQUIVALENT}
+    keys = {mutant.key for one in modules for mutant in mutants_of(ROOT, one)}
+    assert keys >= EQUIVALENT.keys()
+
+
+MODULE = """\
+LIMIT = 3
+
+def allows(number):
+    if (
+        number
+        < LIMIT
+    ):
+        return True
+    return False
+
+class Pool:
+    size: int = 5
+
+    def grow(self):
+        for _ in range(2):
+            self.size += 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "reached_by"),
+    [(1, {"a", "b"}), (6, {"a", "b"}), (8, {"a"}), (12, {"c"}), (16, {"c"})],
+)
+def test_a_mutant_meets_the_tests_that_reach_it(
+    tmp_path: Path, line: int, reached_by: set[str]
+) -> None:
+    (tmp_path / "module.py").write_text(MODULE)
+    reached = {4: {"a", "b"}, 8: {"a"}, 9: {"b"}, 15: {"c"}, 16: {"c"}}
+    lines = {number: frozenset(tests) for number, tests in reached.items()}
+    reach = Reach({"module.py": lines}, {"a": 0.2, "b": 0.1, "c": 9.0})
+    mutant = Mutant("module.py", line, "", 0, 1, "", "")
+
+    found = reach.tests_of(mutant, tmp_path, most=5.0)
+    assert found == sorted(found, reverse=True)  # the quickest first
+    assert set(found) == {test for test in reached_by if test != "c"}
+    assert set(reach.tests_of(mutant, tmp_path, most=99.0)) >= reached_by
+
+
+def test_the_code_of_a_function_is_exchanged_and_of_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children, "ROOT", tmp_path)
+    (tmp_path / "module.py").write_text(MODULE)
+    loaded: dict[str, Any] = {}
+    code = compile(MODULE, str(tmp_path / "module.py"), "exec", dont_inherit=True)
+    exec(code, loaded)
+    assert not loaded["allows"](3)
+    changed = {
+        mutant.key: children.put_in(mutant)
+        for mutant in mutants_of(tmp_path, "module.py")
+        if mutant.within in ("allows", "<module>") and mutant.after in (" <= ", "4")
+    }
+
+    assert changed == {
+        "module.py allows: < -> <=": 1,
+        "module.py <module>: 3 -> 4": 0,
+    }
+    assert loaded["allows"](3)

@@ -1,0 +1,125 @@
+"""Which tests see a mutant: those of the code, and those that start sites.
+
+This module is a plugin of pytest, which leaves out what is not of the part that the
+environment names, and keeps how long each test took.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+PART = "MUTANTS_PART"
+CODE, SITES = "code", "sites"
+#: What a test that is served by another process asks for.
+_SITE = frozenset({"site_database"})
+#: Tests that start programs, or look at no code of the library.
+_ELSEWHERE = frozenset(
+    f"test_{name}.py"
+    for name in (
+        "celery",
+        "cluster_configurations",
+        "cost",
+        "demo",
+        "django_suite",
+        "documentation",
+        "door_by_settings",
+        "fleet",
+        "harness",
+        "monitoring",
+        "mutations",
+        "package",
+        "proxy",
+        "requests",
+        "rush_outcome",
+        "servers",
+        "simulation",
+        "statements_executed",
+        "statements_parsed",
+        "tutorial",
+        "visit",
+        "watching",
+    )
+)
+IN_PROCESS = [
+    str(path.relative_to(ROOT))
+    for room in ("unit", "server")
+    for path in sorted((ROOT / "tests" / room).glob("test_*.py"))
+    if path.name not in _ELSEWHERE
+]
+_seconds: dict[str, float] = {}
+_others: set[str] = set()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    part = os.environ.get(PART)
+    items[:] = [item for item in items if _is_of(item, part)]
+
+
+def _is_of(item: pytest.Item, part: str | None) -> bool:
+    if part not in (CODE, SITES):
+        return True
+    fixtures = set(getattr(item, "fixturenames", ()))
+    is_of_code = item.path.name not in _ELSEWHERE and not fixtures & _SITE
+    return is_of_code == (part == CODE)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """Skip what starts a program, when it does."""
+    if os.environ.get(PART) != CODE:
+        return (yield)
+    with mock.patch.object(subprocess, "Popen", _no_program):
+        return (yield)
+
+
+def _no_program(*args: object, **kwargs: object) -> None:
+    pytest.skip("It starts a program.")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.passed:
+        before = _seconds.get(report.nodeid, 0.0)
+        _seconds[report.nodeid] = before + report.duration
+    else:
+        _others.add(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    record = os.environ.get("COVERAGE_FILE")
+    if record and not hasattr(session.config, "workerinput"):
+        seconds = {name: _seconds[name] for name in _seconds.keys() - _others}
+        Path(record).with_name("seconds.json").write_text(json.dumps(seconds))
+
+
+def sites_of(module: str) -> list[str]:
+    """The files of tests that start sites and can see *module*, a path."""
+    room = module.removeprefix("pooled_db/").split("/")[0].removesuffix(".py")
+    return [f"tests/server/test_{name}.py" for name in _SEEN_ON_SITES.get(room, _LOANS)]
+
+
+#: What decides who has a connection.
+_LOANS = ("one_connection", "hold", "slow_clients", "own_errors", "unavailable", "door")
+_SEEN_ON_SITES: dict[str, tuple[str, ...]] = {
+    "__main__": ("tutorial",),
+    "apps": ("door_by_settings", "tutorial"),
+    "celery_fixup": ("celery",),
+    "checks": ("check_commands",),
+    "dashboard": (),
+    "debug_toolbar": ("debug_toolbar",),
+    "management": ("watching",),
+    "metrics": ("monitoring",),
+    "model_checks": ("check_commands",),
+    "opentelemetry": ("monitoring",),
+    "placement": ("door_by_settings",),
+    "state": ("watching",),
+    "watching": ("watching",),
+    "workers": ("check_commands",),
+}

@@ -1,0 +1,132 @@
+"""Which tests reach which line: they are run once, and coverage.py tells."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from coverage import CoverageData
+from typing_extensions import Self
+
+from .mutations import Mutant
+from .parts import CODE, IN_PROCESS, PART
+
+RECORD = "build/reach"
+
+
+@dataclass(frozen=True)
+class Reach:
+    """By module the tests that reach each line, and how many seconds each takes."""
+
+    lines: Mapping[str, Mapping[int, frozenset[str]]]
+    seconds: Mapping[str, float]
+
+    @classmethod
+    def recorded(cls, root: Path) -> Self:
+        """What was recorded last; all tests are run if nothing was."""
+        folder = root / RECORD
+        if not (folder / "seconds.json").exists():
+            record(root)
+        data = CoverageData(str(folder / ".coverage"))
+        data.read()
+        lines = {
+            str(Path(file).relative_to(root)): {
+                line: frozenset(_tests(contexts))
+                for line, contexts in data.contexts_by_lineno(file).items()
+            }
+            for file in data.measured_files()
+        }
+        return cls(lines, json.loads((folder / "seconds.json").read_text()))
+
+    def tests_of(self, mutant: Mutant, root: Path, most: float) -> list[str]:
+        """The tests that reach *mutant*, the quickest first, for *most* seconds."""
+        reached = self.lines.get(mutant.module, {})
+        tree = ast.parse((root / mutant.module).read_bytes())
+        found: set[str] = set()
+        lines = _lines_of(tree, mutant.line)
+        for line, tests in reached.items():
+            if line in lines:
+                found |= tests
+        chosen, spent = [], 0.0
+        known = found & self.seconds.keys()
+        for test in sorted(known, key=lambda one: (self.seconds[one], one)):
+            spent += self.seconds[test]
+            if spent > most:
+                break
+            chosen.append(test)
+        return chosen
+
+
+def record(root: Path) -> None:
+    """Run the tests of this process's code, and keep what they reach."""
+    folder = root / RECORD
+    folder.mkdir(parents=True, exist_ok=True)
+    configuration = folder / "coverage.ini"
+    configuration.write_text("[run]\nsource = pooled_db\n")
+    print("The tests are run once, to see what each reaches.", flush=True)
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:randomly"),
+            *("-p", "tests.mutants.parts", "--cov", f"--cov-config={configuration}"),
+            *("--cov-context=test", "--cov-report=", *IN_PROCESS),
+        ],
+        cwd=root,
+        env={**os.environ, PART: CODE, "COVERAGE_FILE": str(folder / ".coverage")},
+        check=False,
+    )
+
+
+def _tests(contexts: list[str]) -> Iterator[str]:
+    for context in contexts:
+        test, _, phase = context.rpartition("|")
+        if phase in ("setup", "run", "teardown"):
+            yield test
+
+
+def _lines_of(tree: ast.Module, line: int) -> range:
+    """The lines of the statement at *line*.
+
+    What is executed by an import, such as a constant, stands for the lines of the
+    function, class or module that it belongs to.
+    """
+    within: ast.AST = tree
+    found = range(1, 10**9)
+    in_function = False
+    while True:
+        inner = [
+            one
+            for one in ast.iter_child_nodes(within)
+            if isinstance(one, (ast.stmt, ast.excepthandler, ast.match_case))
+            and _first(one) <= line <= _last(one)
+        ]
+        if not inner:
+            return found
+        within = inner[0]
+        if isinstance(within, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            in_function = not isinstance(within, ast.ClassDef)
+            found = range(within.body[0].lineno, _last(within) + 1)
+        elif in_function:
+            body = getattr(within, "body", None)
+            last = body[0].lineno - 1 if body else _last(within)
+            found = range(_first(within), max(last, _first(within)) + 1)
+
+
+def _first(node: ast.AST) -> int:
+    if isinstance(node, ast.match_case):
+        return node.pattern.lineno
+    lines: list[int] = [getattr(node, "lineno", 0)]
+    lines += [one.lineno for one in getattr(node, "decorator_list", [])]
+    return min(lines)
+
+
+def _last(node: ast.AST) -> int:
+    if isinstance(node, ast.match_case):
+        return _last(node.body[-1])
+    last: int = getattr(node, "end_lineno", 0)
+    return last
