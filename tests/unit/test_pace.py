@@ -155,6 +155,31 @@ def test_a_few_leave_in_a_turn(site: Site) -> None:
     assert sorted(turns)[int(0.9 * len(turns))] < 2.5 * pacing.TURN
 
 
+def test_more_leave_in_a_turn_that_is_short(site: Site) -> None:
+    """A turn costs nothing here but to come round."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while len(site.held) < 1000:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def one() -> None:
+        await site.pace.hold(site.pool)
+        site.held.append((0.0, 0.0))
+
+    site.run(count(), *(one() for _ in range(1000)))
+
+    # Four a turn, as in the first, would take 250.
+    assert turns < 120
+
+
+def test_nobody_is_let_go_where_nobody_is_held(site: Site) -> None:
+    site.pace._let_go(3)
+    site.loop.close()
+
+
 def test_when_the_line_runs_out_those_held_back_are_let_in(site: Site) -> None:
     async def line_runs_out() -> None:
         await asyncio.sleep(4.0)
@@ -228,5 +253,35 @@ def test_an_overload_that_is_over_is_forgotten(site: Site) -> None:
         began = site.loop.now
         await site.pace.hold(site.pool)
         assert site.loop.now - began <= pacing.BEAT
+
+    site.run(scenario())
+
+
+def test_what_was_learnt_outlives_a_moment_without_refusals(site: Site) -> None:
+    async def scenario() -> None:
+        clients = [site.loop.create_task(site.client(0.0005)) for _ in range(300)]
+        await asyncio.sleep(3.0)
+        for client in clients:
+            client.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
+        await asyncio.sleep(0.5)
+        assert site.pace._patience.hold > 0.5
+        await asyncio.sleep(2.0)
+        assert site.pace._patience.hold == 0.0
+
+    site.run(scenario())
+
+
+def test_those_who_came_in_a_pause_leave_at_its_end(site: Site) -> None:
+    async def scenario() -> None:
+        site.pace._patience.paused = True
+        refused = [
+            site.loop.create_task(site.pace.hold(site.pool, None)) for _ in range(5)
+        ]
+        await asyncio.sleep(0)
+        assert len(site.pace) == 5
+        site.pace._patience.paused = False  # nobody else comes
+        await asyncio.sleep(0.1)
+        assert all(one.done() for one in refused)
 
     site.run(scenario())
