@@ -124,7 +124,7 @@ def put_in(mutant: Mutant) -> int:
     after = mutant.after.encode() + b"\\\n" * lines
     mutated = text[: mutant.start] + after + text[mutant.end :]
     gc.unfreeze()
-    found = [one for one in gc.get_objects() if isinstance(one, FunctionType)]
+    found = [one for one in gc.get_objects() if type(one) is FunctionType]
     ours = [one for one in found if one.__code__.co_filename == path]
     count = 0
     for old, new in _changed(_compiled(text, path), _compiled(mutated, path)):
@@ -157,7 +157,8 @@ def _changed(old: CodeType, new: CodeType) -> Iterator[tuple[CodeType, CodeType]
 def _forget_results() -> None:
     """Nothing that was computed before the change is to pass for its result."""
     for one in gc.get_objects():
-        if isinstance(one, functools._lru_cache_wrapper):
+        # isinstance() would ask what is lazy for its class.
+        if type(one) is functools._lru_cache_wrapper:
             wrapped: Any = one.__wrapped__
             if str(getattr(wrapped, "__module__", "")).startswith("pooled_db"):
                 one.cache_clear()

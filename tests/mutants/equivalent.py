@@ -36,7 +36,4 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/patience.py Patience.look: >= -> >": (
         "the clock never shows the very moment"
     ),
-    "pooled_db/request/patience.py Patience._rate: 1 -> 2": (
-        "only shares of a rate are promised, and a pause begins with half as many"
-    ),
 }

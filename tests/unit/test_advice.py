@@ -106,7 +106,7 @@ def test_accounts_are_told_apart_by_their_hosts(
 ) -> None:
     """With a port, by the socket, and as the server's own threads have none."""
     answers: dict[str, list[tuple[Any, ...]]] = {
-        "SELECT": [("151",)],
+        "SELECT": [("151", "db1", 3306)],
         "SHOW GLOBAL": [("Max_used_connections", "21"), ("Threads_connected", "4")],
         "SHOW PROCESSLIST": [
             (1, "shop", "10.0.0.1:4711", "shop", "Query"),
