@@ -7,9 +7,9 @@ from collections import deque
 #: Seconds over which requests and refusals are counted, before a pause and at its end.
 BEFORE = 0.3
 WINDOW = 0.1
-#: A pause has an effect if, for each refusal that does not leave, so many requests
-#: fewer arrive.
-RESPONSE = 0.5
+#: A pause has an effect if it leaves less than this share of the requests, but for
+#: those of clients that have been served.
+LEFT = 0.4
 #: For how long refusals pause to see that, in seconds: until fewer arrive, until they
 #: should have, and at most if the loop has not yet got round to all who have arrived:
 #: it is late, or so many times more come than before the pause.
@@ -68,7 +68,7 @@ class Patience:
         self._paused_at = 0.0
         self._swamped_at = float("-inf")
         self._asking_before = 0.0
-        self._leaving_before = 0.0
+        self._lending_before = 0.0
         self._failures = 0
         self._next_pause = 0.0
         self._adapted = 0.0
@@ -123,7 +123,7 @@ class Patience:
         if known > KNOWN and leaving * WINDOW >= FEWEST:
             self.paused = True
             self._paused_at = now
-            self._asking_before, self._leaving_before = asking, leaving
+            self._asking_before, self._lending_before = asking, lending
 
     def _judge_pause(self, now: float) -> None:
         elapsed = now - self._paused_at
@@ -135,18 +135,17 @@ class Patience:
         # One window later it shows whether that was all.
         swamped = now - self._swamped_at <= WINDOW
         if self._latest_lag <= SWAMPED and self._has_effect(WINDOW):
-            if elapsed < PAUSE + WINDOW and not self._has_effect(2 * WINDOW):
-                return  # one gap tells little
-            self._succeeds(now)
+            if self._has_effect(2 * WINDOW):  # one gap tells little
+                self._succeeds(now)
+            elif elapsed >= LONGEST_PAUSE:
+                self._fails(now)
         elif elapsed >= (LONGEST_PAUSE if swamped else PAUSE):
             self._fails(now)
 
     def _has_effect(self, seconds: float) -> bool:
         asking, _, _ = self._rates(seconds)
-        fewer = self._asking_before - asking
-        # A crowd that was refused together has not come back yet.
-        answers = min(self._leaving_before, self._asking_before)
-        return fewer > RESPONSE * answers
+        served = min(self._lending_before, self._asking_before)
+        return asking < served + LEFT * (self._asking_before - served)
 
     def _succeeds(self, now: float) -> None:
         self.paused = False
