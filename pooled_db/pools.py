@@ -104,12 +104,15 @@ def _build(wrapper: Wrapper) -> Pool:
     settings = conf.pool_settings(wrapper.alias, wrapper.settings_dict)
     options = dataclasses.asdict(settings)
     limit = settings.pool_size + settings.max_overflow
+    home = Destination(wrapper.settings_dict)
+    numbers = state.numbers_for(wrapper.alias, limit, options, home.place)
     pool = Pool(
         wrapper.alias,
         _template(wrapper, wrapper.settings_dict, settings.timeout).open_connection,
         autocommit=wrapper.settings_dict["AUTOCOMMIT"],
-        home=Destination(wrapper.settings_dict),
-        numbers=state.numbers_for(wrapper.alias, limit, options),
+        home=home,
+        numbers=numbers,
+        siblings=state.siblings_of(numbers, home.place),
         **options,
         reserved_share=_reserved_share(),
         crowd=_crowd(settings),

@@ -17,6 +17,8 @@ from . import conf
 from .fork import in_child
 from .pool import host, state_file
 from .pool.numbers import Numbers
+from .pool.share import Siblings, no_siblings
+from .pool.siblings import SiblingPools
 
 logger: logging.Logger = logging.getLogger("pooled_db")
 
@@ -52,8 +54,12 @@ def default_directory() -> Path:
     return parent / f"pooled_db-{os.geteuid()}" / site[:16]
 
 
-def numbers_for(alias: str, limit: int, options: Mapping[str, Any]) -> Numbers:
+def numbers_for(
+    alias: str, limit: int, options: Mapping[str, Any], place: str = ""
+) -> Numbers:
     """Make the numbers of the pool of *alias*, where other processes can read them.
+
+    *place* tells the pools that share a server's connections from all others.
 
     If that cannot be, it is logged once, and only this process can.
     """
@@ -64,11 +70,21 @@ def numbers_for(alias: str, limit: int, options: Mapping[str, Any]) -> Numbers:
         if path == default_directory():
             state_file.private(path.parent)
         return state_file.create(
-            path, limit + SPARE, {"alias": alias, "settings": dict(options)}
+            path,
+            limit + SPARE,
+            {"alias": alias, "settings": dict(options), "place": place},
         )
     except OSError as error:
         _warn_once(error)
         return Numbers()
+
+
+def siblings_of(numbers: Numbers, place: str) -> Siblings:
+    """Return what tells of the other pools of this host that share a server."""
+    path = directory()
+    if path is None or numbers.file is None:
+        return no_siblings
+    return SiblingPools(path, place, numbers.file)
 
 
 def _warn_once(error: OSError) -> None:

@@ -1,8 +1,7 @@
 """Many processes share what one server grants: who gets how much, and how soon.
 
 The gate, the limit, the outage's pauses and the surplus are the library's own. The
-server grants a *budget* of connections and refuses the others. Opening and closing
-take no time.
+server grants a *budget* of connections and refuses the others at once.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ import MySQLdb
 from pooled_db.pool.gate import Gate
 from pooled_db.pool.limit import Limit
 from pooled_db.pool.outage import (
-    LONGEST_PAUSE,
     LONGEST_PAUSE_FOR_ROOM,
-    LONGEST_PAUSE_OF_MORE,
-    PAUSE_FOR_EACH,
     Outage,
+    pause_beside,
 )
 from pooled_db.pool.permit import ADMITTED, REFUSED, WAITING, Permit, Refused
+from pooled_db.pool.share import Share, Sibling
 from pooled_db.pool.surplus import Surplus
 
 TIMEOUT = 5.0
+HUNGRY = 2.0
 NO_ROOM = MySQLdb.OperationalError(1040, "Too many connections")
 DOWN = MySQLdb.OperationalError(2003, "Can't connect")
 
@@ -53,6 +52,14 @@ class Fleet:
     duration: float = 60.0
     down: tuple[float, float] = (-1.0, -1.0)
     max_idle: float = 60.0
+    #: On how many hosts they are, whose processes see one another; 0: each on its own.
+    hosts: int = 0
+    #: How long it takes to open a connection.
+    connecting: float = 0.0
+    #: How late a thread gets the processor, on average, and the server notes an end.
+    late: float = 0.0
+    #: After how many seconds a refused client comes back, at least and at most.
+    retry: tuple[float, float] = (1.0, 2.0)
 
 
 class Connection:
@@ -96,8 +103,11 @@ class Seen:
     """What happened, by whole seconds."""
 
     good: Counter[int] = field(default_factory=Counter)
+    #: The same of each process.
+    good_of: Counter[tuple[int, int]] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     refused_at: Counter[int] = field(default_factory=Counter)
+    first_refused_as: dict[str, float] = field(default_factory=dict)
     opened: Counter[int] = field(default_factory=Counter)
     rejected: Counter[int] = field(default_factory=Counter)
     #: Of each process, how many connections it had at each whole second.
@@ -123,7 +133,9 @@ class Process:
         self.idle: deque[Connection] = deque()
         self.limit = Limit(f"process {number}", self.gate, lambda: len(self.open))
         self.outage = Outage(clock)
-        self.surplus = Surplus(self, self.limit, self.gate, fleet.plan.max_idle)  # type: ignore[arg-type]
+        self.no_room = float("-inf")
+        share = Share(self, self.limit, self.gate, self.siblings)  # type: ignore[arg-type]
+        self.surplus = Surplus(self, share, fleet.plan.max_idle)  # type: ignore[arg-type]
         self.looks = False
         self.alive = True
 
@@ -135,12 +147,36 @@ class Process:
         while self.idle and len(self.open) > least and self.idle[0].rested <= since:
             self._close(self.idle.popleft())
 
+    def close_some_parked(self, most: int) -> int:
+        closed = min(most, len(self.idle))
+        for _ in range(closed):
+            self._close(self.idle.popleft())
+        return closed
+
+    def siblings(self) -> list[Sibling]:
+        """The other processes of the same host."""
+        hosts = self.fleet.plan.hosts
+        return (
+            [
+                Sibling(
+                    len(one.open),
+                    one.gate.capacity,
+                    self.fleet.now - one.no_room < HUNGRY
+                    and len(one.open) < one.gate.capacity,
+                )
+                for one in self.fleet.processes[self.number % hosts :: hosts]
+                if one is not self and (one.alive or one.open)
+            ]
+            if hosts
+            else []
+        )
+
     def parked_since(self) -> float | None:
         return self.idle[0].rested if self.idle else None
 
     def _close(self, connection: Connection) -> None:
         if self.open.pop(connection, self) is not self:
-            self.fleet.used -= 1
+            self.fleet.at(self.fleet.now + self.fleet.lateness(), self.fleet.freed, 0)
 
     # Requests.
 
@@ -159,7 +195,8 @@ class Process:
 
     def review_later(self, request: Request) -> None:
         request.version += 1
-        at = max(self.gate.next_review(request), self.fleet.now + 1e-4)
+        fleet = self.fleet
+        at = max(self.gate.next_review(request), fleet.now + 1e-4) + fleet.lateness()
         self.fleet.at(at, self.review, (request, request.version))
 
     def review(self, due: tuple[Request, int]) -> None:
@@ -170,7 +207,7 @@ class Process:
 
     def answered(self, request: Request) -> None:
         if request.state is ADMITTED and request.connection is None:
-            self.fleet.at(self.fleet.now, self.take, request)
+            self.fleet.at(self.fleet.now + self.fleet.lateness(), self.take, request)
         elif request.state is REFUSED:
             assert request.reason is not None
             self.refuse(str(request.reason))
@@ -184,33 +221,51 @@ class Process:
         if self.idle:
             request.connection = self.idle.pop()
         else:
-            try:
-                request.connection = self.outage.connect(self._open, self._longest)
-            except MySQLdb.OperationalError:
-                self.limit.failed(self.outage.retry_at, "no room")
-                if not self.open:
-                    self.gate.release(request)
-                    self.refuse("unavailable")
-                    return
-                self.gate.enter_again(request, request.wake)
-                self.answered(request)
-                return
+            self._open_for(request)
+            return
         fleet.at(fleet.now + fleet.service(), self.done, request)
 
-    def _longest(self, error: MySQLdb.OperationalError) -> float:
-        if self.open:
-            return min(PAUSE_FOR_EACH * len(self.open), LONGEST_PAUSE_OF_MORE)
-        return LONGEST_PAUSE_FOR_ROOM if error.args[0] == 1040 else LONGEST_PAUSE
+    def _open_for(self, request: Request) -> None:
+        if not self.outage.is_known:
+            self.limit.opening.add(request)
+        try:
+            self.outage.connect(self.fleet.connect, self._longest)
+        except MySQLdb.OperationalError as error:
+            self.limit.opening.discard(request)
+            no_room = error is NO_ROOM or error.args == NO_ROOM.args
+            if no_room:
+                self.no_room = self.fleet.now
+            self.limit.failed(self.outage.retry_at, "no room", no_room=no_room)
+            if not (self.limit.others() or self.limit.waits_for_room):
+                self.gate.release(request)
+                self.refuse("unavailable")
+                return
+            self.gate.enter_again(request, request.wake)
+            self.answered(request)
+            return
+        request.connection = Connection(self.fleet.now)
+        if self.fleet.plan.connecting:
+            self.fleet.at(
+                self.fleet.now + self.fleet.plan.connecting, self._opened, request
+            )
+        else:
+            self._opened(request)
 
-    def _open(self) -> Connection:
-        self.fleet.connect()
-        connection = Connection(self.fleet.now)
-        self.open[connection] = None
+    def _longest(self, error: MySQLdb.OperationalError) -> float | None:
+        if error.args[0] != NO_ROOM.args[0]:
+            return None
+        return pause_beside(len(self.open)) if self.open else LONGEST_PAUSE_FOR_ROOM
+
+    def _opened(self, request: Request) -> None:
+        fleet = self.fleet
+        self.limit.opening.discard(request)
+        assert request.connection is not None
+        self.open[request.connection] = None
         self.limit.opened()
+        fleet.at(fleet.now + fleet.service(), self.done, request)
         if not self.looks:
             self.looks = True
             self.fleet.at(self.surplus.first_look(self.fleet.now), self.look_after, 0)
-        return connection
 
     def look_after(self, _: object) -> None:
         again = self.surplus.look_after(self.fleet.now) if self.alive else None
@@ -236,16 +291,18 @@ class Process:
             self.idle.append(connection)
         self.gate.release(request)
         fleet.seen.good[int(fleet.now)] += 1
+        fleet.seen.good_of[self.number, int(fleet.now)] += 1
         fleet.seen.first_good.setdefault(self.number, fleet.now)
         self._next_client()
 
     def refuse(self, reason: str) -> None:
         seen = self.fleet.seen
         seen.refused[reason] += 1
+        seen.first_refused_as.setdefault(reason, self.fleet.now)
         seen.refused_at[int(self.fleet.now)] += 1
-        # A refused client comes back after one to two seconds.
         if self.alive:
-            self.fleet.at(self.fleet.now + self.fleet.rng.uniform(1, 2), self.ask, 0)
+            pause = self.fleet.rng.uniform(*self.fleet.plan.retry)
+            self.fleet.at(self.fleet.now + pause, self.ask, 0)
 
     def _next_client(self) -> None:
         plan = self.fleet.plan
@@ -283,6 +340,13 @@ class Simulated:
     def at(self, time: float, call: Callable[[Any], None], argument: Any) -> None:
         self._sequence += 1
         heapq.heappush(self._events, (time, self._sequence, call, argument))
+
+    def lateness(self) -> float:
+        late = self.plan.late
+        return self.rng.expovariate(1 / late) if late else 0.0
+
+    def freed(self, _: object) -> None:
+        self.used -= 1
 
     def service(self) -> float:
         return self.rng.expovariate(1 / self.plan.service)
@@ -329,7 +393,7 @@ class Simulated:
 
 FOREVER = float("inf")
 PROCESSES = 1000
-THOUSAND = {"capacity": 5, "clients": 3, "think": 0.2, "duration": 40.0}
+THOUSAND = {"capacity": 5, "clients": 3, "think": 0.2, "duration": 40.0, "hosts": 100}
 
 
 def _waves() -> tuple[tuple[float, float], ...]:
@@ -342,6 +406,7 @@ def _waves() -> tuple[tuple[float, float], ...]:
 FLEETS = (
     Fleet("4 processes, sized", ((0, FOREVER),) * 4, 5, 20, 15),
     Fleet("4 processes that want twice as much", ((0, FOREVER),) * 4, 10, 20, 15),
+    Fleet("4 of one host that want it", ((0, FOREVER),) * 4, 10, 20, 15, hosts=1),
     Fleet(
         "2 of 4 come 5 s late, to a full server",
         ((0, FOREVER), (0, FOREVER), (5, FOREVER), (5, FOREVER)),

@@ -19,13 +19,12 @@ from .loan import Loan
 from .nodes import Nodes
 from .numbers import Numbers
 from .outage import (
-    LONGEST_PAUSE,
     LONGEST_PAUSE_FOR_ROOM,
-    LONGEST_PAUSE_OF_MORE,
-    PAUSE_FOR_EACH,
     Outages,
+    pause_beside,
 )
 from .permit import Refused
+from .share import Share, Siblings
 from .store import NoIdleConnection, Store, Vacant
 from .surplus import Surplus
 from .turnover import Turnover
@@ -73,6 +72,7 @@ class Connector:
         recycle: float,
         max_idle: float | None,
         check_on_connect: str | None,
+        siblings: Siblings,
     ) -> None:
         self._pool = pool
         #: What each thread is taking a connection for (``loan``), whether it must not
@@ -91,7 +91,8 @@ class Connector:
         self.limit = Limit(pool.alias, pool.gate, lambda: len(self.store.open))
         self.turnover = Turnover(recycle)
         self.nodes = Nodes(check_on_connect)
-        self.surplus = Surplus(self.store, self.limit, pool.gate, max_idle)
+        share = Share(self.store, self.limit, pool.gate, siblings)
+        self.surplus = Surplus(self.store, share, max_idle)
 
     @property
     def idle_only(self) -> bool:
@@ -169,6 +170,12 @@ class Connector:
             raise Refused(Reason.TIMEOUT, now - loan.arrived)
         return False
 
+    def may_wait(self, loan: Loan, error: ServerUnavailable) -> bool:
+        """Whether there is, or is about to be, what *loan* could wait for."""
+        if has_no_room(error) and self.limit.waits_for_room:
+            return True
+        return bool(self.others(loan, error))
+
     def others(self, loan: Loan, error: ServerUnavailable) -> int:
         """How many connections there are that *loan* could have, or their room."""
         there: list[Connection | Loan] = [*self.store.open, *self.limit.opening]
@@ -219,16 +226,21 @@ class Connector:
                 self.turnover.failed(list(self.store.open))
             if self.others(loan, unavailable) or not self.limit.others():
                 why = f"{why} (error {error_code(error)})"
-                self.limit.failed(outage.retry_at, why)
+                no_room = has_no_room(error)
+                self.limit.failed(outage.retry_at, why, no_room=no_room)
+                if no_room:
+                    self._pool.numbers.had_no_room(time.monotonic())
                 self._pool.numbers.granted(self.limit.now_granted)
             raise unavailable from error
         self._pool.numbers.connected(time.monotonic() - begun)
         return connection
 
-    def _longest_pause(self, error: MySQLdb.OperationalError) -> float:
+    def _longest_pause(self, error: MySQLdb.OperationalError) -> float | None:
+        if not has_no_room(error):
+            return None  # what is open may be dead, too
         if self.store.open:
-            return min(len(self.store.open) * PAUSE_FOR_EACH, LONGEST_PAUSE_OF_MORE)
-        return LONGEST_PAUSE_FOR_ROOM if has_no_room(error) else LONGEST_PAUSE
+            return pause_beside(len(self.store.open))
+        return LONGEST_PAUSE_FOR_ROOM
 
     def _has_opened(self, connection: Connection) -> None:
         """Count a connection that QueuePool has, before its opening counts no more."""

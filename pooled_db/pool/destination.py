@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any
@@ -40,6 +41,13 @@ class Destination:
 
     def __repr__(self) -> str:
         return "<Destination>"  # the settings have a password
+
+    @property
+    def place(self) -> str:
+        """What those have in common who share a server's connections."""
+        _, host, port, user, *_ = self._values
+        at = (host, port, user, self._options.get("unix_socket"))
+        return hashlib.sha256(repr(at).encode()).hexdigest()[:16]
 
     def is_of(self, database: Mapping[str, Any]) -> bool:
         """Whether the settings of *database* lead there now."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
+
+from .outage import JITTER, PATIENCE, pause_beside
 
 logger: logging.Logger = logging.getLogger("pooled_db")
 
@@ -18,11 +21,13 @@ SHORTEST_PAUSE = 0.05
 FIRST_LATE_PAUSE = 0.5
 LONGEST_LATE = 8.0
 
-#: For how many seconds the room of a connection is left to others. A pool that has none
-#: looks for room at least as often (outage.py).
+#: For how many seconds at least the room of a connection is left to others. A pool that
+#: has none looks for room at least as often (outage.py).
 ROOM_IS_LEFT = 0.2
 #: For how many seconds after a refusal others are taken to want room, too.
 CONTENDED = 10.0
+#: The same of those that had what they need since.
+LONG_CONTENDED = 60.0
 
 LINE = (
     "Limit %d of %d granted for %r: %s. Requests wait for these connections, and more "
@@ -56,7 +61,8 @@ class Limit:
     its ``pool_size``, to which others leave less, or of which one node is away.
 
     A pool that has no connection has nothing to wait for, and is not limited: whoever
-    asks learns at once that there is none.
+    asks learns at once that there is none. But where the server is full, others may
+    make room: for that requests wait as well, for PATIENCE seconds.
 
     *open_connections* says how many there are.
     """
@@ -75,8 +81,12 @@ class Limit:
         # The last pause after a proxy has accepted too many; 0 if none has.
         self._late_pause = 0.0
         self._failed_at = float("-inf")
-        # The last pause before one more was tried, halved with each success.
+        # Since when the server has had no room for a single one, if it has none.
+        self._without_since: float | None = None
+        # The pause before one more is tried. It is halved with each success but the
+        # first: there may have been room for one only, and others look for it as well.
         self._pause = 0.0
+        self._successes = 0
         self._told: int | None = None
         self._told_at = float("-inf")
 
@@ -92,6 +102,7 @@ class Limit:
     def opened(self) -> None:
         """Note that there is one more connection."""
         gate = self._gate
+        self._without_since = None
         if self.granted is None and gate.limit >= gate.capacity:
             return
         with gate.lock:
@@ -103,16 +114,23 @@ class Limit:
         """Whether the server has refused a connection lately."""
         return self._gate.clock() - self._failed_at < CONTENDED
 
+    @property
+    def was_contended(self) -> bool:
+        """The same of a longer time."""
+        return self._gate.clock() - self._failed_at < LONG_CONTENDED
+
     def leave_room(self) -> None:
         """Leave the room of a connection, just closed, to others for a moment.
 
-        Who has none tries oftener than that. If nobody takes it, it is opened again,
+        Who has fewer tries oftener than that. If nobody takes it, it is opened again,
         by whoever is first in line.
         """
         gate = self._gate
         with gate.lock:
-            gate.limit = max(1, min(gate.limit, self.others()))
-            gate.raise_at = gate.clock() + ROOM_IS_LEFT
+            left = self.others()
+            pause = max(ROOM_IS_LEFT, pause_beside(left))
+            gate.limit = min(gate.limit, left)
+            gate.raise_at = gate.clock() + pause * (1.0 + JITTER * random.random())
             gate.limit_changed()
         gate.settle()
 
@@ -125,14 +143,28 @@ class Limit:
         self._late_pause = min(2 * self._late_pause or FIRST_LATE_PAUSE, LONGEST_LATE)
         self.failed(self._gate.clock() + self._late_pause, why)
 
-    def failed(self, retry_at: float, why: str) -> None:
-        """Note that a connect has failed, *why*, and is not tried before *retry_at*."""
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether requests wait though there is no connection."""
+        since = self._without_since
+        return since is not None and self._gate.clock() - since < PATIENCE
+
+    def failed(self, retry_at: float, why: str, *, no_room: bool = False) -> None:
+        """Note that a connect has failed, *why*, and is not tried before *retry_at*.
+
+        *no_room* says whether that was because the server grants no more.
+        """
         gate = self._gate
         with gate.lock:
             there = self.others()
             self._failed_at = gate.clock()
             self._pause = max(retry_at - self._failed_at, SHORTEST_PAUSE)
-            if there:
+            self._successes = 0
+            if there or not no_room:
+                self._without_since = None
+            elif self._without_since is None:
+                self._without_since = self._failed_at
+            if there or self.waits_for_room:
                 self._shrink(there, retry_at)
             else:
                 self._forget()
@@ -162,7 +194,8 @@ class Limit:
         gate.limit = max(gate.limit, there)
         pause = self._late_pause
         if not pause and self.is_contended:
-            pause = self._pause = self._pause / 2
+            self._successes += 1
+            pause = self._pause / 2 ** (self._successes - 1)
         gate.raise_at = min(gate.raise_at, gate.clock() + pause)
         gate.limit_changed()
 

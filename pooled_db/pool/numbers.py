@@ -49,10 +49,10 @@ WORDS: Final = (
     *(f"closed.{what}" for what in CLOSED_FOR),
     *(f"{what}.{le}" for what in ("waits", "uses", "connects") for le in _BUCKETS),
 )
-TIMES: Final = ("oldest", "waits.sum", "uses.sum", "connects.sum")
+TIMES: Final = ("oldest", "waits.sum", "uses.sum", "connects.sum", "no_room")
 #: What is true of one moment only; everything else never becomes less.
 GAUGES: Final = frozenset(
-    {"limit", "granted", "waiting", "overloaded", "peak", "oldest"}
+    {"limit", "granted", "waiting", "overloaded", "peak", "oldest", "no_room"}
 )
 
 _PLACES = {name: place for place, name in enumerate((*WORDS, *TIMES))}
@@ -64,6 +64,7 @@ OLDEST: Final = _PLACES["oldest"]
 WAITED: Final = _PLACES["waits.sum"]
 USED: Final = _PLACES["uses.sum"]
 CONNECTED: Final = _PLACES["connects.sum"]
+NO_ROOM: Final = _PLACES["no_room"]
 SIZE: Final = len(_PLACES)
 
 
@@ -73,9 +74,13 @@ class Numbers:
     Without *memory* they are seen by this process alone, and there are no slots.
     """
 
-    __slots__ = ("free", "memory", "slots", "times", "words")
+    __slots__ = ("file", "free", "memory", "slots", "times", "words")
 
-    def __init__(self, memory: memoryview | None = None, slots: int = 0) -> None:
+    def __init__(
+        self, memory: memoryview | None = None, slots: int = 0, file: str | None = None
+    ) -> None:
+        #: The name of the file, if others can read it.
+        self.file = file
         self.memory = memoryview(bytearray(8 * SIZE)) if memory is None else memory
         numbers = self.memory[: 8 * SIZE]
         #: The whole numbers by the places above, and the times, in seconds.
@@ -153,6 +158,10 @@ class Numbers:
 
     def closed(self, what_for: str) -> None:
         self.words[_PLACES[f"closed.{what_for}"]] += 1
+
+    def had_no_room(self, now: float) -> None:
+        """Note that the server has granted no more *now*, on the monotonic clock."""
+        self.times[NO_ROOM] = now
 
     def was_reset(self) -> None:
         self.words[RESETS] += 1

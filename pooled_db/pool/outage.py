@@ -16,6 +16,10 @@ Opened = TypeVar("Opened")
 #: longest is also about how late a server that has come back is noticed.
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.4
+#: The longest for the first seconds of an outage: most proxies and clusters have chosen
+#: another node by then.
+LONGEST_PAUSE_AT_FIRST = 0.2
+AT_FIRST = 10.0
 #: The longest of a pool without a connection whose server has no room: others make room
 #: for a moment, to see whether somebody wants it (see limit.py).
 LONGEST_PAUSE_FOR_ROOM = 0.08
@@ -23,10 +27,17 @@ LONGEST_PAUSE_FOR_ROOM = 0.08
 #: who has fewer finds room sooner.
 LONGEST_PAUSE_OF_MORE = 1.5
 PAUSE_FOR_EACH = 0.12
+#: For how many seconds requests of a pool without a connection wait for such room.
+PATIENCE = 5.0
 #: Each pause is longer by up to this share, so that processes do not come in step.
 JITTER = 0.25
 #: Of how many places is known that they are away. A site may have many tenants.
 MOST_DESTINATIONS = 64
+
+
+def pause_beside(connections: int) -> float:
+    """How long to wait for room beside so many *connections* of one's own, at most."""
+    return min(connections * PAUSE_FOR_EACH, LONGEST_PAUSE_OF_MORE)
 
 
 class Outage:
@@ -41,6 +52,7 @@ class Outage:
         self._lock = threading.Lock()
         self._error: MySQLdb.OperationalError | None = None
         self._failures = 0
+        self._since = 0.0
         self._next = 0.0
         self._probing = False
 
@@ -61,14 +73,15 @@ class Outage:
     def connect(
         self,
         open_connection: Callable[[], Opened],
-        longest_pause: Callable[[MySQLdb.OperationalError], float] = lambda error: (
-            LONGEST_PAUSE
+        longest_pause: Callable[[MySQLdb.OperationalError], float | None] = (
+            lambda error: None
         ),
     ) -> Opened:
         """Return what *open_connection* opens.
 
         Raises the driver's error: this attempt's, or during a pause the last one's. The
-        pauses grow up to *longest_pause* seconds, before jitter.
+        pauses grow up to *longest_pause* seconds, before jitter; ``None`` for those of
+        an outage.
         """
         self._enter()
         try:
@@ -97,10 +110,16 @@ class Outage:
                 return
         raise type(error)(*error.args)
 
-    def _failed(self, error: MySQLdb.OperationalError, longest: float) -> None:
+    def _failed(self, error: MySQLdb.OperationalError, longest: float | None) -> None:
         with self._lock:
+            now = self._clock()
+            if self._error is None:
+                self._since = now
+            if longest is None:
+                is_new = now - self._since < AT_FIRST
+                longest = LONGEST_PAUSE_AT_FIRST if is_new else LONGEST_PAUSE
             pause = min(longest, FIRST_PAUSE * 2**self._failures)
-            self._next = self._clock() + pause * (1.0 + JITTER * random.random())
+            self._next = now + pause * (1.0 + JITTER * random.random())
             self._failures = min(self._failures + 1, 30)
             # A copy: the traceback would keep a request's variables until the server is
             # back.

@@ -22,6 +22,7 @@ from .numbers import LIMIT, OLDEST, Numbers, to_stats
 from .on_call import OnCall
 from .origin import origin
 from .permit import ADMITTED, CLOSED, READY, RETURNED, TAKING, Refused
+from .share import Siblings, no_siblings
 from .stats import PoolStats
 from .store import NoIdleConnection
 from .thread_end import give_back_at_thread_end
@@ -65,6 +66,7 @@ class Pool(Entrance):
     A loan that lasts for longer than *warn_after* seconds is logged once.
 
     *numbers* is where it counts: in memory of its own if not told otherwise.
+    *siblings* tells of other pools that share the server's connections.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Pool(Entrance):
         home: Destination | None = None,
         warn_after: float | None = None,
         numbers: Numbers | None = None,
+        siblings: Siblings = no_siblings,
     ) -> None:
         numbers = Numbers() if numbers is None else numbers
         gate = Gate(
@@ -128,6 +131,7 @@ class Pool(Entrance):
             recycle=recycle,
             max_idle=max_idle,
             check_on_connect=check_on_connect,
+            siblings=siblings,
         )
         self._store = self._connector.store
         self._here = self._connector.here
@@ -244,7 +248,7 @@ class Pool(Entrance):
 
     def _wait_for_others(self, loan: Loan, error: ServerUnavailable) -> None:
         """Wait for a permit once more, if there are connections to wait for."""
-        if not self._connector.others(loan, error):
+        if not self._connector.may_wait(loan, error):
             self.numbers.refused(Reason.UNAVAILABLE)
             raise error
         try:

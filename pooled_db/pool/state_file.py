@@ -67,7 +67,7 @@ def create(
         raise
     finally:
         os.close(descriptor)
-    return Numbers(memory[len(head) :], slots)
+    return Numbers(memory[len(head) :], slots, name + SUFFIX)
 
 
 def private(directory: Path) -> None:

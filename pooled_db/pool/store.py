@@ -146,6 +146,18 @@ class Store:
                 connection.closed_for = "idle"
                 self.discard(slot, self.queue)
 
+    def close_some_parked(self, most: int) -> int:
+        """Close up to *most* parked connections; return how many it were."""
+        for closed in range(most):
+            try:
+                slot = self._parked.pop(0)
+            except IndexError:
+                return closed
+            connection: Connection = slot.dbapi_connection  # type: ignore[assignment]
+            connection.closed_for = "shared"
+            self.discard(slot, self.queue)
+        return most
+
     def parked_since(self) -> float | None:
         """Since when the longest parked connection has not been used."""
         return min(map(_last_used, list(self._parked)), default=None)

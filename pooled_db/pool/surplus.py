@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 
-from .gate import Gate
-from .limit import Limit
+from .share import TURN, Share
 from .store import Store
 
 #: Connections that a pool keeps though nobody has asked for long.
@@ -14,11 +13,6 @@ LEAST = 1
 #: after another: so processes that went idle together do not close in step.
 LATE = 0.9
 SOONEST = 0.5
-#: While the server refuses connections, each one is closed for a moment after so many
-#: seconds on average, so that processes that have few get some.
-TURN = 5.0
-#: The same in a pool that is full and has met no refusal: it cannot know of others'.
-BLIND_TURN = 30.0
 
 
 class Surplus:
@@ -28,20 +22,13 @@ class Surplus:
     gets the one that was used last; what is still there when it has rested for
     *max_idle* was not needed. So nothing is counted when a connection is lent.
 
-    Several processes that want more connections than their server has end with equal
-    shares: each closes connections in turn, as many as it has, and each is as likely as
-    the others to get the room. A pool that is served in full does so more rarely, since
-    it cannot know that others are refused.
+    What others need more is *share*'s to give back.
     """
 
-    def __init__(
-        self, store: Store, limit: Limit, gate: Gate, max_idle: float | None
-    ) -> None:
+    def __init__(self, store: Store, share: Share, max_idle: float | None) -> None:
         self._store = store
-        self._limit = limit
-        self._gate = gate
+        self._share = share
         self._max_idle = max_idle
-        self._turned_at = float("-inf")
 
     @property
     def is_watched(self) -> bool:
@@ -58,32 +45,16 @@ class Surplus:
         assert self._max_idle is not None
         if not self._store.open:
             return None
+        # What was parked the last time and is so still, nobody has needed meanwhile.
+        all_needed = self._store.parked_since() is None
         self._store.park_idle()
         self._store.close_parked(now - self._max_idle, LEAST)
         looks = [now + self._max_idle]
         since = self._store.parked_since()
         if since is not None:
             looks.append(since + self._max_idle)
-        if len(self._store.open) <= LEAST:
+        if len(self._store.open) <= LEAST and not self._share.is_looking:
             # Nothing is to be closed before another is opened, and watched.
             return None
-        # All were in use, or somebody waits: others may have as much to do.
-        is_wanted = since is None or self._gate.waiting > 0
-        looks.append(self._take_turns(now) if is_wanted else now + TURN / 2)
+        looks.append(self._share.look(now, all_needed))
         return max(min(looks), now + SOONEST) + LATE * random.random() / 2
-
-    def _take_turns(self, now: float) -> float:
-        """Make room for a moment where it is time; return when it will be again."""
-        every = TURN if self._limit.is_contended else BLIND_TURN
-        count = len(self._store.open)
-        since, self._turned_at = now - self._turned_at, now
-        if since < 2 * TURN:  # otherwise there was less to do meanwhile
-            turns = int(count * since / every + random.random())
-            for _ in range(min(turns, 1 + count // 4)):
-                self._make_room()
-        return now + every / count
-
-    def _make_room(self) -> None:
-        connection = random.choice(list(self._store.open))
-        connection.closed_for = "shared"
-        connection.makes_room = connection.is_doubtful = True

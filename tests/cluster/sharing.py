@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -45,6 +46,8 @@ class SetUp:
     processes: int
     pool_size: int
     through_router: bool = False
+    #: On how many hosts they are: those of one see what the others there have.
+    hosts: int = 1
 
 
 SET_UPS = (
@@ -53,6 +56,7 @@ SET_UPS = (
     SetUp("8 x 10 through Router", 8, 10, through_router=True),
     SetUp("4 x 5, sized", 4, 5),
     SetUp("4 x 10, over-sized", 4, 10),
+    SetUp("4 x 10, each on a host of its own", 4, 10, hosts=4),
 )
 
 
@@ -85,20 +89,32 @@ class Row:
 
 @contextlib.contextmanager
 def fleet(
-    database: dict[str, Any], processes: int, pool_size: int, **pool: object
+    database: dict[str, Any],
+    processes: int,
+    pool_size: int,
+    hosts: int = 1,
+    **pool: object,
 ) -> Iterator[list[AppServer]]:
     """*processes* sites, each with a pool of *pool_size* and more threads than that."""
     options = {**database["OPTIONS"], "pool": {"pool_size": pool_size, **pool}}
-    env = {
-        "TEST_DOOR": "1",
-        "TEST_SETTINGS": json.dumps(site_settings(database, options=options)),
-    }
     with contextlib.ExitStack() as stack:
+        state = stack.enter_context(tempfile.TemporaryDirectory())
+
+        def env(host: int) -> dict[str, str]:
+            here = {"EXEMPT": [r"^exempt/"], "STATE_DIR": f"{state}/{host}"}
+            settings = site_settings(database, options=options, POOLED_DB=here)
+            return {"TEST_DOOR": "1", "TEST_SETTINGS": json.dumps(settings)}
+
         yield [
             stack.enter_context(
-                gunicorn("tests.wsgi:application", threads=40, env=env, cwd=ROOT)
+                gunicorn(
+                    "tests.wsgi:application",
+                    threads=40,
+                    env=env(number % hosts),
+                    cwd=ROOT,
+                )
             )
-            for _ in range(processes)
+            for number in range(processes)
         ]
 
 
@@ -143,7 +159,9 @@ def measured(set_up: SetUp, server: MySQL) -> Row:
             # No longer than for this: what it keeps idle is of the budget, too.
             router = stack.enter_context(Router(server))
             database = router.through(database)
-        sites = stack.enter_context(fleet(database, set_up.processes, set_up.pool_size))
+        sites = stack.enter_context(
+            fleet(database, set_up.processes, set_up.pool_size, set_up.hosts)
+        )
         row = under_load(sites, set_up.name)
         if router is not None:
             row.note = "Router runs" if router.running() else "ROUTER HAS DIED"

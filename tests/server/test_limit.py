@@ -8,13 +8,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from pooled_db import ServerUnavailable
 from pooled_db.driver.connection import Connection
+from pooled_db.pool import state_file
 from pooled_db.pool.loan import Loan
+from pooled_db.pool.numbers import LIMIT
 from pooled_db.pool.pool import Pool
+from pooled_db.pool.siblings import SiblingPools
 from pooled_db.pool.store import NoIdleConnection
 from tests.harness.processes import poll
 from tests.harness.server import Server
@@ -25,6 +29,8 @@ Grant = Callable[[int], None]
 USER = "pooled_few"
 #: Seconds within which the pool finds room that there is again.
 ROOM_IS_FOUND_WITHIN = 2.0
+#: Documented: for so long a pool without a connection waits for room.
+PATIENCE = 5.0
 
 
 @pytest.fixture
@@ -159,6 +165,112 @@ def test_room_that_there_is_again_is_found(
     assert pool.stats().refused == 0
 
 
+@pytest.mark.parametrize("clients", [1, 6, 20])
+def test_a_limit_that_was_taught_low_is_no_limit_once_there_is_room(
+    few: Callable[..., Pool], grant: Grant, clients: int
+) -> None:
+    """However many ask then: as many connections as they need, within 2 s."""
+    pool = few(2)
+    with ThreadPoolExecutor(20) as threads:
+        for done in [threads.submit(use, pool) for _ in range(60)]:
+            done.result()
+    assert pool.stats().granted == 2
+    grant(20)
+    needed = min(clients, pool.gate.capacity)
+    together = threading.Barrier(needed)
+
+    def use_together() -> bool:
+        """Whether so many were lent at once, in the end."""
+        until = time.monotonic() + ROOM_IS_FOUND_WITHIN
+        while time.monotonic() < until:
+            loan = pool.checkout()
+            try:
+                together.wait(0.1)
+            except threading.BrokenBarrierError:
+                with contextlib.suppress(threading.BrokenBarrierError):
+                    together.reset()
+            else:
+                return True
+            finally:
+                loan.checkin()
+        return False
+
+    with ThreadPoolExecutor(clients) as threads:
+        attempts = [threads.submit(use_together) for _ in range(clients)]
+        assert any(attempt.result() for attempt in attempts)
+    assert pool.stats().refused == 0
+
+
+def test_a_limit_that_is_lowered_meanwhile_is_followed(
+    few: Callable[..., Pool], grant: Grant
+) -> None:
+    """The server closes nothing, but opens no more once it has fewer."""
+    pool = few(10)
+    for loan in [pool.checkout() for _ in range(10)]:
+        loan.checkin()
+    grant(4)
+
+    def use_and_discard(discards: bool) -> None:
+        loan, connection = lend(pool)
+        connection.query("SELECT SLEEP(0.005)")
+        connection.store_result()
+        (loan.discard if discards else loan.checkin)()
+
+    with ThreadPoolExecutor(20) as threads:
+        turns = [threads.submit(use_and_discard, n % 10 == 0) for n in range(400)]
+        for done in turns:
+            done.result()
+
+    assert pool.stats().refused == 0
+    assert pool.stats().granted == 4
+
+
+def test_aliases_of_one_account_share_what_it_is_granted(
+    make_pool: MakePool, server: Server, grant: Grant, tmp_path: Path
+) -> None:
+    """Three pools want ten each of nine; the first has all when the others come."""
+    grant(9)
+
+    def make(alias: str) -> Pool:
+        numbers = state_file.create(tmp_path, 14, {"alias": alias, "place": "here"})
+        assert numbers.file is not None
+        numbers.words[LIMIT] = 10
+        return make_pool(
+            lambda: few_connect(server),
+            pool_size=10,
+            max_idle=60.0,
+            numbers=numbers,
+            siblings=SiblingPools(tmp_path, "here", numbers.file),
+        )
+
+    pools = [make(alias) for alias in ("first", "second", "third")]
+    over = threading.Event()
+
+    def use_until_over(pool: Pool) -> None:
+        while not over.is_set():
+            use(pool)
+
+    def shares() -> list[int]:
+        return [len(pool._store.open) for pool in pools]
+
+    with ThreadPoolExecutor(36) as threads:
+        try:
+            users = [threads.submit(use_until_over, pools[0]) for _ in range(12)]
+            assert poll(10, lambda: shares() == [9, 0, 0])
+            users += [
+                threads.submit(use_until_over, pool)
+                for pool in pools[1:]
+                for _ in range(12)
+            ]
+            shared = poll(20, lambda: min(shares()) >= 2 and max(shares()) <= 4)
+        finally:
+            over.set()
+        for user in users:
+            user.result()
+    assert shared, shares()
+    assert [pool.stats().refused for pool in pools] == [0, 0, 0]
+
+
 def test_what_is_granted_is_logged_once(
     few: Callable[..., Pool], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -174,10 +286,27 @@ def test_what_is_granted_is_logged_once(
     )
 
 
-def test_a_pool_with_nothing_at_all_says_so_at_once(
-    few: Callable[..., Pool], server: Server, grant: Grant
+def test_a_pool_with_nothing_at_all_waits_for_room(
+    few: Callable[..., Pool], server: Server
 ) -> None:
     pool = few(1)
+    taken = few_connect(server)
+    with ThreadPoolExecutor(3) as threads:
+        served = [threads.submit(use, pool) for _ in range(3)]
+        assert poll(5, lambda: pool.gate.waiting == 3)
+        assert pool.stats().granted == 0
+        taken.close()
+        for done in served:
+            done.result()
+
+    assert pool.stats().refused == 0
+    assert pool.stats().granted == 1
+
+
+def test_a_pool_with_nothing_at_all_says_so_when_the_time_is_up(
+    few: Callable[..., Pool], server: Server
+) -> None:
+    pool = few(1, timeout=0.2)
     taken = few_connect(server)
 
     for _ in range(3):
@@ -186,6 +315,27 @@ def test_a_pool_with_nothing_at_all_says_so_at_once(
     taken.close()
 
     assert poll(ROOM_IS_FOUND_WITHIN, lambda: _is_served(pool))
+    assert pool.stats().refused_by["unavailable"] >= 3
+
+
+def test_a_pool_with_nothing_for_long_says_so_at_once(
+    few: Callable[..., Pool], server: Server
+) -> None:
+    pool = few(1, timeout=0.2)
+    taken = few_connect(server)
+    with pytest.raises(ServerUnavailable):
+        pool.checkout()
+    assert pool._connector.limit._without_since is not None
+    pool._connector.limit._without_since -= PATIENCE
+    with pytest.raises(ServerUnavailable):
+        pool.checkout()
+    with ThreadPoolExecutor(3) as threads:
+        refused = [threads.submit(pool.checkout).exception() for _ in range(3)]
+    taken.close()
+
+    assert {type(error) for error in refused} == {ServerUnavailable}
+    assert pool.gate.waiting == 0
+    assert pool.gate.limit == pool.gate.capacity
 
 
 def _is_served(pool: Pool) -> bool:

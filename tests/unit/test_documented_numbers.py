@@ -11,7 +11,18 @@ from pooled_db.checks import MANY_THREADS
 from pooled_db.dashboard.access import VALID
 from pooled_db.driver import addresses
 from pooled_db.driver.packets import SMALLEST_LIMIT
-from pooled_db.pool import lane, limit, nodes, on_call, outage, queue, surplus, turnover
+from pooled_db.pool import (
+    lane,
+    limit,
+    nodes,
+    on_call,
+    outage,
+    queue,
+    share,
+    siblings,
+    surplus,
+    turnover,
+)
 from pooled_db.pool.connector import LONGEST_PING
 from pooled_db.pool.entrance import CLOCKS_DIFFER
 from pooled_db.pool.shedding import RELAPSE
@@ -27,6 +38,7 @@ ONE_IN = {2: "one in two", 3: "one in three", 4: "one in four", 5: "one in five"
 
 #: Pauses are longer at random.
 LONGEST_PAUSE_BEFORE_A_TRY = outage.LONGEST_PAUSE * (1 + outage.JITTER)
+LONGEST_AT_FIRST = outage.LONGEST_PAUSE_AT_FIRST * (1 + outage.JITTER)
 
 
 def g(number: float) -> str:
@@ -43,9 +55,11 @@ STATED = [
     (ARCHITECTURE, f"after {g(outage.PAUSE_FOR_EACH)} s for each that it has"),
     (ARCHITECTURE, f"none every {g(outage.LONGEST_PAUSE_FOR_ROOM)} s"),
     (ARCHITECTURE, f"refused within the last {g(limit.CONTENDED)} s"),
-    (ARCHITECTURE, f"connections once in {g(surplus.TURN)} s on average"),
-    (ARCHITECTURE, f"leaves the room for {g(limit.ROOM_IS_LEFT)} s"),
-    (ARCHITECTURE, f"does the same once in {g(surplus.BLIND_TURN)} s for each"),
+    (ARCHITECTURE, f"connections back once in {g(share.TURN)} s on average"),
+    (ARCHITECTURE, f"others once in {g(share.BLIND_TURN)} s"),
+    (ARCHITECTURE, f"has refused it one within {g(siblings.RECENT)} s"),
+    (ARCHITECTURE, f"its requests wait for room, for {g(outage.PATIENCE)} s"),
+    (ARCHITECTURE, f"room: for that requests wait, for {g(outage.PATIENCE)} s"),
     # Overload.
     (ARCHITECTURE, f"returns within {g(RELAPSE)} intervals"),
     (ARCHITECTURE, f"hashed to {g(lane.LINES)} lines"),
@@ -68,6 +82,10 @@ STATED = [
     (
         ARCHITECTURE,
         f"of {g(outage.FIRST_PAUSE)} to {g(LONGEST_PAUSE_BEFORE_A_TRY)} s",
+    ),
+    (
+        ARCHITECTURE,
+        f"at most {g(LONGEST_AT_FIRST)} s for the first {g(outage.AT_FIRST)} s",
     ),
     (SETTINGS, f"is held off for {g(nodes.HELD_OFF)} s"),
     (SETTINGS, f"another connection is tried, {TIMES[nodes.MOST_TRIES - 1]}"),

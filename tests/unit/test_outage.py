@@ -15,6 +15,8 @@ from pooled_db.pool.outage import Outage
 
 #: Documented are pauses of 0.05 to 0.5 s.
 FIRST_PAUSE, LONGEST = 0.05, 0.5
+#: The longest for the first seconds of an outage.
+LONGEST_AT_FIRST, AT_FIRST = 0.25, 10.0
 #: How often the tests ask.
 STEP = 0.01
 
@@ -69,6 +71,31 @@ def test_attempts_become_rarer_and_never_stop() -> None:
     assert pauses[1] > pauses[0]
     assert pauses[-1] >= LONGEST * 0.8
     assert max(pauses) <= LONGEST + 2 * STEP
+
+
+def test_a_proxy_that_chooses_another_node_is_noticed_sooner() -> None:
+    """Attempts are closer together for the first seconds of each outage."""
+    server = Server(DOWN)
+    for outage in range(2):
+        began = server.now
+        times: list[float] = []
+        while server.now < began + AT_FIRST:
+            before = server.attempts
+            with pytest.raises(MySQLdb.OperationalError):
+                server.connect()
+            if server.attempts > before:
+                times.append(server.now)
+            server.now += STEP
+        pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
+        assert max(pauses) <= LONGEST_AT_FIRST + 2 * STEP, outage
+        for _ in range(1000):
+            with pytest.raises(MySQLdb.OperationalError):
+                server.connect()
+            server.now += STEP
+        server.error = None
+        server.now += LONGEST
+        assert server.connect() == "connection"
+        server.error = DOWN
 
 
 def test_a_server_that_is_back_is_noticed_after_one_pause() -> None:

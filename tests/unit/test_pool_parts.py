@@ -17,6 +17,7 @@ from pooled_db.driver.slot import padded
 from pooled_db.pool import host, state_file
 from pooled_db.pool.nodes import _is_true
 from pooled_db.pool.overdue import Overdue
+from pooled_db.pool.share import Share, no_siblings
 from pooled_db.pool.surplus import Surplus
 from pooled_db.workers import Workers
 from tests.checking import AddDatabase
@@ -66,7 +67,7 @@ def test_an_eighth_of_the_threads_is_left_to_refuse(
 # What a pool gives up.
 
 
-def closed_in_turn(waiting: int, seconds: float) -> int:
+def closed_in_turn(all_needed: bool, seconds: float) -> int:
     """How many of ten connections are closed in so many *seconds* without refusals."""
     connections = [
         SimpleNamespace(makes_room=False, is_doubtful=False) for _ in range(10)
@@ -76,12 +77,13 @@ def closed_in_turn(waiting: int, seconds: float) -> int:
         open=connections,
         park_idle=lambda: None,
         close_parked=lambda since, least: None,
-        # One has been idle for a moment, if nobody waits.
-        parked_since=lambda: None if waiting else now - 0.1,
+        close_some_parked=lambda most: 0,
+        # One was idle all the time, if not all were needed.
+        parked_since=lambda: None if all_needed else now - 0.1,
     )
-    limit: Any = SimpleNamespace(is_contended=False)
-    gate: Any = SimpleNamespace(waiting=waiting)
-    surplus = Surplus(store, limit, gate, max_idle=60.0)
+    limit: Any = SimpleNamespace(is_contended=False, was_contended=False)
+    gate: Any = SimpleNamespace(waiting=0, capacity=10)
+    surplus = Surplus(store, Share(store, limit, gate, no_siblings), max_idle=60.0)
     closed = 0
     while now < 1000.0 + seconds:
         now = surplus.look_after(now) or now
@@ -95,11 +97,11 @@ def test_a_full_pool_closes_each_connection_once_in_30_s(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(random, "random", random.Random(1).random)
-    assert 150 <= closed_in_turn(waiting=3, seconds=600.0) <= 250
+    assert 150 <= closed_in_turn(all_needed=True, seconds=600.0) <= 250
 
 
 def test_a_pool_that_has_enough_closes_none() -> None:
-    assert closed_in_turn(waiting=0, seconds=600.0) == 0
+    assert closed_in_turn(all_needed=False, seconds=600.0) == 0
 
 
 # Addresses and nodes.

@@ -1,0 +1,190 @@
+"""Who gives connections back when others of the same server have fewer."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pooled_db.pool import state_file
+from pooled_db.pool.gate import Gate
+from pooled_db.pool.limit import Limit
+from pooled_db.pool.numbers import LIMIT, Numbers
+from pooled_db.pool.share import Share, Sibling
+from pooled_db.pool.siblings import SiblingPools
+
+LIMIT_OF_EACH = 10
+#: Documented: who was refused a connection within so many seconds wants more.
+RECENT = 2.0
+PLACE = "the server"
+
+
+class Connection:
+    """What is looked at when it is decided which one goes."""
+
+    def __init__(self) -> None:
+        self.makes_room = self.is_doubtful = False
+        self.closed_for: str | None = None
+
+
+class Store:
+    """Some connections, all of them in use but *parked*."""
+
+    def __init__(self, count: int, parked: int = 0) -> None:
+        self.open = {Connection(): None for _ in range(count)}
+        self.parked = parked
+
+    def close_some_parked(self, most: int) -> int:
+        closed = min(most, self.parked)
+        self.parked -= closed
+        for _ in range(closed):
+            self.open.popitem()
+        return closed
+
+
+def gives_back(count: int, *siblings: Sibling, parked: int = 0) -> int:
+    """How many of *count* connections a pool gives back that was never refused."""
+    gate = Gate(LIMIT_OF_EACH, clock=lambda: 0.0)
+    store = Store(count, parked)
+    limit = Limit("default", gate, lambda: len(store.open))
+    share = Share(store, limit, gate, lambda: siblings)  # type: ignore[arg-type]
+    share.look(0.0, all_needed=True)
+    return count - sum(not one.makes_room for one in store.open)
+
+
+def hungry(count: int) -> Sibling:
+    return Sibling(count, LIMIT_OF_EACH, is_hungry=True)
+
+
+def content(count: int) -> Sibling:
+    return Sibling(count, LIMIT_OF_EACH, is_hungry=False)
+
+
+@pytest.mark.parametrize(
+    ("count", "siblings", "given"),
+    [
+        (10, [hungry(0)], 5),
+        (10, [hungry(0), content(10)], 3),
+        (7, [hungry(7), hungry(6), hungry(0)], 2),
+        (6, [hungry(4)], 1),
+        # No more than one has more than the other: they keep what they have.
+        (5, [hungry(4), hungry(5), hungry(6)], 0),
+        (5, [hungry(5), hungry(5)], 0),
+        (3, [hungry(7)], 0),
+        # Nobody wants any.
+        (10, [content(0), content(3)], 0),
+        (10, [], 0),
+        # The last one stays, as long as somebody needs it.
+        (2, [hungry(1)], 0),
+    ],
+)
+def test_who_has_more_than_the_average_gives_the_rest_back(
+    count: int, siblings: list[Sibling], given: int
+) -> None:
+    assert gives_back(count, *siblings) == given
+
+
+def test_some_of_those_who_have_most_give_to_who_has_least() -> None:
+    """Nobody has more than the average of 2.5 rounded up; one of six is to give one."""
+    random.seed(1)
+    siblings = [hungry(3)] * 5 + [hungry(2), hungry(0)]
+
+    given = [gives_back(3, *siblings) for _ in range(600)]
+
+    assert set(given) == {0, 1}
+    assert sum(given) == pytest.approx(2 * 600 / 6, rel=0.25)
+
+
+def test_what_is_idle_goes_first() -> None:
+    gate = Gate(LIMIT_OF_EACH, clock=lambda: 0.0)
+    store = Store(10, parked=3)
+    limit = Limit("default", gate, lambda: len(store.open))
+    share = Share(store, limit, gate, lambda: [hungry(0)])  # type: ignore[arg-type]
+
+    share.look(0.0, all_needed=False)
+
+    assert (len(store.open), store.parked) == (7, 0)
+    marked = [one for one in store.open if one.makes_room]
+    assert [one.closed_for for one in marked] == ["shared"] * 2
+    # The room is not taken back at once.
+    assert (gate.limit, gate.raise_at > 0.2) == (7, True)
+
+
+# What is seen of others.
+
+
+@pytest.fixture
+def numbers(tmp_path: Path) -> Numbers:
+    made = state_file.create(tmp_path, 4, {"alias": "default", "place": PLACE})
+    made.words[LIMIT] = 4
+    return made
+
+
+def others(directory: Path, own: str = "") -> SiblingPools:
+    return SiblingPools(directory, PLACE, own)
+
+
+def test_a_pool_is_seen_with_what_it_has(tmp_path: Path, numbers: Numbers) -> None:
+    siblings = others(tmp_path)
+    assert siblings() == [Sibling(0, 4, is_hungry=False)]
+
+    slots = [numbers.occupy(number) for number in (7, 8, 9)]
+    assert slots[0] is not None
+    numbers.vacate(slots[0])
+    numbers.had_no_room(time.monotonic())
+
+    assert siblings() == [Sibling(2, 4, is_hungry=True)]
+    numbers.had_no_room(time.monotonic() - RECENT)
+    assert siblings() == [Sibling(2, 4, is_hungry=False)]
+
+
+def test_a_pool_with_all_that_it_may_have_is_not_hungry(
+    tmp_path: Path, numbers: Numbers
+) -> None:
+    for number in range(1, 5):
+        numbers.occupy(number)
+    numbers.had_no_room(time.monotonic())
+    assert others(tmp_path)() == [Sibling(4, 4, is_hungry=False)]
+
+
+def test_neither_itself_nor_other_servers_are_seen(
+    tmp_path: Path, numbers: Numbers
+) -> None:
+    elsewhere = state_file.create(tmp_path, 4, {"alias": "other", "place": "another"})
+    older = state_file.create(tmp_path, 4, {"alias": "default"})
+    (tmp_path / "broken.pool").write_bytes(b"no head")
+    assert numbers.file is not None
+
+    assert others(tmp_path, own=numbers.file)() == []
+    assert len(others(tmp_path)()) == 1
+    assert others(tmp_path / "nowhere")() == []
+    del elsewhere, older
+
+
+def test_a_process_that_has_ended_is_not_seen(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib, time\n"
+        "from pooled_db.pool import state_file\n"
+        f"about = {{'alias': 'default', 'place': {PLACE!r}}}\n"
+        "made = state_file.create(pathlib.Path(sys.argv[1]), 4, about)\n"
+        "print('made', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    siblings = others(tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert len(siblings()) == 1
+        os.kill(process.pid, signal.SIGKILL)
+    assert siblings() == []
+    (file,) = tmp_path.glob("*.pool")
+    file.unlink()
+    assert siblings() == []
