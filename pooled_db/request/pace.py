@@ -160,7 +160,21 @@ class Pace:
             self._left += 1
 
     def _beat(self) -> None:
-        now = self._loop.time()
+        try:
+            goes_on = self._look_after(self._loop.time())
+        except BaseException:
+            # Whatever it is, nobody waits for ever for a beat that does not come.
+            self._let_go(len(self))
+            self._rest()
+            raise
+        if goes_on:
+            self._beat_at = self._loop.time() + BEAT
+            self._loop.call_at(self._beat_at, self._beat)
+        else:
+            self._rest()
+
+    def _look_after(self, now: float) -> bool:
+        """Let those leave whose time has come; ``False`` if nobody is left to wait."""
         self._look(now)
         self._let_listen(now)
         if self._patience.hold and not self._patience.paused and self._is_low():
@@ -171,15 +185,14 @@ class Pace:
             self._let_go(1)
         if self._turn_began is None:
             self._go_on(now)
-        if not len(self) and now - self._latest > QUIET:
-            self._beats = False
-            self._pools.clear()
-            self._lent = self._asked_before = 0
-            self._longest = LONGEST
-            self._patience.end()
-            return
-        self._beat_at = now + BEAT
-        self._loop.call_at(self._beat_at, self._beat)
+        return bool(len(self)) or now - self._latest <= QUIET
+
+    def _rest(self) -> None:
+        self._beats = False
+        self._pools.clear()
+        self._lent = self._asked_before = 0
+        self._longest = LONGEST
+        self._patience.end()
 
     def _look(self, now: float) -> None:
         first = self._first() if self._is_due(now) else None

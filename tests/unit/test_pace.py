@@ -244,6 +244,32 @@ def test_who_is_held_back_for_long_is_listened_to(site: Site) -> None:
     site.run(scenario())
 
 
+def test_nobody_waits_for_a_beat_that_has_failed(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[BaseException] = []
+    site.loop.set_exception_handler(
+        lambda _, context: told.append(context["exception"])
+    )
+
+    def fail(*args: object) -> None:
+        raise ZeroDivisionError
+
+    async def scenario() -> None:
+        others = [site.loop.create_task(site.client(0.0005)) for _ in range(300)]
+        await asyncio.sleep(2.0)
+        assert len(site.pace) > 250
+        for other in others:
+            other.cancel()
+        waiting = [site.loop.create_task(site.request()) for _ in range(3)]
+        monkeypatch.setattr(site.pace._patience, "look", fail)
+        await asyncio.gather(*waiting)
+        await asyncio.gather(*others, return_exceptions=True)
+
+    site.run(scenario())
+    assert {type(each) for each in told} == {ZeroDivisionError}
+
+
 def test_an_overload_that_is_over_is_forgotten(site: Site) -> None:
     async def scenario() -> None:
         await asyncio.gather(
