@@ -236,6 +236,8 @@ def site(
         PASSWORD="any",
         OPTIONS={"pool": {"pool_size": 1}},
     )
+    # The default server may demand TLS, which the fake one does not speak.
+    connections.settings["fake"]["OPTIONS"].pop("ssl_mode", None)
     settings.POOLED_DB = {"ALIASES": ["fake"]}
 
     def view(request: HttpRequest) -> HttpResponse:
