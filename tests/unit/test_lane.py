@@ -122,9 +122,10 @@ def test_the_line_of_who_hammers_is_shed_and_no_other() -> None:
     patient: list[Permit] = []
     for step in range(400):  # 25 ms each: 40 are served in a second
         queue.clock.now = step * 0.025
-        waiters += [queue.ask("hammer") for _ in range(5)]
+        # No two of the numbers have the same line.
+        waiters += [queue.ask(1000) for _ in range(5)]
         if step % 4 == 0:
-            patient.append(queue.ask(f"patient {step % 160}"))
+            patient.append(queue.ask(step % 160))
             waiters.append(patient[-1])
         for permit in waiters:
             if permit.state is WAITING:
