@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 from .permit import WAITING, Permit, wake_nobody
@@ -19,7 +20,8 @@ class ThreadWaiting:
 
     def wake(self) -> None:
         """Look again, called from any thread. Rung twice, it rings once."""
-        if self._bell.locked():
+        # To look first whether it is locked would not do: two threads may ring.
+        with contextlib.suppress(RuntimeError):
             self._bell.release()
 
     def until_answered(self) -> None:

@@ -16,6 +16,7 @@ import pytest
 from pooled_db.exceptions import Reason
 from pooled_db.pool.gate import Gate
 from pooled_db.pool.permit import Permit, Refused, State
+from pooled_db.pool.thread_waiting import ThreadWaiting
 from tests.harness.interrupts import Interrupted
 
 LONG = 1_000_000.0
@@ -415,3 +416,18 @@ def test_a_queue_that_was_empty_in_between_has_not_stood(clock: Clock) -> None:
     waiters = [queue(gate) for _ in range(3)]
     clock.now += 2 * TARGET
     assert review(gate, waiters) == [None] * 3
+
+
+def test_two_threads_may_ring_for_one_waiter(gate: Gate) -> None:
+    """Each has seen that it waits, and the second finds its bell rung."""
+    waiting = ThreadWaiting(gate, Permit())
+
+    class Bell:
+        def locked(self) -> bool:
+            return True
+
+        def release(self) -> None:
+            raise RuntimeError("release unlocked lock")
+
+    waiting._bell = Bell()  # type: ignore[assignment]
+    waiting.wake()
