@@ -78,7 +78,7 @@ Serve = Callable[..., Watched]
 def serve(site_database: dict[str, Any], tmp_path: Path) -> Iterator[Serve]:
     with contextlib.ExitStack() as stack:
 
-        def start(**pool: Any) -> Watched:
+        def start(threads: int = 6, **pool: Any) -> Watched:
             directory = tmp_path / "state"
             given = site_settings(
                 site_database,
@@ -90,7 +90,7 @@ def serve(site_database: dict[str, Any], tmp_path: Path) -> Iterator[Serve]:
                 servers.gunicorn(
                     "tests.wsgi:application",
                     workers=WORKERS,
-                    threads=6,
+                    threads=threads,
                     env=env,
                     cwd=ROOT,
                 )
@@ -284,14 +284,18 @@ def test_more_than_the_server_takes_is_over_budget(serve: Serve) -> None:
 def test_as_many_are_advised_as_there_are_clients_who_always_want_one(
     serve: Serve,
 ) -> None:
-    watched = serve(pool_size=1, timeout=60, queue_target=None)
-    plan = Plan(watched.site.server.url, (Request("/sleep?seconds=0.4"),), 8, None, 8)
-    working = threading.Thread(target=load.run, args=(plan,))
-    working.start()
-    try:
+    # As many threads as clients in each: what stands before a server nobody sees.
+    watched = serve(threads=16, pool_size=1, timeout=60, queue_target=None)
+    url = watched.site.server.url
+
+    def checkouts() -> int:
+        told = watched.json("--no-server")
+        return sum(one["pools"]["default"]["checkouts"] for one in told["processes"])
+
+    with load.start(Plan(url, (Request("/sleep?seconds=0.4"),), 8, None, 60)):
+        # Until then they have not all waited for one another.
+        assert poll(30, lambda: checkouts() >= 32)
         done = watched.manage("--advise", "4", "--json", "--processes", "1")
-    finally:
-        working.join()
     (advice,) = json.loads(done.stdout)
     assert advice["needed"] == pytest.approx(8, abs=1)
     assert not advice["database_is_slow"]
