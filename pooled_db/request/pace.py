@@ -68,10 +68,10 @@ class Pace:
         self._beats = False
         self._beat_at = 0.0
         self._latest = 0.0
-        self._pools: dict[Pool, None] = {}
+        # With each, how many had asked it and how many it had lent when it came.
+        self._pools: dict[Pool, tuple[int, int]] = {}
         self._lent = 0
         self._lending = 0.0
-        self._asked_before = 0
         self._left = 0
         self._longest = LONGEST
         self._next = 0.0
@@ -90,15 +90,13 @@ class Pace:
         now = self._loop.time()
         self._latest = now
         if pool is not None and pool not in self._pools:
-            self._pools[pool] = None
-            self._lent += pool.checkouts
-            self._asked_before += pool.asked
+            self._pools[pool] = pool.asked, pool.checkouts
             self._longest = min(LONGEST, pool.timeout, self._longest)
         if not self._beats:
             self._beats = True
             self._beat_at = now + BEAT
             self._loop.call_at(self._beat_at, self._beat)
-            self._patience.count(now, 0, self._left, self._lent)
+            self._patience.count(now, 0, self._left, 0)
         held = Held(self._loop.create_future(), now, listen)
         self._fresh.append(held)
         if len(self) > self._most:
@@ -190,20 +188,20 @@ class Pace:
     def _rest(self) -> None:
         self._beats = False
         self._pools.clear()
-        self._lent = self._asked_before = 0
+        self._lent = 0
         self._longest = LONGEST
         self._patience.end()
 
     def _look(self, now: float) -> None:
         first = self._first() if self._is_due(now) else None
         overdue = 0.0 if first is None else now - max(first.arrived, self._next)
-        lent = sum(pool.checkouts for pool in self._pools)
+        lent = sum(pool.checkouts - lent for pool, (_, lent) in self._pools.items())
         rate = max(lent - self._lent, 0) / BEAT
         self._lent = lent
         self._lending += (rate - self._lending) * LENDING_WEIGHT
         wanted = len(self) / max(self._lending, 1.0)
-        asked = sum(pool.asked for pool in self._pools)
-        self._patience.count(now, asked - self._asked_before, self._left, lent)
+        asked = sum(pool.asked - asked for pool, (asked, _) in self._pools.items())
+        self._patience.count(now, asked, self._left, lent)
         self._patience.look(now, now - self._beat_at, overdue, wanted, self._longest)
         if self._patience.paused:
             self._next = now

@@ -117,6 +117,26 @@ def test_arrivals_that_do_not_care_are_refused_at_once(site: Site) -> None:
     assert site.settled()[-1] < 0.05
 
 
+def test_what_a_pool_has_lent_before_is_not_of_this_overload(site: Site) -> None:
+    @dataclass(eq=False)
+    class Old(Lender):
+        @property
+        def checkouts(self) -> int:
+            return 1_000_000 + super().checkouts
+
+    lending: list[float] = []
+
+    async def refused_by_another() -> None:
+        await asyncio.sleep(0.3)
+        await site.pace.hold(cast("Pool", Old(loop=site.loop)))
+        await asyncio.sleep(0.1)
+        lending.append(site.pace._patience._rates(0.3)[2])
+
+    site.run(site.arrivals(720.0), refused_by_another())
+
+    assert lending[0] < 3 * site.lender.lends
+
+
 def test_a_loop_that_is_late_by_itself_makes_such_arrivals_wait_for_moments(
     site: Site,
 ) -> None:
