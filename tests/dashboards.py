@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pooled_db.dashboard.access import COOKIE
+from tests.harness.server import Server
 from tests.sites import Answer, Site, make_tables, run_python
 
 #: May see the pools; staff who may not; those who might, but are no staff.
@@ -73,9 +74,12 @@ def settings(directory: Path, **others: Any) -> dict[str, Any]:
     return {**SETTINGS, "POOLED_DB": state, **others}
 
 
-def make_people(database: dict[str, Any]) -> None:
+def make_people(server: Server) -> dict[str, Any]:
+    """Make a database with them."""
+    database = server.database("pooled_dashboard")
     make_tables(database, **SETTINGS)
     run_python(_PEOPLE, database, **SETTINGS)
+    return database
 
 
 class Browser:

@@ -23,9 +23,7 @@ FOCUSED = "document.activeElement.id || document.activeElement.tagName"
 
 @pytest.fixture(scope="module")
 def people(server: Server) -> dict[str, Any]:
-    database = server.database("pooled_dashboard")
-    dashboards.make_people(database)
-    return database
+    return dashboards.make_people(server)
 
 
 @pytest.fixture

@@ -9,12 +9,11 @@ import secrets
 import shutil
 import signal
 import subprocess
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import MySQLdb
-from typing_extensions import Self
 
 from .processes import HOST, Keeper, free_port, is_stopped, poll, tail
 from .server import Server
@@ -53,7 +52,7 @@ class ServerError(Exception):
     """A server did not start, or not stop, as it should."""
 
 
-class PrivateServer(Server, ABC):
+class PrivateServer(Server):
     """Runs inside the with block, then all of it is removed.
 
     The account `user` has every privilege but those that lift max_connections and
@@ -97,14 +96,6 @@ class PrivateServer(Server, ABC):
     @property
     def pid(self) -> int:
         return self._running().pid
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
 
     def close(self) -> None:
         """Kill the server and remove its data. Idempotent."""

@@ -21,9 +21,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import Self
-
 from .processes import HOST, free_port
+from .started import Started
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,7 +31,7 @@ class ProxyFailed(Exception):
     """The proxy's process has ended, or refused what it was told."""
 
 
-class Proxy:
+class Proxy(Started):
     """Clients of `port` reach the server's port, if nothing else has been told."""
 
     def __init__(self, server_port: int) -> None:
@@ -51,16 +50,8 @@ class Proxy:
             start_new_session=True,  # a Ctrl-C in the terminal is not for it
         )
 
-    def __enter__(self) -> Self:
-        try:
-            self.forward()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
+    def start(self) -> None:
+        self.forward()
 
     def close(self) -> None:
         """End the proxy and its connections. Idempotent."""

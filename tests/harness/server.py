@@ -13,7 +13,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import MySQLdb
 from MySQLdb.connections import Connection
 from MySQLdb.cursors import DictCursor
-from typing_extensions import Self
+
+from .started import Started
 
 READ_SECONDS = 30
 
@@ -22,7 +23,7 @@ READ_SECONDS = 30
 TRX_COPY_SECONDS = 0.11
 
 
-class Server:
+class Server(Started):
     """What can be asked of a database server, whoever runs it.
 
     All questions go over one connection of the harness's own. It is left out of the
@@ -56,11 +57,8 @@ class Server:
         self._asked = 0
         self._transactions_read = -TRX_COPY_SECONDS
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
+    def start(self) -> None:
+        """Nothing: it runs already."""
 
     def close(self) -> None:
         """Close the harness's own connection. Idempotent."""

@@ -26,9 +26,7 @@ ADMIN = "/admin/pooled_db_dashboard/pools/"
 @pytest.fixture(scope="module")
 def people(server: Server) -> dict[str, Any]:
     """A database with the people of tests/dashboards.py."""
-    database = server.database("pooled_dashboard")
-    dashboards.make_people(database)
-    return database
+    return dashboards.make_people(server)
 
 
 @pytest.fixture(scope="module")
