@@ -35,7 +35,7 @@ def served(
     site = site_environment(contender, database.database(SCHEMA), pool_size, **settings)
     with serving(server, site) as running:
         yield running
-    poll(DISCONNECT_SECONDS, lambda: not database.process_list())
+    poll(lambda: not database.process_list(), DISCONNECT_SECONDS)
 
 
 def site_environment(

@@ -27,7 +27,7 @@ class Books:
 
 def books_of(database: MariaDB, backend: Backend, purchases_answered: int) -> Books:
     """Count on *backend*'s schema, once all that was begun there has ended."""
-    poll(REST_SECONDS, lambda: at_rest(database))
+    poll(lambda: at_rest(database), REST_SECONDS)
     (counted,) = database.ask(
         f"SELECT (SELECT SUM(tickets_left) FROM {backend.schema}.tickets_event)"
         f" AS unsold, (SELECT COUNT(*) FROM {backend.schema}.tickets_order) AS orders"

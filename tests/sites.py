@@ -76,7 +76,7 @@ class Site:
         )
 
     def assert_nothing_left(self) -> None:
-        assert poll(5, self.at_rest), self.state()
+        assert poll(self.at_rest), self.state()
 
 
 def site_settings(
@@ -205,7 +205,7 @@ def connections_by_process(preloaded: Site) -> dict[str, set[str]]:
         seen.setdefault(process, set()).add(connection_id)
         return len(seen) > 1
 
-    assert poll(30, ask), "only one process answers"
+    assert poll(ask), "only one process answers"
     for _ in range(60):
         ask()
     return seen

@@ -78,7 +78,7 @@ def _per_thread(
     before = resident()
     for thread in threads:
         thread.start()
-    poll(SOON, _is_at_rest)
+    poll(_is_at_rest, SOON)
     after = resident()
     let_go()
     for thread in threads:

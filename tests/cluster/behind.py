@@ -94,7 +94,7 @@ def galera_behind_haproxy(
     for statement in GALERA_ACCOUNT:
         cluster.nodes[0].ask(statement)
     with _haproxy(cluster, cluster.nodes, configuration) as behind:
-        assert poll(READY_SECONDS, lambda: _all_up(behind, "write", "read"))
+        assert poll(lambda: _all_up(behind, "write", "read"), READY_SECONDS)
         yield behind
 
 
@@ -111,7 +111,7 @@ def group_behind_haproxy(
             up = [name for name, state in writers.items() if state == "UP"]
             return _all_up(behind, "read") and up == [cluster.primary().name]
 
-        assert poll(READY_SECONDS, ready)
+        assert poll(ready, READY_SECONDS)
         yield behind
 
 

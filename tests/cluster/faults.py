@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.harness import galera, group_replication
-from tests.harness.processes import poll
-
-#: Seconds within which a node has to serve again.
-PATIENCE = 60.0
+from tests.harness.processes import PATIENCE, poll
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +33,7 @@ def _whole_after(
 
     def heal(cluster: galera.Galera, node: galera.Node) -> None:
         bring_back(node)
-        if not poll(PATIENCE, cluster.is_whole):
+        if not poll(cluster.is_whole):
             raise TimeoutError(f"{node.name} is not back after {PATIENCE:g} s")
 
     return heal

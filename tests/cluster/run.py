@@ -220,7 +220,7 @@ def _befall(
         parted = one.parted is not None or not fault.parts
         return one.decided is not None and parted
 
-    poll(LONGEST_UNDECIDED, settled)
+    poll(settled, LONGEST_UNDECIDED)
     time.sleep(LASTS)
     one.healed = time.monotonic()
     fault.heal(behind.cluster, node)
@@ -267,7 +267,7 @@ def _await_spread(result: Result, seconds: float, say: Say) -> None:
         least = min(spread[port] for port in result.names)
         return least >= spread.total() / 5 and spread.total() > 0
 
-    is_even = poll(max(0.0, since + seconds - time.monotonic()), even)
+    is_even = poll(even, max(0.0, since + seconds - time.monotonic()))
     if is_even:
         result.spread_took = time.monotonic() - since
     result.spread_after = _spread(result.ledger, time.monotonic())

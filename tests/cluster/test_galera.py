@@ -30,7 +30,7 @@ def behind(cluster: Galera) -> Iterator[Behind]:
     with galera_behind_haproxy(cluster) as behind:
         yield behind
     for node in cluster.nodes:
-        assert poll(20, node.is_synced)
+        assert poll(node.is_synced)
 
 
 def counted(node: Node) -> int:
@@ -86,7 +86,7 @@ def test_of_two_writers_of_one_row_the_later_has_a_deadlock_at_its_commit(
     first.ask("INSERT INTO conflict.t VALUES (1, 0)")
     with pool_on(first) as here, pool_on(second) as there:
         (one, mine), (other, theirs) = lend(here), lend(there)
-        assert poll(5, lambda: ask(theirs, "SELECT COUNT(*) FROM conflict.t") == 1)
+        assert poll(lambda: ask(theirs, "SELECT COUNT(*) FROM conflict.t") == 1)
         for connection in (mine, theirs):
             connection.begin()
         # Locks are of one node: nobody waits here.
@@ -100,7 +100,7 @@ def test_of_two_writers_of_one_row_the_later_has_a_deadlock_at_its_commit(
         assert ask(theirs, "SELECT 1") == 1
         for loan in (one, other):
             loan.checkin()
-    assert poll(5, lambda: first.ask("SELECT n FROM conflict.t") == [{"n": 1}])
+    assert poll(lambda: first.ask("SELECT n FROM conflict.t") == [{"n": 1}])
 
 
 def test_a_node_that_was_killed_has_what_was_written_meanwhile(cluster: Galera) -> None:
@@ -111,13 +111,13 @@ def test_a_node_that_was_killed_has_what_was_written_meanwhile(cluster: Galera) 
     third.kill()
     second.ask("INSERT INTO harness.t VALUES ()")
     third.start()
-    assert poll(5, lambda: [counted(node) for node in cluster.nodes] == [2, 2, 2])
+    assert poll(lambda: [counted(node) for node in cluster.nodes] == [2, 2, 2])
 
 
 def test_a_node_that_was_isolated_refuses_and_catches_up(cluster: Galera) -> None:
     node = cluster.nodes[1]
     node.isolate()
-    assert poll(20, lambda: not node.is_synced())
+    assert poll(lambda: not node.is_synced())
     node.rejoin()
     assert node.is_synced()
 
@@ -136,10 +136,10 @@ def writer_if_decided(behind: Behind) -> Node | None:
 def test_the_proxy_writes_to_one_node_and_stays_there(behind: Behind) -> None:
     first = behind.writer()
     first.set_global("read_only", "ON")
-    assert poll(10, lambda: writer_if_decided(behind) not in (None, first))
+    assert poll(lambda: writer_if_decided(behind) not in (None, first))
     second = behind.writer()
     first.set_global("read_only", "OFF")
-    assert poll(10, lambda: behind.proxy.states("write")[first.name] == "UP")
+    assert poll(lambda: behind.proxy.states("write")[first.name] == "UP")
     assert behind.writer() is second
 
 
@@ -148,7 +148,7 @@ def test_a_full_node_is_not_taken_for_dead(behind: Behind) -> None:
     node.set_global("max_connections", "10")
     held = [node.connect() for _ in range(10)]
     try:
-        assert not poll(3, lambda: behind.proxy.states("write")[node.name] != "UP")
+        assert not poll(lambda: behind.proxy.states("write")[node.name] != "UP", 3)
     finally:
         for connection in held:
             connection.close()

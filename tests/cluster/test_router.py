@@ -63,7 +63,7 @@ def load(site: Site, path: str, clients: int = 6) -> Iterator[Counter[int]]:
 
 def test_many_clients_share_few_connections(site: Site, mysql: MySQL) -> None:
     with load(site, "/queries?n=2") as statuses:
-        assert poll(20, lambda: statuses[200] > 100)
+        assert poll(lambda: statuses[200] > 100)
         most = len(mysql.process_list())
     assert set(statuses) == {200}
     assert most <= POOL["pool_size"]
@@ -81,11 +81,11 @@ def test_router_lives_on_when_its_server_is_killed_under_dirty_sessions(
     # The server is away when these end, and their sessions have been changed.
     path = f"/see-and-leave?{urlencode({'what': what, 'seconds': 2})}"
     with load(site, path) as statuses:
-        assert poll(20, lambda: site.state()["in_use"] == POOL["pool_size"])
+        assert poll(lambda: site.state()["in_use"] == POOL["pool_size"])
         mysql.kill()
-        assert poll(20, lambda: statuses.total() > 20)
+        assert poll(lambda: statuses.total() > 20)
         mysql.start()
         good = statuses[200]
-        assert poll(20, lambda: statuses[200] >= good + POOL["pool_size"])
+        assert poll(lambda: statuses[200] >= good + POOL["pool_size"])
     assert router.running(), router.log()[-2000:]
     assert set(statuses) <= {200, 503}

@@ -59,7 +59,7 @@ class Chromium:
             )
             told = profile / "DevToolsActivePort"
             if not poll(
-                START_SECONDS, lambda: told.exists() and told.read_text() != ""
+                lambda: told.exists() and told.read_text() != "", START_SECONDS
             ):
                 raise TimeoutError(keeper.log())
             port = told.read_text().split()[0]
@@ -140,7 +140,7 @@ class Chromium:
 
     def wait_for(self, condition: str, seconds: float = 30) -> bool:
         """Whether *condition* came true on the page in time."""
-        return poll(seconds, lambda: bool(self.run(condition)))
+        return poll(lambda: bool(self.run(condition)), seconds)
 
     def press(self, key: str) -> None:
         """Press and release a key, such as ``Tab`` or ``Enter``."""

@@ -108,7 +108,7 @@ class Node(MariaDB):
             super().start()
         finally:
             self._options = options
-        if not poll(START_SECONDS, self.is_synced):
+        if not poll(self.is_synced, START_SECONDS):
             raise self._failure(f"is not synced after {START_SECONDS:g} s")
 
     def is_synced(self) -> bool:
@@ -132,7 +132,7 @@ class Node(MariaDB):
     def rejoin(self) -> None:
         """Undo isolate(), and wait until it serves."""
         self.ask("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=0'")
-        if not poll(START_SECONDS, self.is_synced):
+        if not poll(self.is_synced, START_SECONDS):
             raise self._failure(f"has not rejoined after {START_SECONDS:g} s")
 
     def set_global(self, name: str, value: str) -> None:

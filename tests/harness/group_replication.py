@@ -79,7 +79,7 @@ class Node(MySQL):
             f"START GROUP_REPLICATION USER = '{self.admin_user}',"
             f" PASSWORD = '{self.password}'"
         )
-        if not poll(START_SECONDS, self.is_online):
+        if not poll(self.is_online, START_SECONDS):
             raise self._failure(f"is not online after {START_SECONDS:g} s")
 
     def leave(self) -> None:

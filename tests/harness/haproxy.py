@@ -81,7 +81,7 @@ class HAProxy(Program):
                 return bool(self.command("show info"))
             return False
 
-        if not poll(START_SECONDS, ready):
+        if not poll(ready, START_SECONDS):
             raise ServerError(f"haproxy does not answer:\n{tail(self.log())}")
 
 

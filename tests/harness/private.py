@@ -117,7 +117,7 @@ class PrivateServer(Server):
         self._process = self._keeper.start(
             [*self._full_command(self._keeper), *first], env=self._environment()
         )
-        if not poll(START_SECONDS, self._answers):
+        if not poll(self._answers, START_SECONDS):
             raise self._failure(f"does not answer after {START_SECONDS:g} s")
 
     def _make_data(self, keeper: Keeper) -> list[str]:
@@ -149,7 +149,7 @@ class PrivateServer(Server):
         """Freeze the server: it keeps its connections and answers nothing."""
         process = self._running()
         process.send_signal(signal.SIGSTOP)
-        poll(STOP_SECONDS, lambda: is_stopped(process.pid))
+        poll(lambda: is_stopped(process.pid), STOP_SECONDS)
 
     def resume(self) -> None:
         self._running().send_signal(signal.SIGCONT)

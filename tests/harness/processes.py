@@ -23,6 +23,10 @@ FIRST_PORT, LAST_PORT = 10_000, 32_767
 CHANCE = random.SystemRandom()
 
 SOCKET_PATH_LIMIT = 107
+
+#: How long a test waits for what must come, in seconds: measures nothing, and is long
+#: enough for a machine that has much else to do.
+PATIENCE = 60.0
 MARK = "POOLED_DB_KEEPER"
 
 # A line comes in when the writer is done; the end, when it has died, however it did.
@@ -132,7 +136,7 @@ def free_port() -> int:
             return port
 
 
-def poll(seconds: float, ready: Callable[[], bool]) -> bool:
+def poll(ready: Callable[[], bool], seconds: float = PATIENCE) -> bool:
     """Return whether *ready* came true within *seconds*."""
     deadline = time.monotonic() + seconds
     while not ready():

@@ -53,7 +53,7 @@ class Router(Program):
         path.write_text(written_for_here(self._configuration, self._addresses()))
         program = _program()
         self._process = keeper.start([program, "-c", str(path)])
-        if not poll(START_SECONDS, self._accepts):
+        if not poll(self._accepts, START_SECONDS):
             raise ServerError(f"mysqlrouter does not listen:\n{tail(self.log())}")
 
     def _addresses(self) -> dict[str, str]:

@@ -90,7 +90,7 @@ class AppServer:
 
     def wait_for(self, ready: Callable[[], bool]) -> None:
         """Wait until *ready*; raise with the log on an early end or the deadline."""
-        if not poll(START_SECONDS, lambda: not self.running() or ready()):
+        if not poll(lambda: not self.running() or ready(), START_SECONDS):
             raise self._failure(f"not ready after {START_SECONDS:g} s")
         if not self.running():
             raise self._failure(f"ended early with status {self._process.returncode}")

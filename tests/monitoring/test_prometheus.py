@@ -104,7 +104,7 @@ def prometheus(busy: Site, tmp_path: Path) -> Iterator[Prometheus]:
             cwd=tmp_path,
         )
         prometheus = Prometheus(port)
-        assert poll(60, prometheus.is_ready), keeper.log()
+        assert poll(prometheus.is_ready), keeper.log()
         yield prometheus
 
 
@@ -125,14 +125,13 @@ def test_each_panel_shows_something_and_each_rule_can_be_judged(
                 empty[title] = expressions
         return not empty
 
-    assert poll(90, look), empty
+    assert poll(look), empty
     (use,) = prometheus.value("sum(pooled_db_limit)")
     assert use["value"][1] == "2"
     # Evaluated by now, since the panels want rates.
     (group,) = prometheus.ask("rules")["groups"]
     assert len(group["rules"]) == 5
     assert poll(
-        30,
         lambda: all(
             rule["health"] == "ok"
             for rule in prometheus.ask("rules")["groups"][0]["rules"]

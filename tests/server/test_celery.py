@@ -49,7 +49,7 @@ def work(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
             cwd=ROOT,
         )
         told = keeper.directory / "outcomes"
-        poll(30, lambda: told.exists() and told.read_text().count("\n") == tasks)
+        poll(lambda: told.exists() and told.read_text().count("\n") == tasks)
         return told.read_text().splitlines()
 
     yield work

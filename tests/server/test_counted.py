@@ -73,7 +73,7 @@ def held(counted: Counted, server: Server) -> Iterator[None]:
         with ThreadPoolExecutor(1) as threads:
             holder = threads.submit(counted.site.get, "/take-turn")
             try:
-                assert poll(10, counted.is_held)
+                assert poll(counted.is_held)
                 yield
             finally:
                 cursor.execute("DO RELEASE_LOCK('turn')")
@@ -113,7 +113,7 @@ def test_who_cannot_go_on(serve: Serve, kind: str, reason: str, path: str) -> No
         assert (answer.status, json.loads(answer.body)["reason"]) == (503, reason)
     assert counted.refused() == {reason: K}
     lost = {"dead": K} if reason == "connection_lost" else {}
-    assert poll(5, lambda: counted.closed() == lost), counted.closed()
+    assert poll(lambda: counted.closed() == lost), counted.closed()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -163,7 +163,7 @@ def test_sessions_that_are_made_as_new(serve: Serve) -> None:
     for _ in range(K):
         dirty = "/ask-twice?seconds=0&sql=SELECT%20@a:=1"
         assert counted.site.get(dirty).status == 200
-    assert poll(5, lambda: counted.stats().resets == K), counted.stats()
+    assert poll(lambda: counted.stats().resets == K), counted.stats()
     assert (counted.closed(), counted.stats().opened) == ({}, 1)
 
 
@@ -186,7 +186,7 @@ def test_connections_that_the_server_has_closed(serve: Serve, server: Server) ->
         assert counted.site.get("/queries").status == 200
         for number in ours():
             server.ask("KILL %s", number)
-        assert poll(5, lambda: not ours())
+        assert poll(lambda: not ours())
     assert counted.site.get("/queries").status == 200
     assert counted.closed() == {"dead": K}
 

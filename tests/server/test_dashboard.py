@@ -164,7 +164,7 @@ def test_it_answers_while_the_pool_is_exhausted(
         return told
 
     with held(full, server, 3):
-        assert poll(20, lambda: default()["stats"]["waiting"] == 2), default()
+        assert poll(lambda: default()["stats"]["waiting"] == 2), default()
         told = default()
         assert browser.get("/pools/").status == 200
         assert browser.get(f"{ADMIN}alone").status == 200
@@ -201,7 +201,7 @@ def test_it_answers_while_the_server_is_away(
         answer = browser.told("/pools/server")["aliases"]["default"]
         assert answer["problem"].startswith("No answer: ")
         proxy.forward()
-        assert poll(20, lambda: browser.get("/queries").status == 200)
+        assert poll(lambda: browser.get("/queries").status == 200)
 
 
 def test_it_tells_what_the_server_says(

@@ -27,10 +27,9 @@ from demo.serving import (
 )
 from demo.stage.stage import Stage, performing
 from tests.harness.mariadb import MariaDB
-from tests.harness.processes import poll
+from tests.harness.processes import PATIENCE, poll
 
 PEOPLE = 40
-PATIENCE = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -109,22 +108,22 @@ def test_a_server_that_goes_away_and_comes_back(stage: Stage) -> None:
     assert status(f"{stage.shop}/") == 200
     assert press(stage, "away") == 202
     assert press(stage, "away") == 409
-    assert poll(PATIENCE, lambda: status(f"{stage.shop}/") == 503)
+    assert poll(lambda: status(f"{stage.shop}/") == 503)
     assert status(f"{stage.url}/") == 200
     assert status(f"{stage.shop}/pools/") == 200
     assert pool(stage)["in_use"] == 0
     stage.trouble.end()
-    assert poll(PATIENCE, lambda: status(f"{stage.shop}/") == 200)
+    assert poll(lambda: status(f"{stage.shop}/") == 200)
 
 
 def test_slow_queries_are_seen_in_the_pool(stage: Stage, database: MariaDB) -> None:
     assert press(stage, "slow") == 202
-    assert poll(PATIENCE, lambda: pool(stage)["in_use"] == 10)
+    assert poll(lambda: pool(stage)["in_use"] == 10)
     assert told(f"{stage.url}/now")["under_way"]["slow"]
     for one in database.process_list():
         if one["command"] == "Query":
             database.ask(f"KILL QUERY {one['id']}")
-    assert poll(PATIENCE, lambda: not told(f"{stage.url}/now")["under_way"]["slow"])
+    assert poll(lambda: not told(f"{stage.url}/now")["under_way"]["slow"])
 
 
 def test_a_rush_is_told_of(stage: Stage) -> None:
@@ -134,7 +133,7 @@ def test_a_rush_is_told_of(stage: Stage) -> None:
     def bought() -> bool:
         return bool(told(f"{stage.url}/now")["people"]["bought"] == PEOPLE)
 
-    assert poll(PATIENCE, bought)
+    assert poll(bought)
 
 
 def test_only_the_pages_own_buttons_make_trouble(stage: Stage) -> None:

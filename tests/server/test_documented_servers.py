@@ -33,7 +33,7 @@ def test_the_command_serves(line: str, site_database: dict[str, Any]) -> None:
     env = {"TEST_SETTINGS": settings, "DJANGO_SETTINGS_MODULE": "tests.settings"}
 
     with servers.as_typed(line.replace("yoursite.", "tests."), env=env) as serving:
-        assert poll(60, lambda: answers(Site(serving)))
+        assert poll(lambda: answers(Site(serving)))
 
 
 def answers(site: Site) -> bool:

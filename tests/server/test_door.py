@@ -100,9 +100,9 @@ def test_while_many_wait_at_the_door_there_are_few_threads(site: Serve) -> None:
         served.server.url, (Request("/sleep?seconds=1"),), clients=300, seconds=1.0
     )
     with start(plan):
-        assert poll(10, lambda: served.state()["waiting"] > 200)
+        assert poll(lambda: served.state()["waiting"] > 200)
         assert served.server.threads() <= before + 2 + 5
-    assert poll(10, lambda: served.state()["waiting"] == 0)
+    assert poll(lambda: served.state()["waiting"] == 0)
 
 
 # By hand, to see what no real server shows at the wanted moment.

@@ -53,7 +53,7 @@ def pool(own_server: PrivateServer) -> Iterator[Pool]:
     pool = Pool("shop", connect, pool_size=1)
     yield pool
     pool.dispose()
-    assert poll(5, lambda: own_server.process_list() == [])
+    assert poll(lambda: own_server.process_list() == [])
 
 
 def address(server: PrivateServer, **options: object) -> dict[str, object]:
@@ -113,7 +113,7 @@ def test_a_connection_that_is_killed_while_lent_is_lost(
     loan, connection = lend(pool)
     with contextlib.closing(own_server.admin()) as admin:
         admin.kill(connection.thread_id())
-    assert poll(5, lambda: own_server.process_list() == [])
+    assert poll(lambda: own_server.process_list() == [])
 
     error = refusal(lambda: ask(connection, "SELECT 1"))
     loan.checkin()
@@ -300,4 +300,4 @@ def test_a_line_that_is_cut_while_a_session_is_made_new_is_not_lent_again(
     assert pool.checkedout() == 0
     pool.dispose()
     # MariaDB keeps for a second whoever has failed to log in again.
-    assert poll(5, lambda: own_server.process_list() == [])
+    assert poll(lambda: own_server.process_list() == [])

@@ -144,7 +144,7 @@ def test_the_connection_of_a_stream_goes_back_when_its_client_has_gone(
     clients = [begin(served, path) for _ in range(2)]
     # Each kind of server consumes the other kind of body at once.
     if path == {"gunicorn": "/long-stream", "uvicorn": "/long-stream-async"}[kind]:
-        assert poll(5, lambda: served.state()["in_use"] == 2)
+        assert poll(lambda: served.state()["in_use"] == 2)
     for client in clients:
         client.close()
     served.assert_nothing_left()
@@ -170,7 +170,7 @@ def test_a_connection_whose_client_has_gone_is_not_reused_before_its_query_ends(
     assert served.get("/queries").status == 200
     client = socket.create_connection((served.server.host, served.server.port))
     client.sendall(b"GET /sleep?seconds=1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert poll(5, lambda: served.state()["in_use"] == 1)
+    assert poll(lambda: served.state()["in_use"] == 1)
     client.close()
 
     assert served.get("/echo?token=mine").body == "mine"

@@ -53,7 +53,7 @@ def shared_server() -> Iterator[PrivateServer]:
 @pytest.fixture
 def server(shared_server: PrivateServer) -> PrivateServer:
     """The server, once it has seen the last test's connections go."""
-    assert poll(5, lambda: shared_server.status("Threads_connected") == 0)
+    assert poll(lambda: shared_server.status("Threads_connected") == 0)
     return shared_server
 
 
@@ -126,8 +126,8 @@ def test_application_gets_max_connections_and_not_one_more(
         assert error_code(refused.value) == TOO_MANY_CONNECTIONS
         # MariaDB refuses after it has listed the connection, and then unlists it.
         limit = server.max_connections
-        assert poll(5, lambda: len(server.process_list()) == limit)
-        assert poll(5, lambda: server.status("Threads_connected") == limit)
+        assert poll(lambda: len(server.process_list()) == limit)
+        assert poll(lambda: server.status("Threads_connected") == limit)
         held.enter_context(contextlib.closing(server.admin()))
 
 
@@ -156,7 +156,7 @@ def test_flush_status_resets_the_high_water_mark(server: PrivateServer) -> None:
 def test_process_list_tells_what_a_connection_does(server: PrivateServer) -> None:
     server.database("shop")
     with contextlib.closing(server.connect(database="shop")) as connection:
-        assert poll(5, lambda: server.process_list()[0]["command"] == "Sleep")
+        assert poll(lambda: server.process_list()[0]["command"] == "Sleep")
         (row,) = server.process_list()
         assert row["id"] == connection.thread_id()
     assert row["db"] == "shop"
@@ -284,8 +284,8 @@ with private_server() as server:
         parent.send_signal(signal_number)
 
     for directory in directories:
-        assert poll(5, lambda: not marked_processes(directory))  # noqa: B023
-        assert poll(5, lambda: not os.path.exists(directory))  # noqa: B023
+        assert poll(lambda: not marked_processes(directory))  # noqa: B023
+        assert poll(lambda: not os.path.exists(directory))  # noqa: B023
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_no_statement_and_no_connection_is_added(site: Serve, server: Server) ->
 def pausing(served: Site, path: str, threads: ThreadPoolExecutor) -> Future[Answer]:
     """Send *path*, and come back when its connection is at rest for its pause."""
     begun = threads.submit(served.get, path)
-    assert poll(5, lambda: served.state()["in_use"] == 1)
+    assert poll(lambda: served.state()["in_use"] == 1)
     return begun
 
 

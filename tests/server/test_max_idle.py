@@ -16,7 +16,7 @@ from pooled_db.pool.pool import Pool
 from pooled_db.pool.store import NoIdleConnection
 from pooled_db.pool.surplus import LATE, LEAST, SOONEST
 from pooled_db.pool.upkeep import Upkeep
-from tests.harness.processes import poll
+from tests.harness.processes import PATIENCE, poll
 from tests.harness.server import Server
 from tests.loans import connection_of, lend
 
@@ -45,7 +45,7 @@ def test_a_pool_that_nobody_asks_keeps_one(make_pool: MakePool, use_lifo: bool) 
     burst(pool, 5)
 
     latest = 0.2 + 2 * (SOONEST + LATE) + 5
-    assert poll(latest, lambda: pool.stats().idle == LEAST)
+    assert poll(lambda: pool.stats().idle == LEAST, latest)
     assert (pool.stats().opened, pool.stats().closed["idle"]) == (5, 5 - LEAST)
 
 
@@ -149,7 +149,7 @@ def test_a_disposed_pool_closes_what_is_parked(
     in_another_thread(lambda: pool.look_after(time.monotonic()))
     pool.dispose()
 
-    assert poll(5, lambda: len(server.process_list()) == before)
+    assert poll(lambda: len(server.process_list()) == before)
     assert pool.look_after(time.monotonic()) is None
 
 
@@ -187,24 +187,24 @@ def test_the_thread_ends_when_nothing_is_left_to_do() -> None:
     for _ in range(2):
         watched.looked.clear()
         upkeep.watch(watched, time.monotonic())
-        assert watched.looked.wait(5)
-        assert poll(5, lambda: not is_running(upkeep))
+        assert watched.looked.wait(PATIENCE)
+        assert poll(lambda: not is_running(upkeep))
 
 
 def test_the_earliest_is_looked_after_first() -> None:
     upkeep, later, sooner = Upkeep(), Watched(), Watched()
     upkeep.watch(later, time.monotonic() + LONG)
     upkeep.watch(sooner, time.monotonic())
-    assert sooner.looked.wait(5)
+    assert sooner.looked.wait(PATIENCE)
     assert not later.looked.is_set()
     upkeep.watch(later, time.monotonic())
-    assert later.looked.wait(5)
+    assert later.looked.wait(PATIENCE)
 
 
 def test_a_pool_that_nobody_keeps_is_not_kept_by_its_upkeep() -> None:
     upkeep = Upkeep()
     upkeep.watch(Watched(), time.monotonic() + 0.1)
-    assert poll(5, lambda: not is_running(upkeep))
+    assert poll(lambda: not is_running(upkeep))
 
 
 @pytest.mark.filterwarnings("ignore:This process.*:DeprecationWarning")
@@ -215,6 +215,6 @@ def test_a_forked_child_has_a_thread_of_its_own() -> None:
     if child == 0:
         upkeep.after_fork()
         upkeep.watch(watched, time.monotonic())
-        os._exit(0 if watched.looked.wait(5) else 1)
+        os._exit(0 if watched.looked.wait(PATIENCE) else 1)
     _, status = os.waitpid(child, 0)
     assert status == 0

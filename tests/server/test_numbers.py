@@ -143,7 +143,7 @@ def test_each_connection_that_is_closed_is_counted(
         loan.checkin()
         if what_for == "dead":
             server.ask("KILL %s", connection.thread_id())
-            assert poll(5, lambda c=connection: not c.is_alive())  # type: ignore[misc]
+            assert poll(lambda c=connection: not c.is_alive())  # type: ignore[misc]
         if what_for == "recycled":
             connection.expires = 0.0
     pool.checkout().checkin()
@@ -168,7 +168,7 @@ def test_who_works_and_who_waits_is_told(make_pool: MakePool) -> None:
     connection_of(one).is_dirty = True
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(pool.checkout)
-        assert poll(5, lambda: pool.stats().waiting == 1)
+        assert poll(lambda: pool.stats().waiting == 1)
         stats = pool.stats()
         assert (stats.in_use, stats.at_work, stats.at_rest) == (2, 1, 1)
         assert stats.oldest_wait > 0

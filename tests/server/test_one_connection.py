@@ -162,7 +162,7 @@ def test_a_request_that_has_asked_nothing_yet_holds_up_nobody(
             threads.submit(served.get, "/wait-before-asking?seconds=3")
             for _ in range(2)
         ]
-        assert poll(5, lambda: served.state()["in_use"] == 2)
+        assert poll(lambda: served.state()["in_use"] == 2)
         assert served.get("/queries").status == 200
         assert not any(one.done() for one in slow)
         assert {one.result().status for one in slow} == {200}
@@ -211,7 +211,7 @@ def test_clients_that_hang_up_leave_nothing(site: Serve, door: bool) -> None:
         client = socket.create_connection((served.server.host, served.server.port))
         client.sendall(b"GET /awaited HTTP/1.1\r\nHost: localhost\r\n\r\n")
         clients.append(client)
-    assert poll(5, lambda: served.state()["in_use"] == 2)
+    assert poll(lambda: served.state()["in_use"] == 2)
     for client in clients:
         client.close()
     served.assert_nothing_left()
@@ -254,7 +254,7 @@ def test_a_refusal_names_who_holds_the_connections(site: Serve) -> None:
     served.get("/queries")
     with ThreadPoolExecutor(1) as threads:
         slow = threads.submit(served.get, "/sleep?seconds=2&secret=1")
-        assert poll(5, lambda: served.state()["in_use"] == 1)
+        assert poll(lambda: served.state()["in_use"] == 1)
         assert served.get("/queries").status == 503
         assert slow.result().status == 200
     log = served.server.log()

@@ -79,7 +79,7 @@ def test_the_nine_names_are_exported_with_the_pools_own_numbers(
             uses = latest.get(f"{PREFIX}.use_time", [])
             return bool(sum(point["count"] for point in uses) == REQUESTS)
 
-        assert poll(30, are_told), server.log()[-2000:]
+        assert poll(are_told), server.log()[-2000:]
         stats = host.look(tmp_path / "state").totals()["default"]
 
     assert {name for name in latest if name.startswith(PREFIX)} == NAMES

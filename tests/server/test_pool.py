@@ -246,7 +246,7 @@ def test_a_connection_that_cannot_be_set_up_is_not_left_open(server: Server) -> 
         connector(server, "pooled_bare", sql_mode="NONSENSE")()
 
     assert failure.tb is not None
-    assert poll(5, lambda: {p["id"] for p in server.process_list()} <= before)
+    assert poll(lambda: {p["id"] for p in server.process_list()} <= before)
 
 
 def test_what_would_have_to_connect_is_not_waited_for(make_pool: MakePool) -> None:

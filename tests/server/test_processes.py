@@ -124,7 +124,7 @@ def test_sigterm_lets_a_running_request_end(site: Serve) -> None:
         target=lambda: answers.append(served.get("/sleep?seconds=1").status)
     )
     request.start()
-    assert poll(5, lambda: served.state()["in_use"] == 1)
+    assert poll(lambda: served.state()["in_use"] == 1)
     os.kill(served.server.pid, signal.SIGTERM)
     request.join()
     assert answers == [200]

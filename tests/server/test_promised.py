@@ -25,7 +25,7 @@ from pooled_db.driver.connection import Connection
 from pooled_db.pool.permit import Permit
 from pooled_db.pool.pool import Pool
 from pooled_db.request.current import open_scope
-from tests.harness.processes import poll
+from tests.harness.processes import PATIENCE, poll
 from tests.harness.server import Server
 from tests.loans import lend
 from tests.site.views import ask, nothing
@@ -268,7 +268,7 @@ def test_close_pool_closes_the_connections(server: Server) -> None:
     number = ask(NUMBER)
     connection.close()
     connection.close_pool()  # type: ignore[attr-defined]
-    assert poll(5, lambda: number not in {one["id"] for one in server.process_list()})
+    assert poll(lambda: number not in {one["id"] for one in server.process_list()})
     assert "default" not in pooled_db.stats()
 
 
@@ -281,7 +281,7 @@ def test_two_threads_that_come_first_at_once_get_one_pool(
 
     def build_together(wrapper: Any) -> Pool:
         built = build(wrapper)
-        both.wait(10)
+        both.wait(PATIENCE)
         return built
 
     monkeypatch.setattr(pools, "_build", build_together)
@@ -306,16 +306,16 @@ def test_a_thread_that_waits_past_the_end_of_its_request_owns_what_it_gets(
         seen.append(ask("SELECT 'mine'"))
         seen.append(connection.loan.requester)  # type: ignore[attr-defined]
         asked.set()
-        leave.wait(10)
+        leave.wait(PATIENCE)
         connection.close()
 
     with ThreadPoolExecutor(1) as threads:
         worker = threads.submit(context.run, work)
-        assert poll(5, lambda: full_pool.gate.waiting == 1)
+        assert poll(lambda: full_pool.gate.waiting == 1)
         scope.close()
         for permit in full_pool.gate.held():
             full_pool.gate.release(permit)
-        assert asked.wait(5)
+        assert asked.wait(PATIENCE)
         stats = full_pool.stats()
         assert (stats.in_use, stats.on_call) == (1, 1)
         leave.set()

@@ -111,7 +111,7 @@ def be_killed(connection):
     killer = threading.Thread(target=kill, args=[mine.thread_id()])
     killer.start()
     killer.join()
-    assert poll(5, lambda: not mine.is_alive())
+    assert poll(lambda: not mine.is_alive())
 killed = loan(be_killed)
 print(killed in [loan(query), loan(query)])
 """

@@ -74,7 +74,7 @@ def test_a_tunnel_is_used_for_each_of_the_pools_connections(
     assert number() == first
     assert tunnel.connections() == 1
     tunnel.cut()
-    assert poll(5, lambda: tunnel.connections() == 0)
+    assert poll(lambda: tunnel.connections() == 0)
     assert number() != first
     assert pooled_db.stats()["far"].opened == 2
 
@@ -117,7 +117,7 @@ def test_a_tunnel_that_is_down_is_a_server_that_cannot_be_had(
         assert isinstance(cause, pooled_db.ServerUnavailable)
         assert cause.alias == "far"
     tunnel.forward()
-    assert poll(5, can_be_had)
+    assert poll(can_be_had)
 
 
 def can_be_had() -> bool:

@@ -29,7 +29,7 @@ def a_connection_held(site: Site, server: Server) -> Iterator[None]:
         request = threading.Thread(target=site.get, args=("/take-turn",))
         request.start()
         try:
-            assert poll(10, lambda: site.state()["in_use"] == 1)
+            assert poll(lambda: site.state()["in_use"] == 1)
             yield
         finally:
             admin.query("DO RELEASE_LOCK('turn')")

@@ -45,7 +45,7 @@ def test_a_thread_that_ends_gives_its_connection_back_at_once(
     caplog.set_level(logging.INFO, "pooled_db")
     run_in_thread(lambda: ask("SELECT 1"))
 
-    assert poll(5, all_permits_are_free)
+    assert poll(all_permits_are_free)
     assert pooled_db.stats()["default"].idle >= 1  # it was kept, not closed
     assert "A thread ended with a connection to 'default'" in caplog.text
     assert "site/views.py" in caplog.text
@@ -61,7 +61,7 @@ def test_what_a_thread_that_ends_left_open_is_rolled_back() -> None:
 
     run_in_thread(leave_open)
 
-    assert poll(5, all_permits_are_free)
+    assert poll(all_permits_are_free)
     assert not Item.objects.exists()
 
 

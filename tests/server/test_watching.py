@@ -96,7 +96,7 @@ def serve(site_database: dict[str, Any], tmp_path: Path) -> Iterator[Serve]:
                 )
             )
             watched = Watched(Site(server), env, directory)
-            assert poll(20, watched.all_are_used), watched.look()
+            assert poll(watched.all_are_used), watched.look()
             return watched
 
         yield start
@@ -139,7 +139,7 @@ def test_under_load_each_connection_in_use_is_the_servers(
                     in_use.update(held.connection_id for held in loans)
                 return len(in_use) == 5
 
-            assert poll(10, all_hold)
+            assert poll(all_hold)
             told = watched.json()
             rows = [one for one in server.process_list() if one["db"] == database]
             at_work = {row["id"] for row in rows if row["command"] == "Query"}
@@ -179,10 +179,10 @@ def test_a_frozen_worker_is_shown_with_what_it_holds_and_a_killed_one_is_gone(
                 ]
                 return bool(holders)
 
-            assert poll(10, is_held)
+            assert poll(is_held)
             (pid,) = holders
             os.kill(pid, signal.SIGSTOP)
-            assert poll(10, lambda: is_stopped(pid))
+            assert poll(lambda: is_stopped(pid))
             told = watched.json()
             (frozen,) = [one for one in told["processes"] if one["pid"] == pid]
             (loan,) = frozen["pools"]["default"]["loans"]
@@ -192,7 +192,7 @@ def test_a_frozen_worker_is_shown_with_what_it_holds_and_a_killed_one_is_gone(
             )
             before = told["totals"]["default"]
             os.kill(pid, signal.SIGKILL)
-            assert poll(10, lambda: pid not in watched.workers())
+            assert poll(lambda: pid not in watched.workers())
             told = watched.json()
             assert pid not in [one["pid"] for one in told["processes"]]
             after = told["totals"]["default"]
@@ -294,7 +294,7 @@ def test_as_many_are_advised_as_there_are_clients_who_always_want_one(
 
     with load.start(Plan(url, (Request("/sleep?seconds=0.4"),), 8, None, 60)):
         # Until then they have not all waited for one another.
-        assert poll(30, lambda: checkouts() >= 32)
+        assert poll(lambda: checkouts() >= 32)
         done = watched.manage("--advise", "4", "--json", "--processes", "1")
     (advice,) = json.loads(done.stdout)
     assert advice["needed"] == pytest.approx(8, abs=1)
@@ -339,8 +339,8 @@ def test_the_server_works_for_nobody_who_sleeps_or_has_nothing_to_do(
         for sql, connection in working.items():
             threads.submit(run, connection, sql)
         try:
-            assert poll(10, lambda: {*filter(None, statements.values())} <= states())
-            assert poll(10, lambda: statements.keys() <= begun())
+            assert poll(lambda: {*filter(None, statements.values())} <= states())
+            assert poll(lambda: statements.keys() <= begun())
             told = busy("default")
         finally:
             for number in numbers.values():

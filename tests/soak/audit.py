@@ -17,7 +17,7 @@ MOST_EXAMPLES = 3
 
 def violations(bank: Bank, transfers: list[Transfer]) -> Iterator[str]:
     """Say what is wrong with the bank's books, and with the pool at rest."""
-    if not poll(10, lambda: _at_rest(bank)):
+    if not poll(lambda: _at_rest(bank)):
         yield f"not at rest: {bank.site.state()}, {bank.server.process_list()}"
     yield from _wrong_books(bank)
     yield from _wrong_answers(bank, transfers)

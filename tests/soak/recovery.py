@@ -59,7 +59,7 @@ def _recovery(bank: Bank, clients: Clients) -> float:
 
 
 def _wait_for_good_after(clients: Clients, moment: float) -> None:
-    if not poll(PATIENCE, lambda: clients.last_good > moment):
+    if not poll(lambda: clients.last_good > moment, PATIENCE):
         raise TimeoutError(f"no good answer in {PATIENCE:g} s")
 
 

@@ -127,4 +127,4 @@ def _do_harm(
 
 
 def _is_good_again(clients: Clients, since: float) -> bool:
-    return poll(RECOVERY, lambda: clients.last_good > since)
+    return poll(lambda: clients.last_good > since, RECOVERY)

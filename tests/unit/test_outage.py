@@ -156,7 +156,7 @@ def test_without_an_outage_all_may_connect_at_once() -> None:
     barrier = threading.Barrier(4)
 
     def together() -> str:
-        barrier.wait(5)
+        barrier.wait(60)
         return "connection"
 
     def attempt(outage: Outage, open_connection: Callable[[], str]) -> None:

@@ -128,8 +128,8 @@ def test_the_end_of_a_client_is_the_end_of_its_connection_to_the_server(
 ) -> None:
     assert proxy.connections() == 1
     client.close()
-    assert poll(5, lambda: echo.ended == 1)
-    assert poll(5, lambda: proxy.connections() == 0)
+    assert poll(lambda: echo.ended == 1)
+    assert poll(lambda: proxy.connections() == 0)
 
 
 def test_a_black_hole_lets_nothing_through_and_loses_nothing(
@@ -157,7 +157,7 @@ def test_a_client_that_gave_up_in_a_black_hole_is_seen_after_it(
     client.sendall(b"last")
     client.close()
     proxy.forward()
-    assert poll(5, lambda: echo.ended == 1)
+    assert poll(lambda: echo.ended == 1)
     assert echo.got == [b"hello", b"last"]
 
 
@@ -212,7 +212,7 @@ def test_a_cut_resets_the_connections_that_there_are(
     proxy.cut()
     with pytest.raises(ConnectionResetError):
         client.recv(1)
-    assert poll(5, lambda: echo.ended == 1)
+    assert poll(lambda: echo.ended == 1)
     with connected(proxy) as newcomer:
         assert exchange(newcomer, b"newer") == b"newer"
 
@@ -223,7 +223,7 @@ def test_a_cut_after_some_bytes_lets_those_through(
     proxy.cut_after(7)
     assert exchange(client, b"1234") == b"1234"
     assert exchange(client, b"5678") == b"567"
-    assert poll(5, lambda: echo.ended == 1)
+    assert poll(lambda: echo.ended == 1)
     proxy.forward()
     with connected(proxy) as newcomer:
         assert exchange(newcomer, b"12345678") == b"12345678"
@@ -238,7 +238,7 @@ def test_a_reset_after_some_bytes_lets_those_through(
     assert client.recv(3, socket.MSG_WAITALL) == b"567"
     with pytest.raises(ConnectionResetError):
         client.recv(1)
-    assert poll(5, lambda: echo.ended == 1)
+    assert poll(lambda: echo.ended == 1)
 
 
 def test_answers_are_swallowed_after_what_was_named_and_so_often(
@@ -247,7 +247,7 @@ def test_answers_are_swallowed_after_what_was_named_and_so_often(
     proxy.swallow(b"COMMIT", times=1)
     assert exchange(client, b"UPDATE") == b"UPDATE"
     client.sendall(b"COMMIT")
-    assert poll(5, lambda: echo.got == [b"hello", b"UPDATE", b"COMMIT"])
+    assert poll(lambda: echo.got == [b"hello", b"UPDATE", b"COMMIT"])
     assert_silent(client)
     assert proxy.swallowing() == 1
     with connected(proxy) as other:
@@ -261,7 +261,7 @@ def test_a_server_that_accepts_and_never_answers(proxy: Proxy, echo: Echo) -> No
     proxy.swallow()
     with connected(proxy) as client:
         client.sendall(b"hello?")
-        assert poll(5, lambda: echo.got == [b"hello?"])
+        assert poll(lambda: echo.got == [b"hello?"])
         assert_silent(client)
 
 
@@ -296,14 +296,14 @@ def test_open_connections_are_counted_by_their_state(
     with connected(proxy):
         assert clients_of(proxy.port) == {ESTABLISHED: 2}
         assert most_clients(proxy.port, expected=1) == 2
-    assert poll(5, lambda: clients_of(proxy.port) == {ESTABLISHED: 1})
+    assert poll(lambda: clients_of(proxy.port) == {ESTABLISHED: 1})
     proxy.drop_connects()
     with socket.socket() as hanging:
         hanging.setblocking(False)
         hanging.connect_ex((HOST, proxy.port))
         assert clients_of(proxy.port) == {ESTABLISHED: 1, CONNECTING: 1}
     echo.end_connections()
-    assert poll(5, lambda: clients_of(proxy.port) == {LEFT_BY_SERVER: 1})
+    assert poll(lambda: clients_of(proxy.port) == {LEFT_BY_SERVER: 1})
 
 
 def test_without_a_server_clients_are_cut_off(proxy: Proxy, echo: Echo) -> None:
@@ -327,7 +327,7 @@ with Proxy(1) as proxy:
     )
     assert ended.returncode == -signal.SIGKILL
     pid = int(ended.stdout)
-    assert poll(5, lambda: not os.path.exists(f"/proc/{pid}/fd/0"))
+    assert poll(lambda: not os.path.exists(f"/proc/{pid}/fd/0"))
 
 
 def test_a_proxy_that_has_died_says_so(echo: Echo) -> None:

@@ -37,7 +37,7 @@ class Distant:
 
     def assert_settled(self) -> None:
         """Every permit is free, and the server holds idle connections at most."""
-        assert poll(5, self.is_settled), (
+        assert poll(self.is_settled), (
             self.site.state(),
             self.server.process_list(),
             self.server.open_transactions(),

@@ -76,7 +76,7 @@ def test_a_transaction_that_is_cut_is_not_stored_and_no_success(
     )
     client.start()
     assert poll(
-        5, lambda: any("SLEEP" in str(p["info"]) for p in here.server.process_list())
+        lambda: any("SLEEP" in str(p["info"]) for p in here.server.process_list())
     )
     here.proxy.cut()
     client.join()
@@ -100,4 +100,4 @@ def test_a_post_that_is_refused_before_it_began_may_be_tried_again(
     assert told.may_be_tried_again
     assert not is_stored(here, token)
     here.proxy.forward()
-    assert poll(5, lambda: ask(here.site, "/token", "again").is_good)
+    assert poll(lambda: ask(here.site, "/token", "again").is_good)

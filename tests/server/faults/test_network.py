@@ -55,13 +55,13 @@ def test_a_connection_that_ends_within_an_answer_is_never_read_on(
 ) -> None:
     here = distant(kind)
     for sent in (0, 1, 60, 300):
-        assert poll(5, lambda: ask(here.site, "/token", "before").is_good)
+        assert poll(lambda: ask(here.site, "/token", "before").is_good)
         here.proxy.cut_after(sent)
         cut = ask_together(here.site, "/token?n=20", 2 * POOL_SIZE)
         here.proxy.forward()
         assert statuses(cut) == {503}
 
-        assert poll(5, lambda: ask(here.site, "/token", "after").is_good)
+        assert poll(lambda: ask(here.site, "/token", "after").is_good)
         whole = ask_together(here.site, "/token", 2 * POOL_SIZE)
         assert statuses(whole) == {200}
         assert_own_answers(whole)
@@ -83,9 +83,9 @@ def test_a_black_hole_is_bounded_by_the_time_outs_and_over_when_it_is_over(
     # wait for them in line.
     assert waited[-1 - POOL_SIZE] <= 1.0 + GRACE
     assert waited[-1] <= 1.0 + 2.0 + GRACE
-    assert poll(5, here.site.at_rest), here.site.state()
+    assert poll(here.site.at_rest), here.site.state()
     here.proxy.forward()
-    assert poll(1.0 + GRACE, lambda: ask(here.site, "/token", "again").is_good)
+    assert poll(lambda: ask(here.site, "/token", "again").is_good, 1.0 + GRACE)
     after = ask_together(here.site, "/token", POOL_SIZE)
     assert statuses(after) == {200}
     assert_own_answers(after)
@@ -149,7 +149,7 @@ def test_a_server_that_accepts_and_never_greets_is_bounded_by_connect_timeout(
     assert statuses(told) == {503}
     assert max(one.took for one in told) <= 1.0 + 1.0 + GRACE
     here.proxy.forward()
-    assert poll(1.0 + GRACE, lambda: ask(here.site, "/token", "again").is_good)
+    assert poll(lambda: ask(here.site, "/token", "again").is_good, 1.0 + GRACE)
 
 
 @both
@@ -186,7 +186,7 @@ def ask_in_turn(site: Site, tokens: list[str]) -> list[Told]:
         )
         thread.start()
         threads.append(thread)
-        assert poll(10, partial(have_arrived, before + number))
+        assert poll(partial(have_arrived, before + number))
     for thread in threads:
         thread.join()
     return told

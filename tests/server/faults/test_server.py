@@ -71,7 +71,7 @@ def test_when_all_idle_connections_were_killed_the_next_requests_are_served(
         with own_server.admin() as admin:
             for process in own_server.process_list():
                 admin.kill(process["id"])
-        assert poll(5, lambda: own_server.process_list() == [])
+        assert poll(lambda: own_server.process_list() == [])
 
         assert [site.get("/queries").status for _ in range(50)] == [200] * 50
 
@@ -100,7 +100,7 @@ def test_a_frozen_server_delays_nobody_who_waits_beyond_the_timeout(
         # time-outs bound those.
         assert waited[-3] <= 1.0 + 1.0
         assert waited[-1] <= 3.0 + 2.0
-        assert poll(5, lambda: site.get("/queries").status == 200)
+        assert poll(lambda: site.get("/queries").status == 200)
 
 
 @both
@@ -114,7 +114,7 @@ def test_connections_past_wait_timeout_are_replaced_unnoticed(
     }
     with serve(kind, database=database, options=options) as site:
         assert site.get("/queries").status == 200
-        assert poll(5, lambda: own_server.process_list() == [])
+        assert poll(lambda: own_server.process_list() == [])
         assert site.get("/queries").status == 200
 
 
