@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import IO, Any, Protocol, cast
 
 from . import tables
 
@@ -25,19 +29,29 @@ class Output(Protocol):
 
 
 def watch(look: Look, seconds: float, output: Output) -> None:
-    """Show what *look* returns again and again, with rich if it is there."""
-    if not output.isatty():
+    """Show what *look* returns again and again, with rich if it is there.
+
+    SIGTERM ends it as Ctrl-C does, so that the terminal gets its screen back.
+    """
+    if not output.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
         while True:
             output.write(tables.text(look()) + "\n")
             output.flush()
             time.sleep(seconds)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
+        from rich.console import Console, ConsoleDimensions
         from rich.live import Live
     except ImportError:
         _watch_plainly(look, seconds, output)
         return
-    with Live(auto_refresh=False, screen=True) as live:
+    # It is a terminal: rich would ask variables of the environment that it alone
+    # knows, and show nothing at all if one of them says no.
+    console = Console(file=cast("IO[str]", output), force_terminal=True)
+    with Live(console=console, auto_refresh=False, screen=True) as live:
         while True:
+            console.size = ConsoleDimensions(*shutil.get_terminal_size())
             live.update(_coloured(fitting(look())), refresh=True)
             time.sleep(seconds)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import signal
 import sys
 from typing import Any
 
@@ -40,11 +41,6 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 class Terminal(io.StringIO):
-    """Writes as Django's OutputWrapper does: with a newline at the end."""
-
-    def write(self, text: str) -> int:
-        return super().write(text if text.endswith("\n") else text + "\n")
-
     def isatty(self) -> bool:
         return True
 
@@ -79,13 +75,29 @@ def test_the_screen_is_filled_and_never_scrolls(
     assert (lines[-1].text == "…") is cut
 
 
+#: What a user's shell, a CI or a test runner may have set.
+ENVIRONMENTS = [
+    {},
+    {"FORCE_COLOR": ""},
+    {"TTY_COMPATIBLE": "0"},
+    {"LINES": "1", "COLUMNS": "1"},
+    {"NO_COLOR": "1"},
+]
+
+
+@pytest.mark.parametrize("environ", ENVIRONMENTS, ids=str)
 @pytest.mark.parametrize("rich", [True, False])
 def test_it_is_shown_again_and_again(
-    seen: dict[str, Any], terminal: Any, rich: bool, monkeypatch: pytest.MonkeyPatch
+    seen: dict[str, Any],
+    terminal: Any,
+    rich: bool,
+    environ: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
     terminal(80, 24)
     screen = Terminal()
-    monkeypatch.setattr(sys, "stdout", screen)
     if rich:
         pytest.importorskip("rich")
         monkeypatch.setenv("TERM", "xterm")
@@ -100,8 +112,12 @@ def test_it_is_shown_again_and_again(
         except StopIteration:
             raise KeyboardInterrupt from None
 
-    with pytest.raises(KeyboardInterrupt):
-        live.watch(look, 1.0, screen)
+    sigterm = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            live.watch(look, 1.0, screen)
+    finally:
+        signal.signal(signal.SIGTERM, sigterm)
     frames = screen.getvalue().split(live.HOME)
     assert sum("4711" in frame for frame in frames) == 3
     if not rich:

@@ -98,9 +98,10 @@ class Command(BaseCommand):
                 self._show(options)
                 self.stdout.flush()
                 time.sleep(options["watch"])
+            self.stdout.ending = ""  # what moves the cursor is not a line
             live.watch(lambda: self._look(options), options["watch"], self.stdout)
         except KeyboardInterrupt:
-            self.stdout.write("")
+            self.stdout.write("\n")
         return overview.FINE
 
     def _advise(self, options: Mapping[str, Any]) -> int:

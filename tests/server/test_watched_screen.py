@@ -1,0 +1,66 @@
+"""``manage.py pools --watch`` in a terminal, which it leaves as it found it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.sites import ROOT, site_settings
+
+ENDS = {signal.SIGINT: 0, signal.SIGTERM: 128 + signal.SIGTERM}
+
+
+@pytest.mark.parametrize("number", ENDS, ids=lambda number: number.name)
+@pytest.mark.parametrize("rich", [True, False])
+def test_the_terminal_gets_its_screen_back(
+    number: signal.Signals, rich: bool, tmp_path: Path
+) -> None:
+    if rich:
+        pytest.importorskip("rich")
+    else:
+        (tmp_path / "rich.py").write_text("raise ImportError")
+    given = site_settings({}, POOLED_DB={"STATE_DIR": str(tmp_path / "none")})
+    terminal, theirs = pty.openpty()
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "django", "pools", "--watch", "0.01"],
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "TEST_SETTINGS": json.dumps(given),
+            "PYTHONPATH": str(tmp_path),
+            "TERM": "xterm",
+        },
+        cwd=ROOT,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    try:
+        shown = _read(terminal, lambda told: told.count(b"No process of") > 1)
+        watching.send_signal(number)
+        shown += _read(terminal, lambda _: False)
+    finally:
+        watching.kill()
+        watching.wait()
+        os.close(terminal)
+    assert watching.returncode == ENDS[number]
+    assert b"Traceback" not in shown
+    assert shown.count(b"\x1b[?1049h") == shown.count(b"\x1b[?1049l") == rich
+
+
+def _read(terminal: int, enough: Callable[[bytes], bool]) -> bytes:
+    told = b""
+    # Linux tells of the end of the other side by an error.
+    with contextlib.suppress(OSError):
+        while not enough(told):
+            told += os.read(terminal, 65536)
+    return told
