@@ -16,3 +16,12 @@ def lend(pool: Pool) -> tuple[Loan, Connection]:
     """Check a connection out for this thread."""
     loan = pool.checkout()
     return loan, connection_of(loan)
+
+
+def ask(connection: Connection, sql: str) -> object:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        row = cursor.fetchone() if cursor.description else None
+        while cursor.nextset():
+            pass
+    return row[0] if row else None

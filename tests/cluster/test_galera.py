@@ -14,7 +14,7 @@ from pooled_db.driver.errors import error_code, why_not_connected
 from pooled_db.pool.pool import Pool
 from tests.harness.galera import Galera, Node
 from tests.harness.processes import poll
-from tests.loans import lend
+from tests.loans import ask, lend
 
 from .behind import Behind, galera_behind_haproxy
 
@@ -55,13 +55,6 @@ def pool_on(node: Node, **options: Any) -> Iterator[Pool]:
         yield pool
     finally:
         pool.dispose()
-
-
-def ask(connection: Connection, sql: str) -> object:
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        row = cursor.fetchone() if cursor.description else None
-    return row[0] if row else None
 
 
 def test_waiting_for_other_nodes_writes_survives_a_reset(cluster: Galera) -> None:

@@ -15,8 +15,7 @@ from pooled_db.driver.reset import Account
 from pooled_db.pool.pool import Pool
 from tests.database_server import SERVER
 from tests.harness.server import Server
-from tests.loans import lend
-from tests.server.test_sessions import ask
+from tests.loans import ask, lend
 
 MakePool = Callable[..., Pool]
 

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import MySQLdb
 import pytest
-from django.db import connection
 
-from pooled_db import pools
-from pooled_db.backends.mysql.base import DatabaseWrapper
 from pooled_db.driver.connection import Connection
 from pooled_db.pool.pool import Pool
 from tests.conftest import connector
 from tests.database_server import SERVER
 from tests.harness.server import Server
-from tests.loans import lend
+from tests.loans import ask, lend
 
 MakePool = Callable[..., Pool]
-
-
-def ask(connection: Connection, sql: str) -> object:
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        row = cursor.fetchone() if cursor.description else None
-        while cursor.nextset():
-            pass
-    return row[0] if row else None
 
 
 @pytest.fixture
@@ -213,31 +200,6 @@ def test_the_texts_of_statements_are_shown_to_nobody_else(pool: Pool) -> None:
     lease.checkin()
 
 
-#: Questions about statements before, and what a new session answers.
-DIAGNOSTICS = {
-    "SHOW WARNINGS": None,
-    "SELECT LAST_INSERT_ID()": 0,
-    "SELECT FOUND_ROWS()": 1,
-}
-
-
-@pytest.mark.parametrize("question", DIAGNOSTICS)
-def test_always_cleans_the_diagnostics_too(make_pool: MakePool, question: str) -> None:
-    pool = make_pool(pool_size=1, reset="always")
-    lease, connection = lend(pool)
-    ask(connection, "DROP TABLE IF EXISTS numbers")
-    ask(connection, "CREATE TABLE numbers (a INT AUTO_INCREMENT PRIMARY KEY)")
-    ask(connection, "INSERT INTO numbers VALUES (7), (8)")
-    ask(connection, "INSERT INTO numbers VALUES (NULL)")
-    ask(connection, "SELECT SQL_CALC_FOUND_ROWS a FROM numbers LIMIT 1")
-    ask(connection, "SELECT CAST('secret' AS SIGNED)")
-    lease.checkin()
-
-    lease, connection = lend(pool)
-    assert ask(connection, question) == DIAGNOSTICS[question]
-    lease.checkin()
-
-
 @pytest.mark.parametrize(
     ("character_set", "first_byte"), [("gbk", b"\xbf"), ("sjis", b"\x95")]
 )
@@ -325,195 +287,3 @@ def test_a_resource_group_is_left_to_nobody(pool: Pool, resource_group: str) -> 
     loan, connection = lend(pool)
     assert ask(connection, RESOURCE_GROUP) == "USR_default"
     loan.checkin()
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "SELECT 'user@example.org'",
-        "INSERT INTO t VALUES (1)",
-        "SELECT * FROM t FOR UPDATE",
-        "SELECT @@version",
-        "SHOW TABLES",
-        "SELECT 1 /*Model.objects.get()*/",
-        "DO 1",
-        "SELECT 1 AS job_lock",
-        *(["SET STATEMENT max_statement_time = 1 FOR SELECT '@'"] * SERVER.is_mariadb),
-    ],
-)
-def test_a_usual_statement_costs_nothing_on_return(
-    pool: Pool, server: Server, statement: str
-) -> None:
-    loan, connection = lend(pool)
-    ask(connection, statement)
-    statements = server.status("Questions")
-    opened = pool.stats().opened
-
-    loan.checkin()
-    loan, connection = lend(pool)
-    loan.checkin()
-
-    assert server.status("Questions") == statements
-    assert pool.stats().opened == opened
-
-
-def test_always_cleans_what_no_watcher_can_see(make_pool: MakePool) -> None:
-    pool = make_pool(pool_size=1, reset="always")
-    loan, connection = lend(pool)
-    ask(connection, "DROP FUNCTION IF EXISTS hidden")
-    ask(
-        connection,
-        "CREATE FUNCTION hidden() RETURNS INT DETERMINISTIC "
-        "BEGIN SET @hidden = 1; RETURN 1; END",
-    )
-    loan.checkin()
-
-    loan, connection = lend(pool)
-    ask(connection, "SELECT hidden()")
-    loan.checkin()
-
-    loan, connection = lend(pool)
-    assert ask(connection, "SELECT @hidden") is None
-    loan.checkin()
-
-
-def test_rollback_ends_transactions_and_leaves_the_rest(make_pool: MakePool) -> None:
-    pool = make_pool(pool_size=1, reset="rollback")
-    loan, connection = lend(pool)
-    ask(connection, "DROP TABLE IF EXISTS t")
-    ask(connection, "CREATE TABLE t (a INT)")
-    ask(connection, "SET @a = 1")
-    ask(connection, "BEGIN")
-    ask(connection, "INSERT INTO t VALUES (1)")
-    loan.checkin()
-
-    loan, connection = lend(pool)
-    assert ask(connection, "SELECT COUNT(*) FROM t") == 0
-    assert ask(connection, "SELECT @a") == 1
-    loan.checkin()
-    assert pool.stats().opened == 1
-
-
-def test_a_session_is_cleaned_on_the_same_connection(pool: Pool) -> None:
-    opened = pool.stats().opened
-    for _ in range(3):
-        loan, connection = lend(pool)
-        ask(connection, "SET @a = 1")
-        loan.checkin()
-
-    assert pool.stats().opened == opened
-
-
-SLOW = "SELECT 1 FROM information_schema.columns WHERE SLEEP(5)"
-
-
-def test_an_interrupted_statement_closes_the_connection(
-    pool: Pool, server: Server
-) -> None:
-    loan, connection = lend(pool)
-    opened = pool.stats().opened
-    thread_id = connection.thread_id()
-    killer = threading.Thread(target=kill_query, args=(server, thread_id))
-    killer.start()
-    with pytest.raises(MySQLdb.OperationalError, match="interrupted"):
-        ask(connection, SLOW)
-    killer.join()
-    loan.checkin()
-
-    loan, connection = lend(pool)
-    assert ask(connection, "SELECT 1") == 1
-    loan.checkin()
-    assert pool.stats().opened == opened + 1
-
-
-def kill_query(server: Server, thread_id: int) -> None:
-    while not any(
-        process["id"] == thread_id and process["info"]
-        for process in server.process_list()
-    ):
-        pass
-    with server.admin() as admin, admin.cursor() as cursor:
-        cursor.execute(f"KILL QUERY {thread_id}")
-
-
-# What Django sets at connect.
-
-
-@pytest.fixture
-def wrapper(transactional_db: None) -> Iterator[DatabaseWrapper]:
-    settings = {
-        **connection.settings_dict,
-        "OPTIONS": {
-            **connection.settings_dict["OPTIONS"],
-            "pool": {"pool_size": 1},
-            "isolation_level": "repeatable read",
-            "init_command": "SET SESSION wait_timeout = 1234",
-            "sql_mode": "TRADITIONAL",
-            "charset": "utf8mb4",
-            "collation": "utf8mb4_unicode_ci",
-        },
-    }
-    wrapper = DatabaseWrapper(settings, alias="sessions")
-    yield wrapper
-    wrapper.close()
-    pools.dispose("sessions")
-
-
-QUESTION = (
-    f"SELECT CONNECTION_ID(), {ISOLATION}, @@wait_timeout, @@sql_mode, "
-    "@@collation_connection, @@character_set_client, @@autocommit"
-)
-
-
-def test_a_cleaned_session_is_as_django_wants_it(wrapper: DatabaseWrapper) -> None:
-    def question() -> Any:
-        with wrapper.cursor() as cursor:
-            cursor.execute(QUESTION)
-            return cursor.fetchone()
-
-    before = question()
-    with wrapper.cursor() as cursor:
-        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE")
-        cursor.execute("SET wait_timeout = 9, sql_mode = ''")
-        cursor.execute("SET NAMES latin1")
-    wrapper.close()
-
-    assert question() == before
-
-
-def connection_id(wrapper: DatabaseWrapper) -> object:
-    with wrapper.cursor() as cursor:
-        cursor.execute("SET @a = 1")
-        cursor.execute("SELECT CONNECTION_ID()")
-        return cursor.fetchone()[0]
-
-
-def test_a_connection_of_an_old_password_is_not_logged_in_again(
-    wrapper: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    used = connection_id(wrapper)
-    wrapper.close()
-    assert connection_id(wrapper) == used
-    with monkeypatch.context() as patch:
-        patch.setitem(wrapper.settings_dict, "PASSWORD", "rotated")
-        wrapper.close()
-
-    assert connection_id(wrapper) != used
-
-
-def test_nor_is_one_of_a_token_that_the_backend_has_replaced(
-    wrapper: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parameters = DatabaseWrapper.get_connection_params
-    token: dict[str, str] = {}
-    monkeypatch.setattr(
-        DatabaseWrapper, "get_connection_params", lambda self: parameters(self) | token
-    )
-    used = connection_id(wrapper)
-    wrapper.close()
-    assert connection_id(wrapper) == used
-    token["password"] = "another"
-    wrapper.close()
-    token.clear()
-
-    assert connection_id(wrapper) != used

@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 from pooled_db.exceptions import Reason
 from pooled_db.pool.gate import Gate
 from pooled_db.pool.permit import Permit, Refused, State
-from tests.harness.interrupts import Interrupted, interrupt
-from tests.unit.test_gate import (
+from tests.gates import (
     LONG,
     PATIENCE,
     Clock,
@@ -27,6 +26,7 @@ from tests.unit.test_gate import (
     queue,
     start,
 )
+from tests.harness.interrupts import Interrupted, interrupt
 
 TIME = st.integers(0, 5)
 EXHAUSTIVE = settings(derandomize=True, deadline=None, max_examples=400)

@@ -11,7 +11,7 @@ import pytest
 from pooled_db.exceptions import Reason
 from pooled_db.pool.gate import Gate
 from pooled_db.pool.permit import Permit, Refused, State
-from tests.unit.test_gate import LONG, PATIENCE, Clock, hold, ignore, queue, start
+from tests.gates import LONG, PATIENCE, Clock, hold, ignore, queue, start
 
 
 def begun(*, bounded: bool = False) -> Permit:

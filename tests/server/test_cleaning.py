@@ -1,0 +1,160 @@
+"""What each way of resetting a session cleans, and what it costs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import MySQLdb
+import pytest
+
+from pooled_db.pool.pool import Pool
+from tests.database_server import SERVER
+from tests.harness.server import Server
+from tests.loans import ask, lend
+
+MakePool = Callable[..., Pool]
+
+
+@pytest.fixture
+def pool(make_pool: MakePool) -> Pool:
+    pool = make_pool(pool_size=1, timeout=5)
+    loan, connection = lend(pool)
+    ask(connection, "DROP TABLE IF EXISTS t")
+    ask(connection, "CREATE TABLE t (a INT)")
+    loan.checkin()
+    return pool
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT 'user@example.org'",
+        "INSERT INTO t VALUES (1)",
+        "SELECT * FROM t FOR UPDATE",
+        "SELECT @@version",
+        "SHOW TABLES",
+        "SELECT 1 /*Model.objects.get()*/",
+        "DO 1",
+        "SELECT 1 AS job_lock",
+        *(["SET STATEMENT max_statement_time = 1 FOR SELECT '@'"] * SERVER.is_mariadb),
+    ],
+)
+def test_a_usual_statement_costs_nothing_on_return(
+    pool: Pool, server: Server, statement: str
+) -> None:
+    loan, connection = lend(pool)
+    ask(connection, statement)
+    statements = server.status("Questions")
+    opened = pool.stats().opened
+
+    loan.checkin()
+    loan, connection = lend(pool)
+    loan.checkin()
+
+    assert server.status("Questions") == statements
+    assert pool.stats().opened == opened
+
+
+#: Questions about statements before, and what a new session answers.
+DIAGNOSTICS = {
+    "SHOW WARNINGS": None,
+    "SELECT LAST_INSERT_ID()": 0,
+    "SELECT FOUND_ROWS()": 1,
+}
+
+
+@pytest.mark.parametrize("question", DIAGNOSTICS)
+def test_always_cleans_the_diagnostics_too(make_pool: MakePool, question: str) -> None:
+    pool = make_pool(pool_size=1, reset="always")
+    lease, connection = lend(pool)
+    ask(connection, "DROP TABLE IF EXISTS numbers")
+    ask(connection, "CREATE TABLE numbers (a INT AUTO_INCREMENT PRIMARY KEY)")
+    ask(connection, "INSERT INTO numbers VALUES (7), (8)")
+    ask(connection, "INSERT INTO numbers VALUES (NULL)")
+    ask(connection, "SELECT SQL_CALC_FOUND_ROWS a FROM numbers LIMIT 1")
+    ask(connection, "SELECT CAST('secret' AS SIGNED)")
+    lease.checkin()
+
+    lease, connection = lend(pool)
+    assert ask(connection, question) == DIAGNOSTICS[question]
+    lease.checkin()
+
+
+def test_always_cleans_what_no_watcher_can_see(make_pool: MakePool) -> None:
+    pool = make_pool(pool_size=1, reset="always")
+    loan, connection = lend(pool)
+    ask(connection, "DROP FUNCTION IF EXISTS hidden")
+    ask(
+        connection,
+        "CREATE FUNCTION hidden() RETURNS INT DETERMINISTIC "
+        "BEGIN SET @hidden = 1; RETURN 1; END",
+    )
+    loan.checkin()
+
+    loan, connection = lend(pool)
+    ask(connection, "SELECT hidden()")
+    loan.checkin()
+
+    loan, connection = lend(pool)
+    assert ask(connection, "SELECT @hidden") is None
+    loan.checkin()
+
+
+def test_rollback_ends_transactions_and_leaves_the_rest(make_pool: MakePool) -> None:
+    pool = make_pool(pool_size=1, reset="rollback")
+    loan, connection = lend(pool)
+    ask(connection, "DROP TABLE IF EXISTS t")
+    ask(connection, "CREATE TABLE t (a INT)")
+    ask(connection, "SET @a = 1")
+    ask(connection, "BEGIN")
+    ask(connection, "INSERT INTO t VALUES (1)")
+    loan.checkin()
+
+    loan, connection = lend(pool)
+    assert ask(connection, "SELECT COUNT(*) FROM t") == 0
+    assert ask(connection, "SELECT @a") == 1
+    loan.checkin()
+    assert pool.stats().opened == 1
+
+
+def test_a_session_is_cleaned_on_the_same_connection(pool: Pool) -> None:
+    opened = pool.stats().opened
+    for _ in range(3):
+        loan, connection = lend(pool)
+        ask(connection, "SET @a = 1")
+        loan.checkin()
+
+    assert pool.stats().opened == opened
+
+
+SLOW = "SELECT 1 FROM information_schema.columns WHERE SLEEP(5)"
+
+
+def test_an_interrupted_statement_closes_the_connection(
+    pool: Pool, server: Server
+) -> None:
+    loan, connection = lend(pool)
+    opened = pool.stats().opened
+    thread_id = connection.thread_id()
+    killer = threading.Thread(target=kill_query, args=(server, thread_id))
+    killer.start()
+    with pytest.raises(MySQLdb.OperationalError, match="interrupted"):
+        ask(connection, SLOW)
+    killer.join()
+    loan.checkin()
+
+    loan, connection = lend(pool)
+    assert ask(connection, "SELECT 1") == 1
+    loan.checkin()
+    assert pool.stats().opened == opened + 1
+
+
+def kill_query(server: Server, thread_id: int) -> None:
+    while not any(
+        process["id"] == thread_id and process["info"]
+        for process in server.process_list()
+    ):
+        pass
+    with server.admin() as admin, admin.cursor() as cursor:
+        cursor.execute(f"KILL QUERY {thread_id}")

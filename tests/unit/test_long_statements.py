@@ -1,0 +1,176 @@
+"""Long statements: how much a look at them takes, and that it sees no less."""
+
+from __future__ import annotations
+
+import re
+import time
+import tracemalloc
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from pooled_db.driver import statements
+from pooled_db.driver.statements import may_change_session
+
+QUARTER = 1 << 18
+
+#: Each is repeated until the statement has the wanted length.
+LONG = {
+    "text": ("INSERT INTO t VALUES ('@", "x", "')"),
+    "at signs": ("INSERT INTO t VALUES ('", "@", "')"),
+    "escaped quotes": ("INSERT INTO t VALUES ('@", "\\'", "')"),
+    "doubled quotes": ("INSERT INTO t VALUES ('@", "''", "')"),
+    "backslashes": ("INSERT INTO t VALUES ('@", "\\\\", "')"),
+    "binary": ("INSERT INTO t VALUES (_binary'@", "ab\\0\\'c@;--#/*d", "')"),
+    "short strings": ("INSERT INTO t VALUES ('@'", ",'a@b'", ")"),
+    "escaped strings": ("INSERT INTO t VALUES ('@'", ",'a\\'\\nb'", ")"),
+    "many escapes": ("SELECT '@", ",'" + 31 * ("x" * 500 + "\\'") + "'", "'"),
+    "numbers": ("INSERT INTO t VALUES ('@'", ",-1.5", ")"),
+    "names": ("SELECT '@'", ',`a_b`,c_d,"e@"', ""),
+    "names of locks": ("SELECT '@'", ",a_lock", ""),
+    "comments": ("SELECT '@'", "/* a */ -- b\n# c\n", ""),
+    "beginnings of comments": ("SELECT '@", "/*", "'"),
+    "open comments": ("SELECT 1 ", "/*", ""),
+    "open quotes": ("SELECT '@", '`"', ""),
+    "open names": ("SELECT '@' ", '`` ""', "`"),
+    "slashes and dashes": ("SELECT '@'", "/-", ""),
+    "blanks": ("SELECT '@'", " (", ""),
+    "blanks in front": ("", " (", "SELECT '@'"),
+    "comments in front": ("", "/**/", "SELECT '@'"),
+    "semicolons": ("SELECT '@'", ";", ""),
+    "variables": ("SELECT '@'", ",@@a", ""),
+    "settings": ("SET STATEMENT a=1", " , a = 1", " FOR SELECT '@'"),
+    "open settings": ("SET STATEMENT a=1 ", " ", "'@'"),
+    "keyword": ("RELEASE ", " ", "'@'"),
+}
+
+
+def long(kind: str, length: int) -> bytes:
+    before, unit, after = LONG[kind]
+    return (before + unit * (length // len(unit)) + after).encode()
+
+
+@pytest.mark.parametrize("escapes", [True, False])
+@pytest.mark.parametrize("kind", LONG)
+def test_a_look_takes_next_to_no_memory(kind: str, escapes: bool) -> None:
+    statement = long(kind, QUARTER)
+    tracemalloc.start()
+    try:
+        may_change_session(statement, lambda: escapes)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < QUARTER // 4
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("escapes", [True, False])
+@pytest.mark.parametrize("kind", LONG)
+def test_a_look_takes_time_in_proportion(kind: str, escapes: bool) -> None:
+    def seconds(length: int) -> float:
+        statement = long(kind, length)
+
+        def look() -> float:
+            begin = time.thread_time()
+            may_change_session(statement, lambda: escapes)
+            return time.thread_time() - begin
+
+        return min(look() for _ in range(3))
+
+    # If it were quadratic, sixteen times.
+    assert seconds(QUARTER) < 8 * seconds(QUARTER // 4) + 0.001
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("character_set", ["gbk", "sjis", "big5", "utf8mb4"])
+def test_64_kb_of_quotes_are_looked_at_within_20_ms(character_set: str) -> None:
+    statement = b"SELECT '@" + b"''" * (1 << 15) + b"'"
+    begin = time.thread_time()
+    may_change_session(statement, lambda: True, lambda: character_set)
+    assert time.thread_time() - begin < 0.02
+
+
+@pytest.mark.parametrize("length", [0, 600, 100_000])
+def test_a_backslash_escapes_only_where_sql_mode_lets_it(length: int) -> None:
+    statement = b"SELECT '" + b"x" * length + b"\\', @a := 1, 'y' -- '"
+
+    assert may_change_session(statement, lambda: False)
+    assert not may_change_session(statement, lambda: True)
+    assert may_change_session(statement + b", @a", lambda: True)
+
+
+@pytest.mark.parametrize("pad", [0, 1])
+@pytest.mark.parametrize("unit", [b"\\'", b"\\\\", b"\\\\\\'", b"a\\'b"])
+def test_a_long_string_ends_at_the_first_quote_that_is_not_escaped(
+    pad: int, unit: bytes
+) -> None:
+    statement = b"SELECT '" + b"x" * pad + unit * 20_000 + b"', 'a@'"
+
+    assert not may_change_session(statement)
+    assert may_change_session(statement + b", @a")
+
+
+#: What a literal, a name or a comment is made of; and what follows it.
+PIECES = [
+    "''",
+    "a",
+    " ",
+    "--",
+    "\\\\",
+    "\\'",
+    "/*",
+    "*/",
+    ";",
+    "@",
+    '"',
+    "`",
+    "#",
+    "\n",
+]
+PLACES = ["'{}'", "`{}`", "/*{}*/", "-- {}\n", "--{}", "''{}", '"{}"']
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(PLACES), st.lists(st.sampled_from(PIECES))),
+        max_size=4,
+    ),
+    st.booleans(),
+)
+def test_to_leave_out_doubled_quotes_changes_no_judgement(
+    parts: list[tuple[str, list[str]]], escapes: bool
+) -> None:
+    texts = [place.format("".join(pieces)) for place, pieces in parts]
+    statement = f"SELECT {' , '.join(texts)} # @".encode()
+    # Outside of strings a backslash is a mistake, whatever follows.
+    assume(escapes is False or "\\" not in strings_removed(statement.decode()))
+    one_by_one = may_change_session(statement, lambda: escapes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statements, "_MANY_PAIRS", -1)
+        patch.setattr(statements, "_PART", 3)
+        assert may_change_session(statement, lambda: escapes) is one_by_one
+
+
+def strings_removed(statement: str) -> str:
+    return re.sub(r"'(?:[^'\\]|\\.|'')*'", "", statement)
+
+
+@pytest.mark.parametrize("unit", [b"''", b"it''s ", b"'' , '' , ", b"''\\\\"])
+def test_doubled_quotes_everywhere_are_read_quickly_and_in_one_copy(
+    unit: bytes,
+) -> None:
+    """One by one, 4 MB of nothing else took 0.1 s."""
+    size = 4_000_000
+    statement = b"INSERT INTO t VALUES ('@" + unit * (size // len(unit)) + b"')"
+    begin = time.thread_time()
+    assert not may_change_session(statement)
+    assert time.thread_time() - begin < 0.05
+    assert may_change_session(statement + b", @a")
+    tracemalloc.start()
+    try:
+        may_change_session(statement)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.3 * size
