@@ -87,90 +87,96 @@ def _spread(counts: list[int], total: float) -> Iterator[tuple[float, int]]:
             yield low + (share if low < BOUNDS[-1] else 1.0) * width, count
 
 
+Read = Callable[[PoolStats], list[tuple[int, dict[str, str]]]]
+
+
+def _count(stats: PoolStats) -> list[tuple[int, dict[str, str]]]:
+    return [(stats.idle, {STATE: "idle"}), (stats.in_use, {STATE: "used"})]
+
+
+def _limit(stats: PoolStats) -> list[tuple[int, dict[str, str]]]:
+    return [(stats.limit, {})]
+
+
+def _no_minimum(stats: PoolStats) -> list[tuple[int, dict[str, str]]]:
+    return [(0, {})]
+
+
+def _waiting(stats: PoolStats) -> list[tuple[int, dict[str, str]]]:
+    return [(stats.waiting, {})]
+
+
+def _timeouts(stats: PoolStats) -> list[tuple[int, dict[str, str]]]:
+    return [(stats.refused_by["timeout"], {})]
+
+
+def _refused(stats: PoolStats) -> list[tuple[int, dict[str, str]]]:
+    return [(count, {REASON: reason}) for reason, count in stats.refused_by.items()]
+
+
+#: The histograms, in seconds: by name the field of `PoolStats`, and the convention's
+#: words.
+_TIMES_OF: dict[str, tuple[str, str]] = {
+    "create_time": ("connects", "The time it took to create a new connection."),
+    "wait_time": (
+        "waits",
+        "The time it took to obtain an open connection from the pool.",
+    ),
+    "use_time": ("uses", "The time between borrowing a connection and returning it."),
+}
+#: What is true of one moment: by name the unit, the convention's words, and the value.
+_LEVELS: dict[str, tuple[str, str, Read]] = {
+    "count": (
+        "{connection}",
+        "The number of connections in the state that the attribute describes.",
+        _count,
+    ),
+    "max": (
+        "{connection}",
+        "The maximum number of open connections allowed.",
+        _limit,
+    ),
+    "idle.max": (
+        "{connection}",
+        "The maximum number of idle open connections allowed.",
+        _limit,
+    ),
+    "idle.min": (
+        "{connection}",
+        "The minimum number of idle open connections allowed.",
+        _no_minimum,
+    ),
+    "pending_requests": (
+        "{request}",
+        "The number of current pending requests for an open connection.",
+        _waiting,
+    ),
+}
+
+
 class _Metrics:
+    """The instruments of *meter*, and what they are told when it collects."""
+
     def __init__(self, meter: metrics.Meter) -> None:
         self._times = [
-            _Times(
-                meter.create_histogram(
-                    f"{PREFIX}.{name}",
-                    "s",
-                    words,
-                    explicit_bucket_boundaries_advisory=BOUNDS,
-                ),
-                field,
-                {},
-            )
-            for name, field, words in (
-                (
-                    "create_time",
-                    "connects",
-                    "The time it took to create a new connection.",
-                ),
-                (
-                    "wait_time",
-                    "waits",
-                    "The time it took to obtain an open connection from the pool.",
-                ),
-                (
-                    "use_time",
-                    "uses",
-                    "The time between borrowing a connection and returning it.",
-                ),
-            )
+            _Times(_histogram(meter, name, words), field, {})
+            for name, (field, words) in _TIMES_OF.items()
         ]
         in_child(self._forget)
-        for name, unit, words, read in (
-            (
-                "count",
-                "{connection}",
-                "The number of connections in the state that the attribute describes.",
-                _count,
-            ),
-            (
-                "max",
-                "{connection}",
-                "The maximum number of open connections allowed.",
-                _of("limit"),
-            ),
-            (
-                "idle.max",
-                "{connection}",
-                "The maximum number of idle open connections allowed.",
-                _idle_max,
-            ),
-            (
-                "idle.min",
-                "{connection}",
-                "The minimum number of idle open connections allowed.",
-                _no_minimum,
-            ),
-            (
-                "pending_requests",
-                "{request}",
-                "The number of current pending requests for an open connection.",
-                _of("waiting"),
-            ),
-        ):
+        for name, (unit, words, read) in _LEVELS.items():
             meter.create_observable_up_down_counter(
                 f"{PREFIX}.{name}", [_observing(read)], unit, words
             )
         meter.create_observable_counter(
             f"{PREFIX}.timeouts",
-            [_observing(lambda stats: [(stats.refused_by["timeout"], {})]), self._tell],
+            [_observing(_timeouts), self._tell],
             "{timeout}",
             "The number of connection timeouts that have occurred trying to obtain a "
             "connection from the pool.",
         )
         meter.create_observable_counter(
             "pooled_db.refused",
-            [
-                _observing(
-                    lambda stats: [
-                        (count, {REASON: reason})
-                        for reason, count in stats.refused_by.items()
-                    ]
-                )
-            ],
+            [_observing(_refused)],
             "{request}",
             "Requests that got no connection, by reason.",
         )
@@ -186,7 +192,10 @@ class _Metrics:
             times.told.clear()
 
 
-Read = Callable[[PoolStats], list[tuple[int, dict[str, str]]]]
+def _histogram(meter: metrics.Meter, name: str, words: str) -> metrics.Histogram:
+    return meter.create_histogram(
+        f"{PREFIX}.{name}", "s", words, explicit_bucket_boundaries_advisory=BOUNDS
+    )
 
 
 def _observing(read: Read) -> Callback:
@@ -204,19 +213,3 @@ def _stats() -> dict[str, PoolStats]:
     # Without it no pool was used, and Django may not be set up yet.
     pools = sys.modules.get("pooled_db.pools")
     return {} if pools is None else pools.stats()
-
-
-def _count(stats: PoolStats) -> list[tuple[int, dict[str, str]]]:
-    return [(stats.idle, {STATE: "idle"}), (stats.in_use, {STATE: "used"})]
-
-
-def _idle_max(stats: PoolStats) -> list[tuple[int, dict[str, str]]]:
-    return [(stats.limit, {})]
-
-
-def _no_minimum(stats: PoolStats) -> list[tuple[int, dict[str, str]]]:
-    return [(0, {})]
-
-
-def _of(name: str) -> Read:
-    return lambda stats: [(getattr(stats, name), {})]
