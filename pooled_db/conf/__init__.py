@@ -13,14 +13,14 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from .rules import is_path, problems_of
+from . import rules
 
 #: Where each kind of option may be written, for messages.
 POOL_DEFAULTS = "SQLALCHEMY_QUEUEPOOL"
 MIDDLEWARE_SETTINGS = "POOLED_DB"
 
 
-def _option(default: Any, rule: str) -> Any:
+def _option(default: Any, rule: rules.Rule) -> Any:
     return field(default=default, metadata={"rule": rule})
 
 
@@ -30,24 +30,24 @@ class PoolSettings:
 
     ``echo`` is QueuePool's own: it logs what QueuePool does to ``sqlalchemy.pool``.
     ``max_waiting`` bounds the queue, ``timeout`` the wait. ``queue_target`` and
-    ``queue_interval`` are explained in :class:`pooled_db.gate.Gate`.
+    ``queue_interval`` are explained in :class:`pooled_db.pool.gate.Gate`.
     """
 
-    pool_size: int = _option(10, "positive integer")
-    max_overflow: int = _option(0, "integer")
-    timeout: float = _option(5.0, "seconds")
-    recycle: float = _option(1800.0, "seconds")
-    ping_after: float | None = _option(None, "seconds, 0 or None")
-    check_on_connect: str | None = _option(None, "statement or None")
-    max_idle: float | None = _option(60.0, "seconds or None")
-    use_lifo: bool = _option(False, "boolean")
-    echo: bool | str = _option(False, "echo")
-    reset: str = _option("dirty", "reset")
-    hold: str = _option("request", "hold")
-    warn_after: float | None = _option(None, "seconds or None")
-    max_waiting: int | None = _option(1000, "integer or None")
-    queue_target: float | None = _option(0.08, "seconds or None")
-    queue_interval: float = _option(1.0, "seconds")
+    pool_size: int = _option(10, rules.POSITIVE_INTEGER)
+    max_overflow: int = _option(0, rules.INTEGER)
+    timeout: float = _option(5.0, rules.SECONDS)
+    recycle: float = _option(1800.0, rules.SECONDS)
+    ping_after: float | None = _option(None, rules.SECONDS_0_OR_NONE)
+    check_on_connect: str | None = _option(None, rules.STATEMENT_OR_NONE)
+    max_idle: float | None = _option(60.0, rules.SECONDS_OR_NONE)
+    use_lifo: bool = _option(False, rules.BOOLEAN)
+    echo: bool | str = _option(False, rules.ECHO)
+    reset: str = _option("dirty", rules.RESET)
+    hold: str = _option("request", rules.HOLD)
+    warn_after: float | None = _option(None, rules.SECONDS_OR_NONE)
+    max_waiting: int | None = _option(1000, rules.INTEGER_OR_NONE)
+    queue_target: float | None = _option(0.08, rules.SECONDS_OR_NONE)
+    queue_interval: float = _option(1.0, rules.SECONDS)
 
 
 #: Headers, or a function of path and origin that returns them.
@@ -70,17 +70,21 @@ class MiddlewareSettings:
     that only they can take.
     """
 
-    checkout: str = _option("request", "checkout")
-    exempt: tuple[str, ...] = _option((), "patterns")
-    aliases: tuple[str, ...] | None = _option(None, "aliases")
-    retry_after: int = _option(2, "positive integer")
-    request_start_header: str | None = _option(None, "header or None")
-    door: bool = _option(True, "boolean")
-    headers: HeadersSetting | None = field(default=None, metadata={"rule": "headers"})
-    state_dir: str | None = _option("", "directory or None")
-    client: ClientSetting = field(default="REMOTE_ADDR", metadata={"rule": "client"})
-    priority: tuple[str, ...] = _option((), "patterns")
-    priority_share: float = _option(0.25, "share")
+    checkout: str = _option("request", rules.CHECKOUT)
+    exempt: tuple[str, ...] = _option((), rules.PATTERNS)
+    aliases: tuple[str, ...] | None = _option(None, rules.ALIASES)
+    retry_after: int = _option(2, rules.POSITIVE_INTEGER)
+    request_start_header: str | None = _option(None, rules.HEADER_OR_NONE)
+    door: bool = _option(True, rules.BOOLEAN)
+    headers: HeadersSetting | None = field(
+        default=None, metadata={"rule": rules.HEADERS}
+    )
+    state_dir: str | None = _option("", rules.DIRECTORY_OR_NONE)
+    client: ClientSetting = field(
+        default="REMOTE_ADDR", metadata={"rule": rules.CLIENT}
+    )
+    priority: tuple[str, ...] = _option((), rules.PATTERNS)
+    priority_share: float = _option(0.25, rules.SHARE)
 
     def has_priority(self, path: str) -> bool:
         """Whether the request for *path* goes before others."""
@@ -98,7 +102,7 @@ def _searches(patterns: tuple[str, ...]) -> list[Callable[[str], Any]]:
     return [re.compile(pattern).search for pattern in patterns]
 
 
-def _rules(cls: type[Any]) -> dict[str, str]:
+def _rules(cls: type[Any]) -> dict[str, rules.Rule]:
     return {entry.name: entry.metadata["rule"] for entry in dataclasses.fields(cls)}
 
 
@@ -152,7 +156,7 @@ def _pool_options(
             f'DATABASES["{alias}"]["CONN_MAX_AGE"] must be 0 with a pool, which keeps '
             f"the connections open itself, not {database['CONN_MAX_AGE']!r}."
         )
-    problems.extend(problems_of(_rules(PoolSettings), values, where))
+    problems.extend(rules.problems_of(_rules(PoolSettings), values, where))
     return values, problems, where
 
 
@@ -175,7 +179,7 @@ def middleware_settings() -> MiddlewareSettings:
         for name, value in values.items()
     }
     for name in ("headers", "client"):
-        if isinstance(frozen.get(name), str) and is_path(frozen[name]):
+        if isinstance(frozen.get(name), str) and rules.is_path(frozen[name]):
             frozen[name] = import_string(frozen[name])
     return MiddlewareSettings(**frozen)
 
@@ -184,7 +188,7 @@ def _middleware_options() -> tuple[dict[str, Any], list[str]]:
     options = getattr(settings, MIDDLEWARE_SETTINGS, {})
     if not isinstance(options, Mapping):
         return {}, [f"{MIDDLEWARE_SETTINGS} must be a dict, not {options!r}."]
-    rules = {name.upper(): rule for name, rule in _rules(MiddlewareSettings).items()}
+    known = {name.upper(): rule for name, rule in _rules(MiddlewareSettings).items()}
     where = {name: f'{MIDDLEWARE_SETTINGS}["{name}"]' for name in options}
-    problems = list(problems_of(rules, options, where))
+    problems = list(rules.problems_of(known, options, where))
     return {str(name).lower(): value for name, value in options.items()}, problems

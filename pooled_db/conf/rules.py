@@ -6,7 +6,8 @@ import difflib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from django.conf import settings
 from django.utils.module_loading import import_string
@@ -40,115 +41,23 @@ _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 #: What may stand for a function or a dict, until it is looked at more closely.
 _NAMED = (str, Mapping)
 
-_RULES: Mapping[str, tuple[str, Any]] = {
-    "positive integer": (
-        "must be an integer of at least 1",
-        lambda value: _is_integer(value) and value >= 1,
-    ),
-    "integer": (
-        "must be an integer of at least 0",
-        lambda value: _is_integer(value) and value >= 0,
-    ),
-    "integer or None": (
-        "must be an integer of at least 0, or None for no bound",
-        lambda value: value is None or (_is_integer(value) and value >= 0),
-    ),
-    "seconds": (
-        _SECONDS,
-        _is_duration,
-    ),
-    "seconds or None": (
-        f"{_SECONDS}, or None to switch it off",
-        lambda value: value is None or _is_duration(value),
-    ),
-    "seconds, 0 or None": (
-        f"must be a number of seconds from 0 on and below {_LONGEST:,.0f}, or None",
-        lambda value: value is None or _is_duration(value) or _is_zero(value),
-    ),
-    "boolean": (
-        "must be True or False",
-        lambda value: isinstance(value, bool),
-    ),
-    "echo": (
-        'must be True, False or "debug"',
-        lambda value: isinstance(value, bool) or value == "debug",
-    ),
-    "reset": (
-        'must be "dirty", "always" or "rollback"',
-        lambda value: value in ("dirty", "always", "rollback"),
-    ),
-    "hold": (
-        'must be "request" or "transaction"',
-        lambda value: value in ("request", "transaction"),
-    ),
-    "statement or None": (
-        "must be an SQL statement, or None for no check",
-        lambda value: value is None or (isinstance(value, str) and bool(value.strip())),
-    ),
-    "checkout": (
-        'must be "request" or "query"',
-        lambda value: value in ("request", "query"),
-    ),
-    "patterns": (
-        "must be a list of regular expressions",
-        lambda value: (
-            isinstance(value, (list, tuple))
-            and all(isinstance(pattern, str) for pattern in value)
-        ),
-    ),
-    "header or None": (
-        'must be the name of a header, such as "X-Request-Start", or None',
-        lambda value: (
-            value is None
-            or (isinstance(value, str) and _HEADER_NAME.fullmatch(value) is not None)
-        ),
-    ),
-    "headers": (
-        "must be a dict of headers, a function of path and origin, or None",
-        lambda value: value is None or callable(value) or isinstance(value, _NAMED),
-    ),
-    "directory or None": (
-        "must be the absolute path of a directory, or None to switch it off",
-        lambda value: (
-            value is None
-            or (isinstance(value, (str, os.PathLike)) and os.path.isabs(value))
-        ),
-    ),
-    "client": (
-        (
-            'must be "REMOTE_ADDR", the name of a header, (the name, how many proxies '
-            "to trust), a function of the headers, or None"
-        ),
-        lambda value: (
-            value is None
-            or callable(value)
-            or (isinstance(value, str) and bool(value))
-            or (
-                isinstance(value, (list, tuple))
-                and len(value) == 2
-                and isinstance(value[0], str)
-                and _HEADER_NAME.fullmatch(value[0]) is not None
-                and _is_integer(value[1])
-                and value[1] >= 1
-            )
-        ),
-    ),
-    "share": (
-        "must be a number from 0 on and below 1",
-        lambda value: (
-            isinstance(value, (int, float))
-            and not isinstance(value, bool)
-            and 0 <= value < 1
-        ),
-    ),
-    "aliases": (
-        "must be a list of aliases of DATABASES",
-        lambda value: (
-            isinstance(value, (list, tuple))
-            and all(alias in list(settings.DATABASES) for alias in value)
-        ),
-    ),
-}
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What the value of a setting may be.
+
+    *words* go on after the name of a setting for which *holds* says no. *closer* finds
+    what is wrong with a value for which it says yes, by the setting's name and value.
+    """
+
+    words: str
+    holds: Callable[[Any], bool]
+    closer: Callable[[str, Any], Iterator[str]] = lambda where, value: iter(())
+
+
+def is_path(name: str) -> bool:
+    """Whether *name* is a dotted path rather than the name of a header."""
+    return "." in name
 
 
 def _pattern_problems(where: str, patterns: Iterable[str]) -> Iterator[str]:
@@ -200,17 +109,109 @@ def _client_problems(where: str, value: Any) -> Iterator[str]:
         yield f"{where} has {value!r}, which is no name of a header."
 
 
-def is_path(name: str) -> bool:
-    """Whether *name* is a dotted path rather than the name of a header."""
-    return "." in name
+def _one_of(*words: str) -> Rule:
+    *first, last = (f'"{word}"' for word in words)
+    return Rule(f"must be {', '.join(first)} or {last}", lambda value: value in words)
 
 
-#: What is looked at more closely, by the name of its rule.
-_CLOSER: Mapping[str, Callable[[str, Any], Iterator[str]]] = {
-    "patterns": _pattern_problems,
-    "headers": _headers_problems,
-    "client": _client_problems,
-}
+POSITIVE_INTEGER: Final = Rule(
+    "must be an integer of at least 1",
+    lambda value: _is_integer(value) and value >= 1,
+)
+INTEGER: Final = Rule(
+    "must be an integer of at least 0",
+    lambda value: _is_integer(value) and value >= 0,
+)
+INTEGER_OR_NONE: Final = Rule(
+    "must be an integer of at least 0, or None for no bound",
+    lambda value: value is None or (_is_integer(value) and value >= 0),
+)
+SECONDS: Final = Rule(_SECONDS, _is_duration)
+SECONDS_OR_NONE: Final = Rule(
+    f"{_SECONDS}, or None to switch it off",
+    lambda value: value is None or _is_duration(value),
+)
+SECONDS_0_OR_NONE: Final = Rule(
+    f"must be a number of seconds from 0 on and below {_LONGEST:,.0f}, or None",
+    lambda value: value is None or _is_duration(value) or _is_zero(value),
+)
+BOOLEAN: Final = Rule(
+    "must be True or False",
+    lambda value: isinstance(value, bool),
+)
+ECHO: Final = Rule(
+    'must be True, False or "debug"',
+    lambda value: isinstance(value, bool) or value == "debug",
+)
+RESET: Final = _one_of("dirty", "always", "rollback")
+HOLD: Final = _one_of("request", "transaction")
+STATEMENT_OR_NONE: Final = Rule(
+    "must be an SQL statement, or None for no check",
+    lambda value: value is None or (isinstance(value, str) and bool(value.strip())),
+)
+CHECKOUT: Final = _one_of("request", "query")
+PATTERNS: Final = Rule(
+    "must be a list of regular expressions",
+    lambda value: (
+        isinstance(value, (list, tuple))
+        and all(isinstance(pattern, str) for pattern in value)
+    ),
+    _pattern_problems,
+)
+HEADER_OR_NONE: Final = Rule(
+    'must be the name of a header, such as "X-Request-Start", or None',
+    lambda value: (
+        value is None
+        or (isinstance(value, str) and _HEADER_NAME.fullmatch(value) is not None)
+    ),
+)
+HEADERS: Final = Rule(
+    "must be a dict of headers, a function of path and origin, or None",
+    lambda value: value is None or callable(value) or isinstance(value, _NAMED),
+    _headers_problems,
+)
+DIRECTORY_OR_NONE: Final = Rule(
+    "must be the absolute path of a directory, or None to switch it off",
+    lambda value: (
+        value is None
+        or (isinstance(value, (str, os.PathLike)) and os.path.isabs(value))
+    ),
+)
+CLIENT: Final = Rule(
+    (
+        'must be "REMOTE_ADDR", the name of a header, (the name, how many proxies '
+        "to trust), a function of the headers, or None"
+    ),
+    lambda value: (
+        value is None
+        or callable(value)
+        or (isinstance(value, str) and bool(value))
+        or (
+            isinstance(value, (list, tuple))
+            and len(value) == 2
+            and isinstance(value[0], str)
+            and _HEADER_NAME.fullmatch(value[0]) is not None
+            and _is_integer(value[1])
+            and value[1] >= 1
+        )
+    ),
+    _client_problems,
+)
+SHARE: Final = Rule(
+    "must be a number from 0 on and below 1",
+    lambda value: (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and 0 <= value < 1
+    ),
+)
+ALIASES: Final = Rule(
+    "must be a list of aliases of DATABASES",
+    lambda value: (
+        isinstance(value, (list, tuple))
+        and all(alias in list(settings.DATABASES) for alias in value)
+    ),
+)
 
 
 def _nearest(name: str, options: Iterable[str]) -> list[str]:
@@ -220,7 +221,7 @@ def _nearest(name: str, options: Iterable[str]) -> list[str]:
 
 
 def problems_of(
-    rules: Mapping[str, str], options: Mapping[str, Any], where: Mapping[str, str]
+    rules: Mapping[str, Rule], options: Mapping[str, Any], where: Mapping[str, str]
 ) -> Iterator[str]:
     """Judge *options* by *rules*, both by their written names."""
     for name, value in options.items():
@@ -229,8 +230,8 @@ def problems_of(
             known = f"The options are {', '.join(rules)}."
             yield " ".join([wrong, *_nearest(str(name), rules), known])
         else:
-            words, holds = _RULES[rules[name]]
-            if not holds(value):
-                yield f"{where[name]} {words}, not {value!r}."
-            elif rules[name] in _CLOSER:
-                yield from _CLOSER[rules[name]](where[name], value)
+            rule = rules[name]
+            if rule.holds(value):
+                yield from rule.closer(where[name], value)
+            else:
+                yield f"{where[name]} {rule.words}, not {value!r}."
