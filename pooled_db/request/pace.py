@@ -11,7 +11,8 @@ from django.db import connections
 
 from .. import pools
 from ..pool.pool import Pool
-from .patience import Patience
+from .patience import MEMORY, Patience
+from .traffic import BEAT, Traffic
 
 #: Seconds that a turn of the loop may take before fewer refusals leave in it.
 TURN = 0.004
@@ -19,12 +20,8 @@ TURN = 0.004
 BEHIND = 0.1
 #: The most that leave in one turn.
 MOST_A_TURN = 32
-#: Seconds between two looks at how late the loop is.
-BEAT = 0.02
 #: The longest that any refusal is held back, in seconds, and never beyond `timeout`.
 LONGEST = 5.0
-#: The weight of the latest beat in the rate at which connections are lent.
-LENDING_WEIGHT = 0.04
 #: Seconds after the last refusal until nobody looks any more.
 QUIET = 1.0
 #: The most that are held back; fewer where the process may have fewer files open.
@@ -33,7 +30,7 @@ MOST_HELD = 10_000
 LISTEN_AFTER = 0.1
 
 
-class Held:
+class HeldBack:
     """One refusal that has not left yet."""
 
     __slots__ = ("arrived", "leaves", "listen")
@@ -60,9 +57,10 @@ class Pace:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._patience = Patience()
-        self._fresh: deque[Held] = deque()
-        self._old: deque[Held] = deque()
+        self._traffic = Traffic(MEMORY)
+        self._patience = Patience(self._traffic)
+        self._fresh: deque[HeldBack] = deque()
+        self._old: deque[HeldBack] = deque()
         self._a_turn = 4.0
         self._turn_began: float | None = None
         self._beats = False
@@ -70,8 +68,6 @@ class Pace:
         self._latest = 0.0
         # With each, how many had asked it and how many it had lent when it came.
         self._pools: dict[Pool, tuple[int, int]] = {}
-        self._lent = 0
-        self._lending = 0.0
         self._left = 0
         self._longest = LONGEST
         self._next = 0.0
@@ -96,8 +92,8 @@ class Pace:
             self._beats = True
             self._beat_at = now + BEAT
             self._loop.call_at(self._beat_at, self._beat)
-            self._patience.count(now, 0, self._left, 0)
-        held = Held(self._loop.create_future(), now, listen)
+            self._traffic.begin(now, self._left)
+        held = HeldBack(self._loop.create_future(), now, listen)
         self._fresh.append(held)
         if len(self) > self._most:
             self._let_go(1)
@@ -140,7 +136,7 @@ class Pace:
     def _is_due(self, now: float) -> bool:
         return not self._patience.paused and self._next <= now and bool(len(self))
 
-    def _first(self) -> Held | None:
+    def _first(self) -> HeldBack | None:
         for line in (self._old, self._fresh):
             while line:
                 if not line[0].leaves.done():
@@ -188,20 +184,17 @@ class Pace:
     def _rest(self) -> None:
         self._beats = False
         self._pools.clear()
-        self._lent = 0
         self._longest = LONGEST
+        self._traffic.end()
         self._patience.end()
 
     def _look(self, now: float) -> None:
         first = self._first() if self._is_due(now) else None
         overdue = 0.0 if first is None else now - max(first.arrived, self._next)
-        lent = sum(pool.checkouts - lent for pool, (_, lent) in self._pools.items())
-        rate = max(lent - self._lent, 0) / BEAT
-        self._lent = lent
-        self._lending += (rate - self._lending) * LENDING_WEIGHT
-        wanted = len(self) / max(self._lending, 1.0)
         asked = sum(pool.asked - asked for pool, (asked, _) in self._pools.items())
-        self._patience.count(now, asked, self._left, lent)
+        lent = sum(pool.checkouts - lent for pool, (_, lent) in self._pools.items())
+        self._traffic.count(now, asked, self._left, lent)
+        wanted = len(self) / max(self._traffic.lending, 1.0)
         self._patience.look(now, now - self._beat_at, overdue, wanted, self._longest)
         if self._patience.paused:
             self._next = now

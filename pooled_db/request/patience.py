@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from .traffic import Traffic
 
 #: Seconds over which requests and refusals are counted, before a pause and at its end.
 BEFORE = 0.3
@@ -17,6 +17,8 @@ FIRST_WINDOWS = 0.15
 PAUSE = 0.2
 LONGEST_PAUSE = 1.0
 MORE = 1.3
+#: For how many seconds counts are of use.
+MEMORY = BEFORE + LONGEST_PAUSE
 #: For how long there have been refusals before the first.
 KNOWN = 0.5
 #: Seconds until the next pause: after one without effect, which doubles each time, and
@@ -52,10 +54,10 @@ class Patience:
     answers to answers. While they are, one refusal leaves for each connection that is
     lent. Otherwise they leave at once.
 
-    All times are in seconds of one clock.
+    *traffic* is counted before each look. All times are in seconds of one clock.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, traffic: Traffic) -> None:
         #: For how long a refusal is held back.
         self.hold: float = 0.0
         #: Whether none leaves now.
@@ -63,8 +65,7 @@ class Patience:
         self._most = float("inf")
         self._lag = 0.0
         self._latest_lag = 0.0
-        # When, and how many had asked by then, had been refused, and been served.
-        self._past: deque[tuple[float, int, int, int]] = deque()
+        self._traffic = traffic
         self._paused_at = 0.0
         self._swamped_at = float("-inf")
         self._asking_before = 0.0
@@ -77,13 +78,6 @@ class Patience:
     def in_vain(self) -> bool:
         """Whether clients have been seen to come whatever the answers."""
         return self._failures > 0 and not self.hold
-
-    def count(self, now: float, asked: int, left: int, lent: int) -> None:
-        """Note before each look how many have *asked* for a connection so far, how many
-        refusals have *left*, and how many connections have been *lent*."""
-        self._past.append((now, asked, left, lent))
-        while self._past[0][0] < now - BEFORE - LONGEST_PAUSE:
-            self._past.popleft()
 
     def look(
         self, now: float, lag: float, overdue: float, wanted: float, longest: float
@@ -109,17 +103,16 @@ class Patience:
         self.hold = 0.0
         self.paused = False
         self._most = float("inf")
-        self._past.clear()
         self._failures = 0
         self._next_pause = 0.0
 
     def _pause(self, now: float, is_due: bool) -> None:
         """See what becomes of arrivals, if it *is_due* or many are refused at first."""
-        asking, leaving, lending = self._rates(BEFORE)
+        asking, leaving, lending = self._traffic.rates(BEFORE)
         too_many = leaving > TOO_MANY * lending and not self._failures
         if not (is_due or self.hold or too_many):
             return
-        known = now - self._past[0][0]
+        known = now - self._traffic.since
         if known > KNOWN and leaving * WINDOW >= FEWEST:
             self.paused = True
             self._paused_at = now
@@ -129,7 +122,7 @@ class Patience:
         elapsed = now - self._paused_at
         if elapsed < FIRST_WINDOWS:
             return
-        asking, _, _ = self._rates(WINDOW)
+        asking, _, _ = self._traffic.rates(WINDOW)
         if self._latest_lag > SWAMPED or asking > MORE * self._asking_before:
             self._swamped_at = now
         # One window later it shows whether that was all.
@@ -143,7 +136,7 @@ class Patience:
             self._fails(now)
 
     def _has_effect(self, seconds: float) -> bool:
-        asking, _, _ = self._rates(seconds)
+        asking, _, _ = self._traffic.rates(seconds)
         served = min(self._lending_before, self._asking_before)
         return asking < served + LEFT * (self._asking_before - served)
 
@@ -175,20 +168,3 @@ class Patience:
             self._adapted = now
             least, most = self.hold / STEP, self.hold * STEP
             self.hold = max(min(max(wanted, least), most), 0.02)
-
-    def _rates(self, seconds: float) -> tuple[float, float, float]:
-        """How many have asked, been refused, and been served, a second of late."""
-        last = self._past[-1]
-        for then in reversed(self._past):
-            if then[0] <= last[0] - seconds:
-                break
-        else:
-            then = self._past[0]
-        span = last[0] - then[0]
-        if span <= 0:
-            return 0.0, 0.0, 0.0
-        asking, leaving, lending = (
-            (now - before) / span
-            for now, before in zip(last[1:], then[1:], strict=True)
-        )
-        return asking, leaving, lending

@@ -12,6 +12,7 @@ import pytest
 from pooled_db.pool.pool import Pool
 from pooled_db.request import pace as pacing
 from pooled_db.request.pace import Pace
+from pooled_db.request.traffic import BEAT
 from tests.virtual_loop import VirtualLoop
 
 #: Seconds of the processor: to receive a request and refuse it, to send that.
@@ -108,7 +109,7 @@ def test_clients_that_come_back_at_once_are_kept_from_the_processor(
     refused = len(site.settled()) / (SECONDS - SETTLED)
     bound = max(2 * site.lender.lends, 1.5 * clients / site.lender.timeout)
     assert refused < bound
-    assert site.settled()[-1] <= site.lender.timeout + 2 * pacing.BEAT
+    assert site.settled()[-1] <= site.lender.timeout + 2 * BEAT
 
 
 def test_arrivals_that_do_not_care_are_refused_at_once(site: Site) -> None:
@@ -130,7 +131,7 @@ def test_what_a_pool_has_lent_before_is_not_of_this_overload(site: Site) -> None
         await asyncio.sleep(0.3)
         await site.pace.hold(cast("Pool", Old(loop=site.loop)))
         await asyncio.sleep(0.1)
-        lending.append(site.pace._patience._rates(0.3)[2])
+        lending.append(site.pace._traffic.rates(0.3)[2])
 
     site.run(site.arrivals(720.0), refused_by_another())
 
@@ -298,7 +299,7 @@ def test_an_overload_that_is_over_is_forgotten(site: Site) -> None:
         await asyncio.sleep(2 * pacing.QUIET)
         began = site.loop.now
         await site.pace.hold(site.pool)
-        assert site.loop.now - began <= pacing.BEAT
+        assert site.loop.now - began <= BEAT
 
     site.run(scenario())
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-from pooled_db.request.patience import Patience
+from pooled_db.request.patience import MEMORY, Patience
+from pooled_db.request.traffic import BEAT, Traffic
 
-BEAT = 0.02
 LENT = 80.0
 
 
@@ -24,7 +24,8 @@ class Flow:
         leaving: float = 720.0,
         lag: float = 0.0,
     ) -> None:
-        self.patience = Patience()
+        self.traffic = Traffic(MEMORY)
+        self.patience = Patience(self.traffic)
         self.now = self.asked = self.left = 0.0
         self.pauses: list[float] = []
         self._asking = asking
@@ -43,7 +44,7 @@ class Flow:
             self.left += leaving * BEAT
             self.asked += self._asking(self.now, self._lately.pop(0)) * BEAT
             lent = self.now * LENT
-            patience.count(self.now, int(self.asked), int(self.left), int(lent))
+            self.traffic.count(self.now, int(self.asked), int(self.left), int(lent))
             was_paused = patience.paused
             patience.look(self.now, self._lag, 0.0, 1.0, 5.0)
             if was_paused:
@@ -106,6 +107,7 @@ def test_a_late_loop_looks_ever_more_seldom() -> None:
 def test_an_overload_that_was_over_is_looked_at_anew() -> None:
     flow = Flow(lambda now, left: 800.0)
     flow.go_on(5.0)
+    flow.traffic.end()
     flow.patience.end()
     looked = len(flow.pauses)
     flow.go_on(5.0)
