@@ -52,15 +52,11 @@ def register() -> None:
     checks.register(check_threads)
 
 
-def _pooled_aliases() -> list[str]:
-    return [alias for alias in connections if pools.is_pooled(alias)]
-
-
 def check_pools(**kwargs: Any) -> list[CheckMessage]:
     """Judge ``OPTIONS["pool"]``, ``SQLALCHEMY_QUEUEPOOL`` and ``CONN_MAX_AGE``."""
     problems = [
         problem
-        for alias in _pooled_aliases()
+        for alias in pools.pooled_aliases()
         for problem in conf.pool_problems(alias, connections.settings[alias])
     ]
     # What is wrong in SQLALCHEMY_QUEUEPOOL is wrong for each alias.
@@ -73,7 +69,7 @@ def check_pools(**kwargs: Any) -> list[CheckMessage]:
 def check_ignored_settings(**kwargs: Any) -> list[CheckMessage]:
     """Find what other packages and Django itself heed, and a pool does not."""
     messages: list[CheckMessage] = []
-    pooled = _pooled_aliases()
+    pooled = pools.pooled_aliases()
     where = [
         f'DATABASES["{alias}"]["{OTHERS}"]'
         for alias in pooled
@@ -111,7 +107,7 @@ def check_ignored_settings(**kwargs: Any) -> list[CheckMessage]:
 def check_hold(**kwargs: Any) -> list[CheckMessage]:
     """Find what does not go together with ``"hold": "transaction"``."""
     messages: list[CheckMessage] = []
-    for alias in _pooled_aliases():
+    for alias in pools.pooled_aliases():
         database = connections.settings[alias]
         if conf.pool_problems(alias, database):
             continue  # pooled_db.E001 says what is wrong.
@@ -172,7 +168,7 @@ def check_middleware_settings(**kwargs: Any) -> list[CheckMessage]:
     """Judge ``POOLED_DB``."""
     problems = conf.middleware_problems()
     if not problems:
-        pooled = _pooled_aliases()
+        pooled = pools.pooled_aliases()
         problems = [
             f'POOLED_DB["ALIASES"] names {alias!r}, which has no pool.'
             for alias in conf.middleware_settings().aliases or ()
@@ -183,7 +179,7 @@ def check_middleware_settings(**kwargs: Any) -> list[CheckMessage]:
 
 def check_middleware(**kwargs: Any) -> list[CheckMessage]:
     """See that the middleware is there once, and above what uses the database."""
-    return list(_middleware_messages(_pooled_aliases(), settings.MIDDLEWARE))
+    return list(_middleware_messages(pools.pooled_aliases(), settings.MIDDLEWARE))
 
 
 def _middleware_messages(
@@ -226,7 +222,7 @@ def check_threads(**kwargs: Any) -> list[CheckMessage]:
     return [
         message
         for alias in conf.middleware_settings().aliases or ("default",)
-        if alias in _pooled_aliases()
+        if alias in pools.pooled_aliases()
         and not conf.pool_problems(alias, connections.settings[alias])
         for message in _thread_messages(
             alias, conf.pool_settings(alias, connections.settings[alias]), threads

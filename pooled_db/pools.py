@@ -91,13 +91,15 @@ def leading(wrapper: Wrapper, pool: Pool) -> Leading:
 
 
 def is_pooled(alias: str) -> bool:
-    """Whether *alias* has a pool, built yet or not."""
-    return getattr(connections[alias], "is_pooled", False)
+    """Whether *alias* is in the settings and has a pool, built yet or not."""
+    return alias in connections.settings and getattr(
+        connections[alias], "is_pooled", False
+    )
 
 
-def is_pooled_alias(alias: str) -> bool:
-    """The same of one that may not be in the settings any more."""
-    return alias in connections.settings and is_pooled(alias)
+def pooled_aliases() -> list[str]:
+    """The aliases that have a pool, in the order of the settings."""
+    return [alias for alias in connections if is_pooled(alias)]
 
 
 def _build(wrapper: Wrapper) -> Pool:
@@ -124,7 +126,7 @@ def _build(wrapper: Wrapper) -> Pool:
 
 def _send_opened(alias: str, connection: Connection) -> None:
     signals.send(
-        signals.connection_opened, alias=alias, connection_id=connection.number
+        signals.connection_opened, alias=alias, connection_id=connection.connection_id
     )
 
 
@@ -132,7 +134,7 @@ def _send_closed(alias: str, connection: Connection, reason: str) -> None:
     signals.send(
         signals.connection_closed,
         alias=alias,
-        connection_id=connection.number,
+        connection_id=connection.connection_id,
         reason=reason,
     )
 

@@ -116,7 +116,7 @@ def _holders(loans: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _settings(alias: str, processes: list[Process]) -> list[dict[str, Any]]:
     """The options of a pool, where each is written, and who runs with another."""
-    if alias not in connections.settings or not pools.is_pooled(alias):
+    if not pools.is_pooled(alias):
         return []
     database = connections.settings[alias]
     mine = dataclasses.asdict(conf.pool_settings(alias, database))
@@ -139,11 +139,8 @@ def _settings(alias: str, processes: list[Process]) -> list[dict[str, Any]]:
 
 def server_snapshot() -> dict[str, Any]:
     """Ask the servers of the pools, unless somebody needs the connection more."""
-    return {"time": time.time(), "aliases": {a: _server(a) for a in _pooled()}}
-
-
-def _pooled() -> list[str]:
-    return [alias for alias in connections if pools.is_pooled(alias)]
+    views = {alias: _server(alias) for alias in pools.pooled_aliases()}
+    return {"time": time.time(), "aliases": views}
 
 
 def _server(alias: str) -> dict[str, Any]:

@@ -40,7 +40,6 @@ RETIRING = frozenset({TLS_ERROR, *PACKET_TOO_LARGE, 1317, 1969, 3024, 1792})
 #: Every open connection of this process, for those who must know after a fork.
 connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 
-
 #: The error of commands that are out of step: an answer has not been read.
 OUT_OF_STEP = 2014
 
@@ -119,11 +118,6 @@ class Connection(GuardedConnection):
 
     @property
     def connection_id(self) -> int | None:
-        """The server's number for it."""
-        return self._id
-
-    @property
-    def number(self) -> int | None:
         """The server's number for it, also after it was closed."""
         return self._id
 

@@ -97,7 +97,7 @@ class Admission:
         return refusal
 
     def _eager_aliases(self) -> Sequence[str]:
-        pooled = [alias for alias in connections if pools.is_pooled(alias)]
+        pooled = pools.pooled_aliases()
         for alias in pooled:
             # What is wrong with the settings comes up now, not with the first request.
             conf.pool_settings(alias, connections.settings[alias])

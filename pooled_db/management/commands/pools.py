@@ -138,7 +138,7 @@ def _loads(options: Mapping[str, Any]) -> dict[str, advice.Load]:
     with contextlib.closing(server_view.Busy()) as busy:
 
         def ask(alias: str) -> frozenset[int] | None:
-            return busy(alias) if pools.is_pooled_alias(alias) else None
+            return busy(alias) if pools.is_pooled(alias) else None
 
         asked = None if options["no_server"] else ask
         return advice.measure(_host, options["advise"], ask=asked)
@@ -159,7 +159,7 @@ def _servers(host: Host) -> dict[str, ServerView]:
     return {
         alias: server_view.ask(alias)
         for alias in host.totals()
-        if pools.is_pooled_alias(alias)
+        if pools.is_pooled(alias)
     }
 
 
