@@ -11,7 +11,8 @@ from typing import Any
 from django.db import connections
 
 from .. import conf, pools, state
-from ..pool.host import Held, Host, Process
+from ..pool.host import Host, Process
+from ..pool.reading import Held
 from ..pool.stats import PoolStats
 from ..watching import server_view
 from ..watching.overview import numbers

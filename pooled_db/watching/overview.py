@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ..pool.host import Held, Host, ProcessPool
+from ..pool.host import Host, ProcessPool
+from ..pool.reading import Held
 from ..pool.stats import PoolStats
 from .server_view import ServerView
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from pooled_db.pool.host import Held, Host, Process, ProcessPool
+from pooled_db.pool.host import Host, Process, ProcessPool
+from pooled_db.pool.reading import Held
 from pooled_db.pool.stats import BOUNDS, Histogram, PoolStats
 from pooled_db.watching import server_view
-from pooled_db.watching.advice import Load, advise, measure
+from pooled_db.watching.advice import advise
+from pooled_db.watching.load import Load, measure
 from pooled_db.watching.overview import find, overview
 from pooled_db.watching.server_view import ServerView
 

@@ -15,7 +15,7 @@ import pytest
 
 from pooled_db.driver.slot import AT_WORK, SINCE, padded
 from pooled_db.exceptions import Reason
-from pooled_db.pool import host, state_file
+from pooled_db.pool import ended, host, reading, state_file
 from pooled_db.pool.numbers import CLOSED_FOR, Numbers
 from pooled_db.pool.stats import BOUNDS, Histogram, PoolStats, total
 
@@ -263,7 +263,7 @@ def test_a_full_disk_keeps_nobody_from_looking(
 @pytest.mark.parametrize("left", ["", '{"sums": {"def', "{}"])
 def test_half_a_base_keeps_nobody_from_looking(directory: Path, left: str) -> None:
     end_after_a_reset(directory)
-    (directory / host.BASE).write_text(left)
+    (directory / ended.BASE).write_text(left)
     for _ in range(2):
         assert host.look(directory).totals()["default"].resets == 1
 
@@ -333,10 +333,10 @@ def test_what_somebody_folds_in_the_middle_of_a_look_is_not_missed(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     end_after_a_reset(directory)
-    fold, base = host.fold, host._base
+    fold, base = ended.fold, ended.read_base
     folded: list[bool] = []
 
-    def read_base(directory: Path) -> tuple[dict[str, host.Numbers], set[str]]:
+    def read_base(directory: Path) -> tuple[dict[str, reading.Counts], set[str]]:
         read = base(directory)
         if not folded:
             folded.append(True)
@@ -344,6 +344,6 @@ def test_what_somebody_folds_in_the_middle_of_a_look_is_not_missed(
         return read
 
     monkeypatch.setattr(host, "fold", lambda directory: None)
-    monkeypatch.setattr(host, "_base", read_base)
+    monkeypatch.setattr(host, "read_base", read_base)
     assert host.look(directory).totals()["default"].resets == 1
     assert list(directory.glob("*.pool")) == []

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from pooled_db.pool.host import Held, Host, Process, ProcessPool
+from pooled_db.pool.host import Host, Process, ProcessPool
+from pooled_db.pool.reading import Held
 from pooled_db.pool.stats import PoolStats
 from pooled_db.watching import live, tables
 from pooled_db.watching.overview import overview

@@ -18,6 +18,7 @@ from django.core.management.base import BaseCommand, CommandError
 from ... import pools, state
 from ...pool.host import Host
 from ...watching import advice, live, overview, server_view, tables
+from ...watching.load import Load, measure
 from ...watching.server_view import ServerView
 
 
@@ -133,7 +134,7 @@ class Command(BaseCommand):
         return overview.FINE
 
 
-def _loads(options: Mapping[str, Any]) -> dict[str, advice.Load]:
+def _loads(options: Mapping[str, Any]) -> dict[str, Load]:
     """Watch the load, and what the servers do for it if they may be asked."""
     with contextlib.closing(server_view.Busy()) as busy:
 
@@ -141,7 +142,7 @@ def _loads(options: Mapping[str, Any]) -> dict[str, advice.Load]:
             return busy(alias) if pools.is_pooled(alias) else None
 
         asked = None if options["no_server"] else ask
-        return advice.measure(_host, options["advise"], ask=asked)
+        return measure(_host, options["advise"], ask=asked)
 
 
 def _host() -> Host:
