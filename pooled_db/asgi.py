@@ -30,7 +30,6 @@ __all__ = ["Door", "get_asgi_application"]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
-
 #: Marks what has come through a door, so that nothing passes two.
 PASSED = "pooled_db.door"
 

@@ -62,9 +62,10 @@ class PoolTimeout(SQLAlchemyTimeoutError, OperationalError):
     """No connection became free in time.
 
     It is SQLAlchemy's ``TimeoutError`` and Django's ``OperationalError``, so that a
-    handler of either catches it. ``waited`` is in seconds. ``own`` says what the same
-    request or thread holds already, ``holders`` who of the others has held a connection
-    for longest.
+    handler of either catches it. ``reason`` says why, and ``waited`` after how many
+    seconds. At that moment ``in_use`` of ``limit`` connections to ``alias`` were lent
+    and ``waiting`` others stood in line. ``own`` says what the same request or thread
+    holds already, ``holders`` who of the others has held a connection for longest.
     """
 
     def __init__(

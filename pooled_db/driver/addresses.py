@@ -20,6 +20,9 @@ from .errors import mark_tried_everywhere, why_not_connected
 #: time, and at most. An address that swallows packets costs a connect its time limit.
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 10.0
+#: So many failures in a row are counted: the pauses have long ceased to grow, and what
+#: they are told from must not become too large a number.
+MOST_FAILURES = 30
 #: For how many seconds a name with a single address is left to the driver, which
 #: resolves it again.
 ASK_AGAIN = 10.0
@@ -108,7 +111,7 @@ class Addresses:
         with self._lock:
             failures = self._failures.get(address, 0)
             pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**failures)
-            self._failures[address] = min(failures + 1, 30)
+            self._failures[address] = min(failures + 1, MOST_FAILURES)
             self._until[address] = self._clock() + pause * random.uniform(1.0, 1.25)
 
     def worked(self, address: str) -> bool:

@@ -13,8 +13,6 @@ from .sharing import Shared
 
 #: How many of the others a refusal names.
 NAMED = 3
-
-
 #: For how many seconds newcomers are told the same of the holders: they come by
 #: thousands, and a look at all loans is a tenth of what a refusal at the door costs.
 FRESH = 0.1

@@ -18,15 +18,18 @@ MOMENT_UNUSED = 0.2
 #: Seconds between two looks while nobody rests.
 PAUSE = 0.01
 
+#: From when on a loan may be called back, on the gate's clock, and the loan.
+Ripe = tuple[float, Loan]
+
 
 class OnCall:
     """What nobody works with is on call: it is taken back when somebody waits.
 
     These are the loans outside of requests, those that their requests have not used
     yet, and those of requests that are waiting for their client to send more; with
-    transaction pooling all. Besides, when *every* loan rests while
-    somebody outside of requests waits, those of requests are taken, too: their requests
-    may be waiting for that very thread, such as an executor's.
+    transaction pooling all. Besides, when *every* loan rests while somebody outside of
+    requests waits, those of requests are taken, too: their requests may be waiting for
+    that very thread, such as an executor's.
     """
 
     def __init__(
@@ -45,26 +48,7 @@ class OnCall:
         Returns when to look again.
         """
         now = self._clock()
-        on_call: list[tuple[float, Loan]] = []
-        resting: list[tuple[float, Loan]] = []
-        at_work = False
-        for permit in held:
-            loan = permit if isinstance(permit, Loan) else None
-            since = None if loan is None else loan.resting_since()
-            if loan is None or since is None:
-                at_work = True
-                continue
-            if loan.line and since + MOMENT <= now:
-                # Who had the last turn has not used it.
-                loan.pass_turn_locked()
-                continue
-            receiving = loan.receiving_since
-            moment = MOMENT
-            if receiving is not None:
-                since = max(since, receiving)
-            elif loan.state is not LENT:
-                moment = MOMENT_UNUSED
-            (on_call if loan.is_on_call else resting).append((since + moment, loan))
+        on_call, resting, at_work = _look_at(held, now)
         if at_work or on_call:
             # No more than there is to give: thousands may wait.
             wanted = sum(1 for _ in islice(waiters, len(on_call)))
@@ -97,7 +81,32 @@ class OnCall:
                 raise
 
 
-def _ripe_at(entry: tuple[float, Loan]) -> float:
+def _look_at(held: Iterable[Permit], now: float) -> tuple[list[Ripe], list[Ripe], bool]:
+    """Tell what is on call, what rests besides, and whether anything is at work."""
+    on_call: list[Ripe] = []
+    resting: list[Ripe] = []
+    at_work = False
+    for permit in held:
+        loan = permit if isinstance(permit, Loan) else None
+        since = None if loan is None else loan.resting_since()
+        if loan is None or since is None:
+            at_work = True
+            continue
+        if loan.line and since + MOMENT <= now:
+            # Who had the last turn has not used it.
+            loan.pass_turn_locked()
+            continue
+        receiving = loan.receiving_since
+        moment = MOMENT
+        if receiving is not None:
+            since = max(since, receiving)
+        elif loan.state is not LENT:
+            moment = MOMENT_UNUSED
+        (on_call if loan.is_on_call else resting).append((since + moment, loan))
+    return on_call, resting, at_work
+
+
+def _ripe_at(entry: Ripe) -> float:
     return entry[0]
 
 

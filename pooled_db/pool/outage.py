@@ -29,6 +29,9 @@ LONGEST_PAUSE_OF_MORE = 1.5
 PAUSE_FOR_EACH = 0.12
 #: For how many seconds requests of a pool without a connection wait for such room.
 PATIENCE = 5.0
+#: So many failures in a row are counted: the pauses have long ceased to grow, and what
+#: they are told from must not become too large a number.
+MOST_FAILURES = 30
 #: Each pause is longer by up to this share, so that processes do not come in step.
 JITTER = 0.25
 #: Of how many places is known that they are away. A site may have many tenants.
@@ -120,7 +123,7 @@ class Outage:
                 longest = LONGEST_PAUSE_AT_FIRST if is_new else LONGEST_PAUSE
             pause = min(longest, FIRST_PAUSE * 2**self._failures)
             self._next = now + pause * (1.0 + JITTER * random.random())
-            self._failures = min(self._failures + 1, 30)
+            self._failures = min(self._failures + 1, MOST_FAILURES)
             # A copy: the traceback would keep a request's variables until the server is
             # back.
             self._error = type(error)(*error.args)

@@ -44,8 +44,8 @@ class Pool(Entrance):
     permits as QueuePool may open connections, so QueuePool itself never waits.
 
     *connect* opens a connection to *home*, where loans lead if not told otherwise; what
-    it opens knows where that is. *autocommit*
-    is the mode in which connections are lent. Times are in seconds.
+    it opens knows where that is. *autocommit* is the mode in which connections are
+    lent. Times are in seconds.
 
     *reset* says what happens to a session before its next user gets it: ``"dirty"``
     makes it new if a statement may have changed it, ``"always"`` in any case, and

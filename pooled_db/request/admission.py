@@ -70,17 +70,7 @@ class Admission:
         assert diagnosis is not None
         reason, cause = diagnosis
         alias, message = _describe(cause)
-        refusal_log.add(alias, message)
-        if reason is Reason.CONNECTION_LOST:
-            pools.count_lost(alias)
-        signals.send(
-            signals.request_refused,
-            alias=alias,
-            reason=reason.value,
-            method=incoming.method,
-            path=incoming.path,
-            error=cause,
-        )
+        _announce(alias, reason, message, cause, incoming)
         method = incoming.method
         harmless = method in SAFE_METHODS or not scope.begun
         refusal = refuse(
@@ -107,6 +97,27 @@ class Admission:
         if wanted is None:
             wanted = ("default",)
         return [alias for alias in pooled if alias in wanted]
+
+
+def _announce(
+    alias: str,
+    reason: Reason,
+    message: object,
+    cause: BaseException,
+    incoming: Incoming,
+) -> None:
+    """Log and count the refusal, and send its signal."""
+    refusal_log.add(alias, message)
+    if reason is Reason.CONNECTION_LOST:
+        pools.count_lost(alias)
+    signals.send(
+        signals.request_refused,
+        alias=alias,
+        reason=reason.value,
+        method=incoming.method,
+        path=incoming.path,
+        error=cause,
+    )
 
 
 def _describe(cause: BaseException) -> tuple[str, object]:

@@ -6,6 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ..fork import in_child
 
+#: How many sessions are made as new at once, of all event loops of the process: each
+#: takes a few round trips, and those beyond that wait.
+MOST = 32
+
 _executor: ThreadPoolExecutor | None = None
 
 
@@ -13,7 +17,7 @@ def cleaners() -> ThreadPoolExecutor:
     """Return them; they are started when they are first needed."""
     global _executor
     if _executor is None:
-        _executor = ThreadPoolExecutor(32, "pooled_db-reset")
+        _executor = ThreadPoolExecutor(MOST, "pooled_db-reset")
     return _executor
 
 

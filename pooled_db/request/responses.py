@@ -65,10 +65,8 @@ h1 {{ font-size: 1.5rem }}
 </html>
 """
 
-
 #: How ``503.html`` has failed: each is logged once, for refusals come by thousands.
 _logged_failures: set[type[Exception]] = set()
-
 
 #: For how many seconds a rendered page is sent again.
 PAGE_SECONDS = 1.0

@@ -73,6 +73,16 @@ def ask(alias: str) -> ServerView:
         connection.close()
 
 
+def ask_pooled(alias: str) -> ServerView:
+    """Do the same on a connection of the pool: a site must not open more."""
+    wrapper = connections[alias]
+    try:
+        wrapper.ensure_connection()
+        return _ask(wrapper.connection)
+    except (MySQLdb.Error, django.db.Error) as error:
+        return ServerView(error=_why(error))
+
+
 class Busy:
     """Tells what a server does at the moment, on one connection beside its pool."""
 
@@ -115,16 +125,6 @@ class Busy:
             if connection is not None:
                 connection.close()
         self._connections.clear()
-
-
-def ask_pooled(alias: str) -> ServerView:
-    """Do the same on a connection of the pool: a site must not have more than that."""
-    wrapper = connections[alias]
-    try:
-        wrapper.ensure_connection()
-        return _ask(wrapper.connection)
-    except (MySQLdb.Error, django.db.Error) as error:
-        return ServerView(error=_why(error))
 
 
 def _why(error: BaseException) -> str:

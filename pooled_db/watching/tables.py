@@ -15,13 +15,12 @@ from .advice import Advice
 LISTED = 20
 #: How much of a table's last column has to fit.
 LEAST_OF_LAST = 24
-
+#: What is printed where there is nothing to be seen.
 NOBODY = (
     "No process of this site has used a pool on this host, or none that this user can "
     'see. It looks where POOLED_DB["STATE_DIR"] says; run it with the same settings '
     "and as the same user as the site."
 )
-
 
 #: Columns that a narrow terminal does without, the first ones first.
 SPARE = (
