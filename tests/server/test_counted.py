@@ -191,20 +191,27 @@ def test_connections_that_the_server_has_closed(serve: Serve, server: Server) ->
     assert counted.closed() == {"dead": K}
 
 
-@pytest.mark.timing
-def test_the_waits_are_those_that_clients_measured(serve: Serve) -> None:
-    """A client waits for its turn, and then as long as its connection is used."""
-    counted = serve(
-        pool={"pool_size": 2, "timeout": 60, "queue_target": None}, threads=16
-    )
+def test_the_waits_are_those_that_clients_measured(
+    serve: Serve, server: Server
+) -> None:
+    """They are no longer than clients wait, and no shorter than clients are seen to."""
+    counted = serve(pool={"pool_size": 1, "timeout": 60, "queue_target": None})
     counted.site.get("/queries")
-    before = counted.stats()
-    request = Request("/sleep?seconds=0.2")
-    report = load.run(
-        Plan(counted.site.server.url, (request,), 8, None, 60, requests_each=4)
-    )
-    after = counted.stats()
-    assert report.counts == {200: 32}
-    waited = after.waits.sum - before.waits.sum
-    used = after.uses.sum - before.uses.sum
-    assert waited == pytest.approx(sum(report.latencies) - used, rel=0.05)
+    before = counted.stats().waits
+
+    def ask() -> float:
+        began = time.monotonic()
+        assert counted.site.get("/queries").status == 200
+        return time.monotonic() - began
+
+    with ThreadPoolExecutor(K) as clients:
+        with held(counted, server):
+            asking = [clients.submit(ask) for _ in range(K)]
+            assert poll(lambda: counted.stats().waiting == K)
+            seen = time.monotonic()
+            time.sleep(1.0)
+            waiting = time.monotonic() - seen
+        latencies = [client.result() for client in asking]
+    waits = counted.stats().waits
+    assert K * waiting <= waits.sum - before.sum <= sum(latencies)
+    assert waits.count - before.count == K + 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,6 +17,7 @@ from pooled_db.exceptions import Reason
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import Permit, Refused
 from pooled_db.pool.pool import Pool
+from tests.clock import Clock
 from tests.harness.processes import poll
 from tests.harness.server import Server
 from tests.loans import connection_of, lend
@@ -195,21 +195,38 @@ def test_many_threads_are_counted_exactly(make_pool: MakePool) -> None:
     assert stats.peak <= 3
 
 
-@pytest.mark.timing
-def test_the_waits_are_those_that_callers_measured(make_pool: MakePool) -> None:
+def test_the_waits_are_those_that_the_clock_shows(make_pool: MakePool) -> None:
     pool = make_pool(pool_size=1, timeout=30)
-    pool.checkout().checkin()
-    measured: list[float] = []
-    start = threading.Barrier(6)
+    clock = Clock()
+    pool.gate.clock = clock
+    holder = pool.checkout()
+    has_one, may_go = threading.Semaphore(0), threading.Semaphore(0)
 
-    def work(_: int) -> None:
-        start.wait()
-        begun = time.monotonic()
+    def work() -> None:
         loan = pool.checkout()
-        measured.append(time.monotonic() - begun)
-        time.sleep(0.05)
+        has_one.release()
+        may_go.acquire()
         loan.checkin()
 
-    with ThreadPoolExecutor(6) as threads:
-        list(threads.map(work, range(6)))
-    assert pool.stats().waits.sum == pytest.approx(sum(measured), rel=0.05)
+    with ThreadPoolExecutor(K) as threads:
+        working = [threads.submit(work) for _ in range(K)]
+        try:
+            assert poll(lambda: pool.gate.waiting == K)
+            clock.now += 1.0
+            holder.checkin()
+            for _ in range(K):
+                assert has_one.acquire(timeout=60)
+                clock.now += 1.0
+                may_go.release()
+        finally:
+            may_go.release(K)
+        for each in working:
+            each.result()
+    waits = pool.stats().waits
+    assert waits.sum == pytest.approx(1 + 2 + 3 + 4 + 5)
+    assert {le: n for le, n in zip(waits.bounds, waits.counts, strict=False) if n} == {
+        0.001: 1,
+        1.0: 1,
+        2.5: 1,
+        5.0: 3,
+    }

@@ -23,6 +23,7 @@ from pooled_db import conf, opentelemetry
 from pooled_db.exceptions import Reason
 from pooled_db.management.commands.pools import Command
 from pooled_db.metrics import PoolCollector
+from pooled_db.pool.numbers import CLOSED_FOR
 from pooled_db.pool.stats import PoolStats
 from tests.documentation import DOCS, entries, pages
 
@@ -127,6 +128,13 @@ def test_each_number_has_one_row() -> None:
     }
 
     _assert_once("number", fields | properties)
+
+
+def test_each_reason_to_close_is_in_the_row_of_closed() -> None:
+    text = (DOCS / "reference" / "numbers.md").read_text("utf-8")
+    (row,) = re.findall(r"^\| `closed` \|(.*)$", text, re.MULTILINE)
+
+    assert set(re.findall(r"`([a-z]+)`", row)) == set(CLOSED_FOR)
 
 
 def _log_formats() -> Iterator[tuple[str, str]]:
