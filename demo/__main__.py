@@ -1,6 +1,6 @@
 """A ticket sale under overload: Django alone, django-db-connection-pool, pooled_db.
 
-    python -m demo                a sale opens and 2,000 people come; 2.5 minutes
+    python -m demo                a sale opens and 2,000 people come; 2¼ minutes
     python -m demo hammer         clients that ask again as soon as they are answered
     python -m demo siege          the list page under siege
     python -m demo site [--asgi]  the site, to look at and to play with

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.table import Table
-
 from demo.books import Connections, Counting
 from demo.serving import MAX_CONNECTIONS, Backend, Serving, served
+from demo.side_by_side import SideBySide
 from tests.harness.mariadb import MariaDB
 
 USERS, REPETITIONS = 1000, 2
@@ -95,16 +94,12 @@ def siege(url: str) -> str:
     return f"{finished.stdout}\n{finished.stderr}"
 
 
-def siege_table(sieges: Sequence[Siege]) -> Table:
-    table = Table(title=" ".join([*COMMAND, "/"]), title_justify="left")
-    table.add_column()
-    for one in sieges:
-        table.add_column(one.backend.title, justify="right")
+def siege_table(sieges: Sequence[Siege]) -> SideBySide:
+    table = SideBySide(" ".join([*COMMAND, "/"]), [one.backend for one in sieges])
     for status, meaning in ((200, ""), (503, " (try again)"), (500, " (error)")):
-        counts = (str(one.statuses[status]) for one in sieges)
-        table.add_row(f"{status}{meaning}", *counts)
-    table.add_row("none", *(str(s.unanswered) for s in sieges), end_section=True)
-    table.add_row("good per second", *(f"{s.good_per_second:.0f}" for s in sieges))
+        table.row(f"{status}{meaning}", *(one.statuses[status] for one in sieges))
+    table.row("none", *(one.unanswered for one in sieges), section=True)
+    table.row("good per second", *(f"{one.good_per_second:.0f}" for one in sieges))
     for name, unit in (
         ("Availability", "%"),
         ("Elapsed time", "s"),
@@ -112,8 +107,8 @@ def siege_table(sieges: Sequence[Siege]) -> Table:
         ("Longest transaction", "s"),
     ):
         figures = (f"{one.summary[name]:.2f} {unit}" for one in sieges)
-        table.add_row(f"siege: {name.lower()}", *figures)
+        table.row(f"siege: {name.lower()}", *figures)
     table.add_section()
-    most = (str(one.connections.most) for one in sieges)
-    table.add_row(f"most connections (limit {MAX_CONNECTIONS})", *most)
+    most = (one.connections.most for one in sieges)
+    table.row(f"most connections (limit {MAX_CONNECTIONS})", *most)
     return table

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
 from rich.text import Text
 
 from demo.books import Books
 from demo.hammer.comparison import Outcome
 from demo.serving import MAX_CONNECTIONS
+from demo.side_by_side import SideBySide
 from tests.harness.load_report import NONE
 
 NAMED = (200, 503, 500, NONE)
 
 
-def comparison_table(outcomes: Sequence[Outcome]) -> Table:
-    table = Table(title="The same overload on each", title_justify="left")
-    table.add_column()
-    for outcome in outcomes:
-        table.add_column(outcome.backend.title, justify="right")
-
-    def row(title: str, *cells: object, section: bool = False) -> None:
-        shown = [cell if isinstance(cell, Text) else str(cell) for cell in cells]
-        table.add_row(title, *shown, end_section=section)
+def comparison_table(outcomes: Sequence[Outcome]) -> SideBySide:
+    backends = [outcome.backend for outcome in outcomes]
+    table = SideBySide("The same overload on each", backends)
+    row = table.row
 
     reports = [outcome.report for outcome in outcomes]
     row("answers: 200", *(good_if(report.counts[200]) for report in reports))

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
 from rich.text import Text
 
 from demo.books import Books
 from demo.rush.outcome import Outcome
 from demo.rush.visit import Doing
 from demo.serving import MAX_CONNECTIONS
+from demo.side_by_side import SideBySide
 
 
-def rush_table(outcomes: Sequence[Outcome]) -> Table:
+def rush_table(outcomes: Sequence[Outcome]) -> SideBySide:
     people = outcomes[0].seen.people
-    table = Table(title=f"Of {people:,} people", title_justify="left")
-    table.add_column()
-    for outcome in outcomes:
-        table.add_column(outcome.backend.title, justify="right")
-
-    def row(title: str, *cells: object, section: bool = False) -> None:
-        shown = [cell if isinstance(cell, Text) else str(cell) for cell in cells]
-        table.add_row(title, *shown, end_section=section)
+    backends = [outcome.backend for outcome in outcomes]
+    table = SideBySide(f"Of {people:,} people", backends)
+    row = table.row
 
     def ended(doing: Doing, colour: str) -> list[Text]:
         counts = [outcome.endings[doing] for outcome in outcomes]
@@ -39,8 +34,8 @@ def rush_table(outcomes: Sequence[Outcome]) -> Table:
     row("left after errors", *ended(Doing.PUT_OFF, "red"), section=True)
     row("saw an error page (500)", *ever(Doing.AT_AN_ERROR))
     row("were asked to wait (503)", *ever(Doing.ASKED_TO_WAIT), section=True)
-    row("half of the buyers had it within", *within(50))
-    row("99 % of the buyers had it within", *within(99), section=True)
+    row("half of the buyers within", *within(50))
+    row("99 % of the buyers within", *within(99), section=True)
     most = [outcome.connections.most for outcome in outcomes]
     row(f"connections at once (of {MAX_CONNECTIONS})", *most)
     opened = [f"{outcome.connections.opened:,}" for outcome in outcomes]

@@ -11,7 +11,7 @@ from demo.books import Books, Connections
 from demo.rush.crowd import Browser, Plan, Seen
 from demo.rush.outcome import Outcome
 from demo.rush.visit import Doing, Load
-from demo.serving import POOLED
+from demo.serving import BACKENDS, POOLED
 from tests.harness.load_http import Answer
 
 MOMENTS = [
@@ -72,6 +72,25 @@ def test_the_verdict_names_what_does_not_agree(books: Books, said: str) -> None:
     from demo.rush.table import verdict
 
     assert verdict(books).plain == said
+
+
+def test_the_table_fits_a_terminal_of_80_columns() -> None:
+    pytest.importorskip("rich")
+    from rich.console import Console
+
+    from demo.rush.table import rush_table
+
+    seen, books = Seen(3, MOMENTS, Counter()), Books(2413, 2413, 2)
+    outcomes = [
+        Outcome(backend, seen, Connections(30, 30), books) for backend in BACKENDS
+    ]
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(rush_table(outcomes))
+    lines = captured.get().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines if "…" in line]
+    assert "connections opened, or tried │" in captured.get()
 
 
 def test_the_picture_counts_people_by_what_they_do_at_each_moment() -> None:
