@@ -14,10 +14,11 @@ from .store import Store
 
 #: Where nobody sees how many the others have, each connection is given back after so
 #: many seconds on average while the server refuses more.
-TURN = 5.0
+TURN = 7.0
 #: The same where all that have connections can be seen, and in a pool that has most of
-#: what it may have and has met no refusal: it cannot know of others'.
-BLIND_TURN = 30.0
+#: what it may have and has met no refusal: it cannot know of others'. Most such pools
+#: have a server to themselves, and pay for it.
+BLIND_TURN = 120.0
 #: How often to look what the others have, in seconds: while the pool itself needs all
 #: that it has, and while it does not.
 LOOK_EVERY = 0.5
@@ -92,7 +93,7 @@ class Share:
         if since < 2 * TURN and count > 1:  # otherwise there was less to do meanwhile
             turns = int(count * since / every + random.random())
             self._give_back(min(turns, 1 + count // 4))
-        return now + min(every / max(1, count), LOOK_EVERY if siblings else every)
+        return now + min(every / max(1, count), LOOK_EVERY if siblings else LOOK_SELDOM)
 
     def _turn(self, count: int, siblings: list[Sibling], now: float) -> float | None:
         """How often each connection is given back, in case somebody has fewer."""

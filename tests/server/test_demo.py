@@ -144,7 +144,8 @@ def test_only_the_pages_own_buttons_make_trouble(stage: Stage) -> None:
 def test_whoever_runs_the_demo_sees_the_pools_and_no_more_of_the_admin(
     stage: Stage,
 ) -> None:
-    assert pool(stage)["limit"] == MAX_CONNECTIONS
+    assert status(f"{stage.shop}/") == 200  # it has a pool from then on
+    assert poll(lambda: pool(stage)["limit"] == MAX_CONNECTIONS)
     opener = urllib.request.build_opener()
     with contextlib.closing(opener.open(f"{stage.shop}/admin/")) as answer:
         assert urlsplit(answer.url).path == "/admin/login/"

@@ -27,7 +27,8 @@ Serve = Callable[..., Site]
 CONNECTIONS = 4
 BODY = b"".join(b"%d\n" % number for number in range(2000))
 DIGEST = hashlib.sha256(BODY).hexdigest()
-POOL = {"pool_size": CONNECTIONS, "timeout": 5}
+# Without max_idle no connection is closed to leave its room to others.
+POOL = {"pool_size": CONNECTIONS, "timeout": 5, "max_idle": None}
 
 
 def multipart(content: bytes) -> tuple[str, bytes]:
@@ -80,6 +81,11 @@ def slow_clients(served: Site, path: str, how: str) -> Iterator[list[SlowClient]
         yield clients
 
 
+def assert_all_are_in_use(served: Site) -> None:
+    in_use = poll(lambda: served.state()["in_use"] == CONNECTIONS)
+    assert in_use, str(served.state())
+
+
 servers = pytest.mark.parametrize(
     ("kind", "door"),
     [
@@ -103,7 +109,7 @@ def test_slow_uploads_leave_the_connections_to_others(
     with slow_clients(served, f"/upload?asks={asks}", "body") as clients:
         if not _reads_before_the_view(kind):
             # Each is in the view, and reads, with the connection that it asked for.
-            assert poll(lambda: served.state()["in_use"] == CONNECTIONS), served.state()
+            assert_all_are_in_use(served)
         plan = Plan(
             served.server.url,
             (Request("/sleep?seconds=0.01"),),
@@ -130,7 +136,7 @@ def test_each_way_of_reading_leaves_the_connections_to_others(
     path = f"/upload?asks=both&how={quote(how)}"
     with slow_clients(served, path, how) as clients:
         if kind == "gunicorn":
-            assert poll(lambda: served.state()["in_use"] == CONNECTIONS), served.state()
+            assert_all_are_in_use(served)
         plan = Plan(
             served.server.url, (Request("/queries"),), clients=6, requests_each=3
         )
@@ -146,7 +152,7 @@ def test_upload_handlers_and_the_raw_stream_leave_them_too(
 ) -> None:
     served = served_once("gunicorn", door=True, threads=10, pool=POOL)
     with slow_clients(served, f"/upload?asks=before&how={how}", how) as clients:
-        assert poll(lambda: served.state()["in_use"] == CONNECTIONS), served.state()
+        assert_all_are_in_use(served)
         assert served.get("/queries").status == 200
         for client in clients:
             status, answer = client.finish()
@@ -156,16 +162,17 @@ def test_upload_handlers_and_the_raw_stream_leave_them_too(
 def test_a_request_keeps_its_connection_while_nobody_waits(served_once: Serve) -> None:
     served = served_once("gunicorn", door=True, threads=10, pool=POOL)
     with slow_clients(served, "/upload?asks=both", "body") as clients:
-        assert poll(lambda: served.state()["in_use"] == CONNECTIONS), served.state()
+        assert_all_are_in_use(served)
         for client in clients:
             answer = json.loads(client.finish()[1])
             assert answer["before"] == answer["after"]
 
 
 def test_what_only_its_connection_has_keeps_it_while_it_reads(site: Serve) -> None:
-    served = site("gunicorn", threads=10, pool={"pool_size": 4, "timeout": 0.3})
+    served = site("gunicorn", threads=10, pool={**POOL, "timeout": 0.3})
     with slow_clients(served, "/upload-with-variable", "body") as clients:
-        assert poll(lambda: served.state()["in_use"] == CONNECTIONS), served.state()
+        # Not before each has set its variable.
+        assert poll(lambda: served.state()["at_work"] == CONNECTIONS)
         assert served.get("/queries").status == 503
         for client in clients:
             assert client.finish() == (200, f"{len(BODY)} mine".encode())
@@ -178,7 +185,7 @@ def test_a_client_that_goes_while_it_sends_leaves_nothing(
     served = served_once(kind, door=True, threads=10, pool=POOL)
     with slow_clients(served, "/upload?asks=both", "body"):
         if kind == "gunicorn":
-            assert poll(lambda: served.state()["in_use"] == CONNECTIONS), served.state()
+            assert_all_are_in_use(served)
     served.assert_nothing_left()
     assert served.get("/queries").status == 200
 
