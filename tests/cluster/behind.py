@@ -19,7 +19,6 @@ from tests.harness.private import PrivateServer
 from tests.harness.processes import HOST, free_port, poll
 from tests.harness.router import Router
 
-READY_SECONDS = 20.0
 #: What the documented configurations call the nodes and the proxy.
 NODE = "10.0.0.1{}:3306"
 WRITE, READ = "10.0.0.10:3306", "10.0.0.10:3307"
@@ -94,7 +93,7 @@ def galera_behind_haproxy(
     for statement in GALERA_ACCOUNT:
         cluster.nodes[0].ask(statement)
     with _haproxy(cluster, cluster.nodes, configuration) as behind:
-        assert poll(lambda: _all_up(behind, "write", "read"), READY_SECONDS)
+        assert poll(lambda: _all_up(behind, "write", "read"))
         yield behind
 
 
@@ -111,7 +110,7 @@ def group_behind_haproxy(
             up = [name for name, state in writers.items() if state == "UP"]
             return _all_up(behind, "read") and up == [cluster.primary().name]
 
-        assert poll(ready, READY_SECONDS)
+        assert poll(ready)
         yield behind
 
 

@@ -18,11 +18,9 @@ from typing import Any
 from typing_extensions import Self
 from websockets.sync.client import ClientConnection, connect
 
-from .processes import Keeper, poll
+from .processes import PATIENCE, Keeper, poll
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-START_SECONDS = 30
-ANSWER_SECONDS = 30
 
 #: What is wrong with a page: violations of its policy, exceptions, failed requests.
 _TROUBLE = ("Log.entryAdded", "Runtime.exceptionThrown")
@@ -58,9 +56,7 @@ class Chromium:
                 ]
             )
             told = profile / "DevToolsActivePort"
-            if not poll(
-                lambda: told.exists() and told.read_text() != "", START_SECONDS
-            ):
+            if not poll(lambda: told.exists() and told.read_text() != ""):
                 raise TimeoutError(keeper.log())
             port = told.read_text().split()[0]
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
@@ -97,7 +93,7 @@ class Chromium:
 
     def _events(self) -> Iterator[dict[str, Any]]:
         while True:
-            told = json.loads(self._socket.recv(timeout=ANSWER_SECONDS))
+            told = json.loads(self._socket.recv(timeout=PATIENCE))
             if told.get("method") in _TROUBLE:
                 self.trouble.append(json.dumps(told["params"]))
             yield told
@@ -138,9 +134,9 @@ class Chromium:
             raise RuntimeError(told["exceptionDetails"])
         return told["result"].get("value")
 
-    def wait_for(self, condition: str, seconds: float = 30) -> bool:
+    def wait_for(self, condition: str) -> bool:
         """Whether *condition* came true on the page in time."""
-        return poll(lambda: bool(self.run(condition)), seconds)
+        return poll(lambda: bool(self.run(condition)))
 
     def press(self, key: str) -> None:
         """Press and release a key, such as ``Tab`` or ``Enter``."""

@@ -20,8 +20,8 @@ from pathlib import Path
 import MySQLdb
 
 from .mariadb import MariaDB
-from .private import START_SECONDS, ServerError
-from .processes import HOST, Keeper, free_port, poll
+from .private import ServerError
+from .processes import HOST, PATIENCE, Keeper, free_port, poll
 from .started import Started
 
 PROVIDER = Path("/usr/lib/galera/libgalera_smm.so")
@@ -108,8 +108,8 @@ class Node(MariaDB):
             super().start()
         finally:
             self._options = options
-        if not poll(self.is_synced, START_SECONDS):
-            raise self._failure(f"is not synced after {START_SECONDS:g} s")
+        if not poll(self.is_synced):
+            raise self._failure(f"is not synced after {PATIENCE:g} s")
 
     def is_synced(self) -> bool:
         """Whether it serves: part of the primary component, and not behind."""
@@ -132,8 +132,8 @@ class Node(MariaDB):
     def rejoin(self) -> None:
         """Undo isolate(), and wait until it serves."""
         self.ask("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=0'")
-        if not poll(self.is_synced, START_SECONDS):
-            raise self._failure(f"has not rejoined after {START_SECONDS:g} s")
+        if not poll(self.is_synced):
+            raise self._failure(f"has not rejoined after {PATIENCE:g} s")
 
     def set_global(self, name: str, value: str) -> None:
         self.ask(f"SET GLOBAL {name} = {value}")

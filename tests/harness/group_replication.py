@@ -17,8 +17,8 @@ from pathlib import Path
 import MySQLdb
 
 from .mysql import PROGRAM, MySQL
-from .private import START_SECONDS, ServerError
-from .processes import HOST, Keeper, free_port, poll
+from .private import ServerError
+from .processes import HOST, PATIENCE, Keeper, free_port, poll
 from .started import Started
 
 ONLINE = "ONLINE"
@@ -79,8 +79,8 @@ class Node(MySQL):
             f"START GROUP_REPLICATION USER = '{self.admin_user}',"
             f" PASSWORD = '{self.password}'"
         )
-        if not poll(self.is_online, START_SECONDS):
-            raise self._failure(f"is not online after {START_SECONDS:g} s")
+        if not poll(self.is_online):
+            raise self._failure(f"is not online after {PATIENCE:g} s")
 
     def leave(self) -> None:
         """Leave the group; the server goes on, read-only."""

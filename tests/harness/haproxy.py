@@ -20,10 +20,9 @@ from pathlib import Path
 
 from .configurations import written_for_here
 from .private import ServerError
-from .processes import Keeper, poll, tail
+from .processes import PATIENCE, Keeper, poll, tail
 from .started import Program
 
-START_SECONDS = 10.0
 STATS_SOCKET = "/run/haproxy/admin.sock"
 
 
@@ -49,7 +48,7 @@ class HAProxy(Program):
     def command(self, text: str) -> str:
         """Say something to its stats socket, and return the answer."""
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(START_SECONDS)
+            client.settimeout(PATIENCE)
             client.connect(str(self._socket))
             client.sendall(f"{text}\n".encode())
             with client.makefile() as answer:
@@ -81,7 +80,7 @@ class HAProxy(Program):
                 return bool(self.command("show info"))
             return False
 
-        if not poll(ready, START_SECONDS):
+        if not poll(ready):
             raise ServerError(f"haproxy does not answer:\n{tail(self.log())}")
 
 

@@ -15,11 +15,8 @@ from pathlib import Path
 
 import MySQLdb
 
-from .processes import HOST, Keeper, free_port, is_stopped, poll, tail
+from .processes import HOST, PATIENCE, Keeper, free_port, is_stopped, poll, tail
 from .server import Server
-
-START_SECONDS = 30.0
-STOP_SECONDS = 30.0
 
 ADMIN = "pooled_admin"
 
@@ -117,8 +114,8 @@ class PrivateServer(Server):
         self._process = self._keeper.start(
             [*self._full_command(self._keeper), *first], env=self._environment()
         )
-        if not poll(self._answers, START_SECONDS):
-            raise self._failure(f"does not answer after {START_SECONDS:g} s")
+        if not poll(self._answers):
+            raise self._failure(f"does not answer after {PATIENCE:g} s")
 
     def _make_data(self, keeper: Keeper) -> list[str]:
         """Give a new server its data; return what its first start has to be told."""
@@ -149,7 +146,7 @@ class PrivateServer(Server):
         """Freeze the server: it keeps its connections and answers nothing."""
         process = self._running()
         process.send_signal(signal.SIGSTOP)
-        poll(lambda: is_stopped(process.pid), STOP_SECONDS)
+        poll(lambda: is_stopped(process.pid))
 
     def resume(self) -> None:
         self._running().send_signal(signal.SIGCONT)
@@ -175,9 +172,9 @@ class PrivateServer(Server):
         process.send_signal(signal_number)
         process.send_signal(signal.SIGCONT)  # a paused server would not stop
         try:
-            process.wait(STOP_SECONDS)
+            process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            raise self._failure(f"still runs {STOP_SECONDS:g} s after a stop") from None
+            raise self._failure(f"still runs {PATIENCE:g} s after a stop") from None
         self._process = None
 
     def _answers(self) -> bool:
@@ -226,7 +223,7 @@ def fresh_data(kind: type[PrivateServer]) -> Path:
     atexit.register(keeper.close)
     install = keeper.start(kind.install_command(keeper))
     try:
-        status = install.wait(START_SECONDS)
+        status = install.wait(PATIENCE)
     except subprocess.TimeoutExpired:
         status = None
     if status != 0:

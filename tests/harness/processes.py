@@ -27,6 +27,8 @@ SOCKET_PATH_LIMIT = 107
 #: How long a test waits for what must come, in seconds: measures nothing, and is long
 #: enough for a machine that has much else to do.
 PATIENCE = 60.0
+#: For how long two looks are apart, in seconds, on a machine that does not stand still.
+LONGEST_LOOK = 0.25
 MARK = "POOLED_DB_KEEPER"
 
 # A line comes in when the writer is done; the end, when it has died, however it did.
@@ -137,12 +139,18 @@ def free_port() -> int:
 
 
 def poll(ready: Callable[[], bool], seconds: float = PATIENCE) -> bool:
-    """Return whether *ready* came true within *seconds*."""
-    deadline = time.monotonic() + seconds
+    """Return whether *ready* came true within *seconds*.
+
+    Of a longer pause between two looks no more than LONGEST_LOOK counts: whoever is
+    looked at has stood as still as this process.
+    """
+    then, left = time.monotonic(), seconds
     while not ready():
-        if time.monotonic() > deadline:
+        if left < 0:
             return False
         time.sleep(0.01)
+        before, then = then, time.monotonic()
+        left -= min(then - before, LONGEST_LOOK)
     return True
 
 

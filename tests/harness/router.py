@@ -22,7 +22,6 @@ from .processes import HOST, Keeper, free_port, poll, tail
 from .started import Program
 
 PROGRAM = "POOLED_DB_MYSQLROUTER"
-START_SECONDS = 20.0
 
 
 class Router(Program):
@@ -53,7 +52,7 @@ class Router(Program):
         path.write_text(written_for_here(self._configuration, self._addresses()))
         program = _program()
         self._process = keeper.start([program, "-c", str(path)])
-        if not poll(self._accepts, START_SECONDS):
+        if not poll(self._accepts):
             raise ServerError(f"mysqlrouter does not listen:\n{tail(self.log())}")
 
     def _addresses(self) -> dict[str, str]:

@@ -16,9 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from .processes import HOST, Keeper, free_port, poll, process_tree, tail
+from .processes import HOST, PATIENCE, Keeper, free_port, poll, process_tree, tail
 
-START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 BACKLOG = "2048"
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
@@ -90,8 +89,8 @@ class AppServer:
 
     def wait_for(self, ready: Callable[[], bool]) -> None:
         """Wait until *ready*; raise with the log on an early end or the deadline."""
-        if not poll(lambda: not self.running() or ready(), START_SECONDS):
-            raise self._failure(f"not ready after {START_SECONDS:g} s")
+        if not poll(lambda: not self.running() or ready()):
+            raise self._failure(f"not ready after {PATIENCE:g} s")
         if not self.running():
             raise self._failure(f"ended early with status {self._process.returncode}")
 
@@ -104,6 +103,17 @@ class AppServer:
 
     def _failure(self, what: str) -> ServerFailed:
         return ServerFailed(f"{self._name} {what}; its output:\n{tail(self.log())}")
+
+
+#: Where each server takes its address.
+_ADDRESS = {
+    "gunicorn": ("--bind", "{host}:{port}"),
+    "uvicorn": ("--host", "{host}", "--port", "{port}"),
+    "granian": ("--host", "{host}", "--port", "{port}"),
+    "hypercorn": ("--bind", "{host}:{port}"),
+    "daphne": ("--bind", "{host}", "--port", "{port}"),
+    "uwsgi": ("--home", sys.prefix),
+}
 
 
 @contextlib.contextmanager
@@ -128,7 +138,7 @@ def gunicorn(
         command = [
             *(sys.executable, "-m", "gunicorn", application),
             *("--config", str(config)),
-            *("--bind", f"{HOST}:{port}"),
+            *_address("gunicorn", port),
             *("--threads", str(threads)),
             *("--workers", str(workers)),
             *("--backlog", BACKLOG),
@@ -147,15 +157,7 @@ def uvicorn(
     args: Sequence[str] = (),
 ) -> Serving:
     """Serve an ASGI application; *env* adds to this process's environment."""
-    port = free_port()
-    command = [
-        *(sys.executable, "-m", "uvicorn", application),
-        *("--host", HOST),
-        *("--port", str(port)),
-        *("--backlog", BACKLOG),
-        *args,
-    ]
-    return _kept(command, port, env, cwd)
+    return _as_module("uvicorn", application, ["--backlog", BACKLOG, *args], env, cwd)
 
 
 def granian(
@@ -167,16 +169,13 @@ def granian(
     args: Sequence[str] = (),
 ) -> Serving:
     """Serve an application; *env* adds to this process's environment."""
-    port = free_port()
-    command = [
-        *(sys.executable, "-m", "granian", application),
-        *("--interface", interface),
-        *("--host", HOST),
-        *("--port", str(port)),
-        *("--backlog", BACKLOG),
-        *args,
-    ]
-    return _kept(command, port, env, cwd)
+    return _as_module(
+        "granian",
+        application,
+        ["--interface", interface, "--backlog", BACKLOG, *args],
+        env,
+        cwd,
+    )
 
 
 def hypercorn(
@@ -187,14 +186,7 @@ def hypercorn(
     args: Sequence[str] = (),
 ) -> Serving:
     """Serve an ASGI application; *env* adds to this process's environment."""
-    port = free_port()
-    command = [
-        *(sys.executable, "-m", "hypercorn", application),
-        *("--bind", f"{HOST}:{port}"),
-        *("--backlog", BACKLOG),
-        *args,
-    ]
-    return _kept(command, port, env, cwd)
+    return _as_module("hypercorn", application, ["--backlog", BACKLOG, *args], env, cwd)
 
 
 def daphne(
@@ -205,14 +197,7 @@ def daphne(
     args: Sequence[str] = (),
 ) -> Serving:
     """Serve an ASGI application; *env* adds to this process's environment."""
-    port = free_port()
-    command = [
-        *(sys.executable, "-m", "daphne", application),
-        *("--bind", HOST),
-        *("--port", str(port)),
-        *args,
-    ]
-    return _kept(command, port, env, cwd)
+    return _as_module("daphne", application, args, env, cwd)
 
 
 def uwsgi(
@@ -242,24 +227,28 @@ def uwsgi(
     return _kept(command, port, env, cwd)
 
 
-#: Where each server that is named on a command line takes its address.
-_ADDRESS = {
-    "gunicorn": ("--bind", "{host}:{port}"),
-    "uvicorn": ("--host", "{host}", "--port", "{port}"),
-    "granian": ("--host", "{host}", "--port", "{port}"),
-    "hypercorn": ("--bind", "{host}:{port}"),
-    "daphne": ("--bind", "{host}", "--port", "{port}"),
-    "uwsgi": ("--home", sys.prefix),
-}
-
-
 def as_typed(line: str, *, env: Mapping[str, str]) -> Serving:
     """Serve by the command *line*, but on a port of its own."""
     port = free_port()
     name, *arguments = line.replace(":8000", f"{HOST}:{port}").split()
-    address = [part.format(host=HOST, port=port) for part in _ADDRESS[name]]
     program = Path(sys.executable).with_name(name)
-    return _kept([str(program), *arguments, *address], port, env, None)
+    return _kept([str(program), *arguments, *_address(name, port)], port, env, None)
+
+
+def _address(name: str, port: int) -> list[str]:
+    return [part.format(host=HOST, port=port) for part in _ADDRESS[name]]
+
+
+def _as_module(
+    name: str,
+    application: str,
+    args: Sequence[str],
+    env: Mapping[str, str],
+    cwd: Path | None,
+) -> Serving:
+    port = free_port()
+    command = [sys.executable, "-m", name, application, *_address(name, port), *args]
+    return _kept(command, port, env, cwd)
 
 
 @contextlib.contextmanager
