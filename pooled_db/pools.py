@@ -24,6 +24,9 @@ from .pool.stats import PoolStats
 from .pool.upkeep import upkeep
 from .workers import configured_workers
 
+#: One in so many threads is left to refuse others.
+REFUSING = 8
+
 
 class Wrapper(Protocol):
     """What there must be to open connections of one alias: Django's DatabaseWrapper."""
@@ -164,7 +167,7 @@ def _crowd(settings: conf.PoolSettings) -> int | None:
     threads = configured_workers().threads
     if threads is None or threads <= limit:
         return None
-    return max(1, threads - limit - max(1, threads // 8))
+    return max(1, threads - limit - max(1, threads // REFUSING))
 
 
 def dispose(alias: str) -> None:

@@ -377,6 +377,7 @@ class Pool(Entrance):
         return self._store.checkedout()
 
     def stats(self) -> PoolStats:
+        """Tell what it is doing at this moment, and has done since it was made."""
         gate = self.gate
         lent = list(self.lent)
         resting = [loan for loan in lent if loan.resting_since() is not None]

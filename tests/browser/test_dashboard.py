@@ -166,3 +166,22 @@ def test_it_is_in_the_frame_of_the_admin(
     assert chromium.run("document.documentElement.scrollWidth") == width
     assert [one for one in chromium.trouble if "pooled_db" in one] == []
     chromium.picture(PICTURES / f"admin-{width}-{'dark' if dark else 'light'}.png")
+
+
+def test_its_colours_are_those_of_the_system_or_of_the_admins_switch(
+    looking: Browser, chromium: Chromium
+) -> None:
+    light, dark = "rgb(31, 111, 235)", "rgb(91, 155, 255)"
+    at_work = "document.querySelector('.pools .key.work')"
+    for is_dark in (False, True):
+        chromium.look_as(width=1280, dark=is_dark)
+        chromium.open(looking.site.server.url + PAGES[1])
+        assert chromium.wait_for(f"!!{at_work}")
+        colours = [
+            chromium.run(
+                f"document.documentElement.dataset.theme = '{theme}',"
+                f" getComputedStyle({at_work}).backgroundColor"
+            )
+            for theme in ("auto", "light", "dark")
+        ]
+        assert colours == [dark if is_dark else light, light, dark]
