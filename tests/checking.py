@@ -14,7 +14,7 @@ from django.core.checks import CheckMessage, run_checks
 from django.db import connections
 
 from pooled_db.placement import MIDDLEWARE
-from tests.harness.processes import free_port
+from tests.harness.processes import completed, free_port
 from tests.sites import ROOT, site_settings
 
 SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
@@ -67,11 +67,5 @@ def manage(
         "PYTHONWARNINGS": "error",
         "TEST_SETTINGS": json.dumps(site_settings(database, **settings)),
     }
-    return subprocess.run(
-        [sys.executable, "-m", "django", *arguments],
-        env=env,
-        cwd=ROOT,
-        check=False,
-        text=True,
-        capture_output=True,
-    )
+    command = [sys.executable, "-m", "django", *arguments]
+    return completed(command, env=env, cwd=ROOT)

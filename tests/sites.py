@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.harness import servers
-from tests.harness.processes import poll
+from tests.harness.processes import completed, poll
 from tests.harness.server import Server
 from tests.harness.servers import AppServer
 from tests.harness.sockets import ports_of_clients
@@ -109,26 +109,15 @@ def make_tables(database: dict[str, Any], **settings: Any) -> None:
 
 def run_python(program: str, database: dict[str, Any], **settings: Any) -> str:
     """Run *program* with Django set up and every warning an error; its output."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-X",
-            "dev",
-            "-W",
-            "error",
-            "-c",
-            "import django; django.setup()\n" + textwrap.dedent(program),
-        ],
+    text = "import django; django.setup()\n" + textwrap.dedent(program)
+    done = completed(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", text],
         env={
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "tests.settings",
             "TEST_SETTINGS": json.dumps(site_settings(database, **settings)),
         },
         cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout

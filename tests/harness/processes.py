@@ -154,6 +154,40 @@ def poll(ready: Callable[[], bool], seconds: float = PATIENCE) -> bool:
     return True
 
 
+def completed(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    seconds: float = PATIENCE,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; raise TimeoutExpired if that does not come.
+
+    *env* is all of its environment. Time is counted as in `poll`.
+    """
+    looks = int(seconds / LONGEST_LOOK)
+    with subprocess.Popen(
+        command,
+        env=env,
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        for look in range(looks + 1):
+            try:
+                out, err = process.communicate(timeout=LONGEST_LOOK)
+                break
+            except subprocess.TimeoutExpired:
+                if look == looks:
+                    process.kill()
+                    raise
+            except BaseException:
+                process.kill()
+                raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
 def is_stopped(pid: int) -> bool:
     """Whether every thread of the process has stopped, as SIGSTOP demands."""
     states = Path(f"/proc/{pid}/task").glob("*/stat")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 
 import pytest
 
+from tests.harness.processes import completed
 from tests.harness.server import Server
 from tests.sites import ROOT, run_python, site_settings
 
@@ -133,7 +133,7 @@ def test_the_tracers_of_others_see_every_query(
 ) -> None:
     pytest.importorskip(module, reason=f"{module} is not installed: make matrix")
     settings = site_settings(server.database("pooled_traced"), engine=engine)
-    traced = subprocess.run(
+    traced = completed(
         [sys.executable, "-c", program % WORK],
         env={
             **os.environ,
@@ -141,11 +141,8 @@ def test_the_tracers_of_others_see_every_query(
             "TEST_SETTINGS": json.dumps(settings),
         },
         cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
     )
+    assert traced.returncode == 0, traced.stderr
     assert traced.stdout.splitlines()[-1] == "5"
 
 

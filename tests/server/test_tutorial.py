@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from tests.documentation import DOCS, Block, blocks
 from tests.harness import servers
 from tests.harness.load import Plan, run
+from tests.harness.processes import completed
 from tests.harness.server import Server
 from tests.sites import ROOT, Site
 
@@ -28,14 +28,10 @@ OTHERWISE = re.compile(
 
 def _python(directory: Path, *arguments: str) -> None:
     ours = {name: os.environ[name] for name in os.environ if name[:6] != "DJANGO"}
-    done = subprocess.run(
+    done = completed(
         [sys.executable, *arguments],
-        cwd=directory,
         env={**ours, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
+        cwd=directory,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

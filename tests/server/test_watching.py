@@ -25,7 +25,7 @@ from pooled_db.pool.host import Host
 from pooled_db.watching import server_view
 from tests.harness import load, servers
 from tests.harness.load import Plan, Request
-from tests.harness.processes import is_stopped, poll, process_tree
+from tests.harness.processes import completed, is_stopped, poll, process_tree
 from tests.harness.server import Server
 from tests.sites import ROOT, Site, site_settings
 
@@ -44,14 +44,10 @@ class Watched:
         return host.look(self.directory)
 
     def manage(self, *args: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return completed(
             [sys.executable, "-m", "django", "pools", *args],
             env={**os.environ, **self.env, "DJANGO_SETTINGS_MODULE": "tests.settings"},
             cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
         )
 
     def json(self, *args: str) -> dict[str, Any]:

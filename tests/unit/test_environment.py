@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pooled_db
+from tests.harness.processes import completed
 
 SETTINGS = """
 SECRET_KEY = "the key"
@@ -28,15 +28,9 @@ POOLED_DB = {"EXEMPT": ["^the-path$"], "STATE_DIR": None}
 
 def _run(directory: Path, *arguments: str) -> str:
     env = {name: os.environ[name] for name in os.environ if name[:6] != "DJANGO"}
-    done = subprocess.run(
-        [sys.executable, "-m", "pooled_db", *arguments],
-        cwd=directory,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    command = [sys.executable, "-m", "pooled_db", *arguments]
+    done = completed(command, env=env, cwd=directory)
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
 
 from tests.clock import Clock
-from tests.harness.processes import LONGEST_LOOK, poll
+from tests.harness.processes import LONGEST_LOOK, completed, poll
 
 
 @pytest.fixture
@@ -37,3 +40,19 @@ def test_a_machine_that_stood_still_is_not_held_against_who_is_looked_at(
     looks[:0] = [300.0, 300.0]
     look = itertools.count()
     assert poll(lambda: next(look) == 10, 2 * LONGEST_LOOK + 0.1)
+
+
+def test_a_program_that_does_not_end_is_killed() -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "import time; print(1, flush=True); time.sleep(99)",
+    ]
+    with pytest.raises(subprocess.TimeoutExpired):
+        completed(command, env={**os.environ}, seconds=2 * LONGEST_LOOK)
+
+
+def test_a_program_that_ends_late_has_said_all_that_it_said() -> None:
+    program = "import sys, time; print(1, flush=True); time.sleep(0.6); sys.exit('2')"
+    done = completed([sys.executable, "-c", program], env={**os.environ})
+    assert (done.returncode, done.stdout, done.stderr) == (1, "1\n", "2\n")
