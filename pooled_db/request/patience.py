@@ -15,8 +15,11 @@ LEFT = 0.4
 #: it is late, or so many times more come than before the pause.
 FIRST_WINDOWS = 0.15
 PAUSE = 0.2
-LONGEST_PAUSE = 1.0
+LONGEST_PAUSE = 1.5
 MORE = 1.3
+#: What is left of the longest after each pause without effect: that is how long clients
+#: who do not care are kept waiting.
+LESS_PAUSE = 0.3
 #: For how many seconds counts are of use.
 MEMORY = BEFORE + LONGEST_PAUSE
 #: For how long there have been refusals before the first.
@@ -127,12 +130,13 @@ class Patience:
             self._swamped_at = now
         # One window later it shows whether that was all.
         swamped = now - self._swamped_at <= WINDOW
+        longest = max(PAUSE, LONGEST_PAUSE * LESS_PAUSE**self._failures)
         if self._latest_lag <= SWAMPED and self._has_effect(WINDOW):
             if self._has_effect(2 * WINDOW):  # one gap tells little
                 self._succeeds(now)
-            elif elapsed >= LONGEST_PAUSE:
+            elif elapsed >= longest:
                 self._fails(now)
-        elif elapsed >= (LONGEST_PAUSE if swamped else PAUSE):
+        elif elapsed >= (longest if swamped else PAUSE):
             self._fails(now)
 
     def _has_effect(self, seconds: float) -> bool:
