@@ -32,13 +32,17 @@ Progress = Callable[[Counter[Doing]], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Who comes where: *people* within that many seconds, to one of *events*."""
+    """Who comes where: *people* within that many seconds, to one of *events*.
+
+    They wait *patience* times as long as people do.
+    """
 
     url: str
     people: int
     within: float
     events: int
     deaf: bool = False
+    patience: float = 1.0
     seed: int = 1
 
 
@@ -77,7 +81,13 @@ class Crowd:
         allow_many_sockets()
         telling = asyncio.create_task(self.tell(progress)) if progress else None
         plan = self.plan
-        people = crowd(plan.people, plan.within, plan.seed, deaf=plan.deaf)
+        people = crowd(
+            plan.people,
+            plan.within,
+            plan.seed,
+            deaf=plan.deaf,
+            patience=plan.patience,
+        )
         visits = [
             asyncio.create_task(self.visit(number, person))
             for number, person in enumerate(people)

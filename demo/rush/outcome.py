@@ -60,11 +60,12 @@ def hold_sale(
     people: int,
     within: float,
     deaf: bool = False,
+    patience: float = 1.0,
     progress: Progress,
 ) -> Outcome:
     with served(database, backend, serving) as server:
         counting = Counting(database)
-        plan = Plan(server.url, people, within, len(EVENT_IDS), deaf)
+        plan = Plan(server.url, people, within, len(EVENT_IDS), deaf, patience)
         seen = come(plan, progress)
         connections = counting.connections()
         bought = sum(doing is Doing.BOUGHT for _, _, doing in seen.moments)

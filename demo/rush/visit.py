@@ -126,11 +126,12 @@ class Person:
 
 
 def crowd(
-    size: int, within: float, seed: int, *, deaf: bool = False
+    size: int, within: float, seed: int, *, deaf: bool = False, patience: float = 1.0
 ) -> Iterator[Person]:
     """Yield people in order of arrival, the same ones for the same *seed*.
 
     The *deaf* do not heed Retry-After: a 503 is an error page like any other to them.
+    All have *patience* times as much of it as people do.
 
     Most come at the opening: the rate falls by half with each fifth of *within*.
     """
@@ -141,7 +142,7 @@ def crowd(
             arrives=-math.log2(1 - arrived * last) / 5 * within,
             choosing=chance.uniform(*CHOOSING),
             before_trying_again=chance.uniform(*BEFORE_TRYING_AGAIN),
-            patience_for_a_page=chance.uniform(*PATIENCE_FOR_A_PAGE),
-            patience_in_all=chance.uniform(*PATIENCE_IN_ALL),
+            patience_for_a_page=patience * chance.uniform(*PATIENCE_FOR_A_PAGE),
+            patience_in_all=patience * chance.uniform(*PATIENCE_IN_ALL),
             heeds_retry_after=not deaf,
         )

@@ -26,6 +26,7 @@ class Trouble:
 
     people = RUSH_PEOPLE
     within = RUSH_SECONDS
+    patience = 1.0
     away_seconds = AWAY_SECONDS
 
     def __init__(self, database: PrivateServer, shop: AppServer) -> None:
@@ -73,7 +74,13 @@ class Trouble:
         def tell(now: Counter[Doing]) -> None:
             self._people = now
 
-        plan = Plan(self.shop.url, self.people, self.within, events=len(EVENT_IDS))
+        plan = Plan(
+            self.shop.url,
+            self.people,
+            self.within,
+            events=len(EVENT_IDS),
+            patience=self.patience,
+        )
         seen = come(plan, tell)
         self._people = Counter(
             doing for _, _, doing in seen.moments if doing in ENDINGS

@@ -30,6 +30,8 @@ from tests.harness.mariadb import MariaDB
 from tests.harness.processes import PATIENCE, poll
 
 PEOPLE = 40
+#: For how long they wait, as a multiple: where a machine is slow, nobody leaves for it.
+PATIENT = 100.0
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,7 @@ def test_where_nobody_has_to_wait_everybody_buys(
         Serving(work_seconds=0.0, workers=1, threads=4),
         people=PEOPLE,
         within=1.0,
+        patience=PATIENT,
         progress=told.append,
     )
     assert outcome.endings == {Doing.BOUGHT: PEOPLE}
@@ -128,6 +131,7 @@ def test_slow_queries_are_seen_in_the_pool(stage: Stage, database: MariaDB) -> N
 
 def test_a_rush_is_told_of(stage: Stage) -> None:
     stage.trouble.people, stage.trouble.within = PEOPLE, 0.5
+    stage.trouble.patience = PATIENT
     assert press(stage, "rush") == 202
 
     def bought() -> bool:
