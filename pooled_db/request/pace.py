@@ -70,6 +70,8 @@ class Pace:
         self._pools: dict[Pool, tuple[int, int]] = {}
         self._left = 0
         self._longest = LONGEST
+        # How many were let in at the last beat, since the line was running out.
+        self._to_let_in = 0
         self._next = 0.0
         self._most = min(MOST_HELD, _open_files() // 2)
 
@@ -172,7 +174,9 @@ class Pace:
         self._look(now)
         self._let_listen(now)
         if self._patience.hold and not self._patience.paused and self._is_low():
-            self._let_go(sum(pool.gate.capacity for pool in self._pools))
+            self._let_in()
+        else:
+            self._to_let_in = 0
         while (first := self._first()) is not None and (
             first.arrived + self._longest <= now
         ):
@@ -205,6 +209,13 @@ class Pace:
             self._old.append(held)
             if held.listen is not None and not held.leaves.done():
                 held.listen()
+
+    def _let_in(self) -> None:
+        """Let as many leave as can be served, or more if they do not come back."""
+        capacity = sum(pool.gate.capacity for pool in self._pools)
+        is_empty = not any(pool.gate.waiting for pool in self._pools)
+        self._to_let_in = max(capacity, 2 * self._to_let_in if is_empty else 0)
+        self._let_go(self._to_let_in)
 
     def _is_low(self) -> bool:
         """Whether those who wait for a connection are running out."""

@@ -214,6 +214,25 @@ def test_when_the_line_runs_out_those_held_back_are_let_in(site: Site) -> None:
     assert after > 190
 
 
+def test_when_nobody_comes_back_the_others_leave_soon(site: Site) -> None:
+    """Whoever comes after an overload is held back behind all who are still there."""
+
+    async def all_go_away() -> None:
+        await asyncio.sleep(4.0)
+        site.lender.gate.waiting = 0
+        assert len(site.pace) > 800
+        while len(site.pace):
+            await asyncio.sleep(BEAT)
+        assert site.loop.now - 4.0 < 0.5  # most of which are their answers
+
+    async def client() -> None:
+        while site.loop.now < 4.0:
+            await site.request()
+            await asyncio.sleep(0.0005)
+
+    site.run(all_go_away(), *(client() for _ in range(1000)))
+
+
 def test_they_are_bounded_in_number(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
