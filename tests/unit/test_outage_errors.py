@@ -23,6 +23,7 @@ from pooled_db.driver.connection import Connection
 from pooled_db.driver.errors import SIGNS, Sign
 from pooled_db.exceptions import Reason
 from pooled_db.middleware import PooledConnectionMiddleware
+from pooled_db.pool import limit
 from pooled_db.pool.pool import Pool
 from pooled_db.request.diagnosis import diagnose
 from tests.checking import AddDatabase
@@ -100,7 +101,10 @@ def server() -> Iterator[FakeServer]:
 
 
 @pytest.fixture
-def pool(server: FakeServer) -> Iterator[Pool]:
+def pool(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
+    # Of a server without room it is said at once, too.
+    monkeypatch.setattr(limit, "PATIENCE", 0.0)
+
     def connect() -> Connection:
         return Connection(
             host=server.host,
