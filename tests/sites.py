@@ -149,7 +149,7 @@ def serve(
         site = Site(server)
         yield site
         # pytest shows it if the test has failed.
-        print(_first_failure(server.log()))
+        print(_first_failure(server.log()), tail(server.log()), sep="\n")
         if server.running():
             site.assert_nothing_left()
 
