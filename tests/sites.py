@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.harness import servers
-from tests.harness.processes import completed, poll
+from tests.harness.processes import completed, poll, tail
 from tests.harness.server import Server
 from tests.harness.servers import AppServer
 from tests.harness.sockets import ports_of_clients
