@@ -82,21 +82,23 @@ def may_change_session(
 #: 3.11: it is never tried with less, so the work stays proportional to the length.
 _PLAIN = rb"""(?x:
     [^'"`;#$@/_\x00-]{1,4000}
-  | '%(most)b'
-  %(escaped)b
+  | ' %(most)b ' (?! ' )
+  | (?= ( ' %(most)b (?: %(more)b %(most)b ){0,30} ) ) \1 ' (?! ' )
   | ` (?! %(lock)b ` ) [^`]{0,500} `
   | " (?! %(lock)b " ) [^"\\]{0,500} "
   | _(?! (?i:LOCK) )
   | -(?! - )
   | /(?! \* )
 ){0,200}"""
-_ESCAPED = rb"|(?= ( ' [^'\\]{0,500} (?: \\. [^'\\]{0,500} ){0,30} ) ) \1 '"
 _plain_if_escaping, _plain_if_not = (
     re.compile(
-        _PLAIN % {b"most": most, b"escaped": escaped, b"lock": _LOCK_FUNCTION},
+        _PLAIN % {b"most": most, b"more": more, b"lock": _LOCK_FUNCTION},
         re.DOTALL,
     ).match
-    for most, escaped in ((rb"[^'\\]{0,500}", _ESCAPED), (rb"[^']{0,500}", b""))
+    for most, more in (
+        (rb"[^'\\]{0,500}", rb"(?: \\. | '' )"),
+        (rb"[^']{0,500}", rb"''"),
+    )
 )
 
 
@@ -110,8 +112,6 @@ def _is_harmless(statement: Statement, escapes: bool) -> bool:
     if _begins_harmlessly(statement, position) is None:
         return False
     plain = _plain_if_escaping if escapes else _plain_if_not
-    if statement.count(b"''") > _MANY_PAIRS:
-        statement = _without_pairs(statement, escapes)
     while position != _UNSURE:
         position = plain(statement, position).end()  # type: ignore[union-attr]
         if position == len(statement):
@@ -120,37 +120,6 @@ def _is_harmless(statement: Statement, escapes: bool) -> bool:
         if after is not None:
             position = after(statement, position, escapes)
     return False
-
-
-#: So many doubled quotes take 6 ms one by one, and no copy.
-_MANY_PAIRS = 1 << 17
-
-
-def _without_pairs(statement: Statement, escapes: bool) -> Statement:
-    """Return a copy with dots for the quotes that begin or end nothing.
-
-    Two quotes in a row stand for one within a string, and are an empty one elsewhere:
-    either way what follows them means the same without. A blank in their place could
-    make a comment of two dashes.
-    """
-    copy = bytearray(statement)
-    position = 0
-    escapes = escapes and b"\\" in statement
-    while position < len(copy):
-        # In parts, so that other threads get their turn. One may end within a pair of
-        # quotes, which then stays, but not behind a backslash.
-        boundary = _no_backslash(copy, position + _PART)
-        end = len(copy) if boundary is None else boundary.end()
-        part = copy[position:end]
-        if escapes:
-            part = part.replace(b"\\\\", b"..").replace(b"\\'", b"..")
-        copy[position:end] = part.replace(b"''", b"..")
-        position = end
-    return copy
-
-
-_PART = 1 << 18
-_no_backslash = re.compile(rb"[^\\]").search
 
 
 def _after_blanks(statement: Statement, position: int, blank: Blank) -> int:
@@ -173,19 +142,28 @@ def _after_blanks(statement: Statement, position: int, blank: Blank) -> int:
 
 def _after_string(statement: Statement, position: int, escapes: bool) -> int:
     position += 1
-    size = _FIRST_PART
     end = statement.find(b"'", position)
+    if not statement.startswith(b"''", end) and not (
+        escapes and statement.find(b"\\", position, end) != -1
+    ):
+        return end + 1 or _UNSURE
+    # Two quotes are one, and a backslash escapes another or a quote. To see that at
+    # once takes a copy, of a part that grows with the string but not beyond what costs
+    # nothing.
+    size = _FIRST_PART
     while end != -1:
-        if not escapes or statement.find(b"\\", position, end) == -1:
-            return end + 1
-        # A backslash escapes at once another one or a quote. That takes a copy, of a
-        # part that grows with the string but not beyond what costs nothing.
-        part = statement[position : position + size].replace(b"\\\\", b"--")
-        quote = part.replace(b"\\'", b"--").find(b"'")
-        if quote != -1:
-            return position + quote + 1
-        position += len(part) - part.endswith(b"\\")
-        size = min(2 * size, _LARGEST_PART)
+        part = statement[position : position + size]
+        if escapes:
+            part = part.replace(b"\\\\", b"--").replace(b"\\'", b"--")
+        quote = part.replace(b"''", b"--").find(b"'")
+        if quote == -1:
+            position += len(part) - (escapes and part.endswith(b"\\"))
+            size = min(2 * size, _LARGEST_PART)
+        else:
+            position += quote + 1
+            if not statement.startswith(b"'", position):
+                return position
+            position += 1
         if position > end:
             end = statement.find(b"'", position)
     return _UNSURE

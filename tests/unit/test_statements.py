@@ -169,13 +169,19 @@ def test_nothing_in_front_hides_a_statement(front: str) -> None:
     assert may_change_session(f"{front}SET x = 1".encode())
 
 
+#: More than is read in one match.
+LONG_STRING = 501 * "x"
+
+
 @given(st.text())
 def test_a_value_in_quotes_never_counts(value: str) -> None:
     doubled = value.replace("'", "''")
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     for quoted, escapes in ((doubled, lambda: False), (escaped, lambda: True)):
-        statement = f"SELECT '{quoted}'".encode(errors="replace")
-        assert not may_change_session(statement, escapes)
+        for front in ("", LONG_STRING):
+            statement = f"SELECT '{front}{quoted}'".encode(errors="replace")
+            assert not may_change_session(statement, escapes)
+            assert may_change_session(statement + b", @a := 1", escapes)
 
 
 def test_without_backslash_escapes_a_literal_ends_where_the_server_ends_it() -> None:
