@@ -23,7 +23,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -137,18 +137,45 @@ def _is_noticed(mutant: Mutant, runs: Runs, copies: SimpleQueue[Path]) -> bool:
     copy = copies.get()
     by: str | None = None
     try:
-        mutant.apply(copy)
         for part, tests in runs.items():
             if by is None and tests:
-                by = _first_failure(copy, part, tests)
+                by = _noticed_by(mutant, copy, part, tests)
     finally:
-        shutil.copy2(ROOT / mutant.module, copy / mutant.module)
         copies.put(copy)
     print(f"{mutant}\n    {f'noticed by {by}' if by else 'SURVIVED'}", flush=True)
     return by is not None
 
 
+def _noticed_by(
+    mutant: Mutant, copy: Path, part: str, tests: Sequence[str]
+) -> str | None:
+    """The first of *tests* that fails each time with *mutant*, and not without."""
+    left_out: list[str] = []
+    while True:
+        with _applied(mutant, copy):
+            failed = _first_failure(copy, part, [*tests, *left_out])
+            if failed is None:
+                return None
+            alone = [failed] if "::" in failed else [*tests, *left_out]
+            again = _first_failure(copy, part, alone)
+        if again and not _first_failure(copy, part, alone):
+            return failed
+        if "::" not in failed:
+            return None
+        left_out.append(f"--deselect={failed}")
+
+
+@contextlib.contextmanager
+def _applied(mutant: Mutant, copy: Path) -> Iterator[None]:
+    mutant.apply(copy)
+    try:
+        yield
+    finally:
+        shutil.copy2(ROOT / mutant.module, copy / mutant.module)
+
+
 def _first_failure(copy: Path, part: str, tests: Sequence[str]) -> str | None:
+    """The test that fails, or why none can be named."""
     plugin = ("-p", "tests.mutants.parts")
     command = [sys.executable, "-B", "-m", "pytest", *PYTEST, *plugin, *tests]
     process = subprocess.Popen(
@@ -172,7 +199,9 @@ def _first_failure(copy: Path, part: str, tests: Sequence[str]) -> str | None:
     failures = [
         line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))
     ]
-    return failures[0] if failures else f"pytest's exit status {process.returncode}"
+    if not failures:
+        return f"pytest's exit status {process.returncode}"
+    return failures[0].partition(" ")[2].partition(" - ")[0]
 
 
 if __name__ == "__main__":

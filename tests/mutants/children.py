@@ -3,7 +3,8 @@
 This module is a plugin of pytest. The file that `TASK` names has the mutants and the
 tests of each. A child exchanges the code of the functions that its mutant changes, and
 runs the tests until one fails. So a mutant costs what its tests cost, and leaves
-nothing behind.
+nothing behind. A test may fail for want of time as well: only that which fails again,
+and passes without the mutant, has noticed it.
 """
 
 from __future__ import annotations
@@ -32,9 +33,8 @@ from .mutations import Mutant
 from .parts import CODE, PART
 
 TASK = "MUTANTS_TASK"
-#: Seconds for all the tests of one mutant. One that makes them hang is noticed.
+#: Seconds for one test. A mutant that makes it hang is noticed.
 LONGEST = 120.0
-TOO_LONG = "taking too long"
 #: What a child says if no function has the code that is to be changed.
 OF_IMPORT = "of an import"
 ROOT = Path(__file__).parent.parent.parent
@@ -73,14 +73,25 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     for entry in json.loads(task.read_text()):
         mutant = Mutant(**entry["mutant"])
         tests = [items[name] for name in entry["tests"] if name in items]
-        said.append(_in_child(mutant, tests))
+        said.append(_noticed_by(mutant, tests))
         print(f"{mutant}\n    {said[-1] or f'not by {len(tests)} tests'}", flush=True)
     task.with_suffix(".said").write_text(json.dumps(said))
     return True
 
 
-def _in_child(mutant: Mutant, tests: Sequence[pytest.Item]) -> str:
-    """What a child says: the test that fails, or nothing."""
+def _noticed_by(mutant: Mutant, tests: Sequence[pytest.Item]) -> str:
+    """The first of *tests* that notices *mutant*; `OF_IMPORT`, or nothing."""
+    while (failed := _in_child(mutant, tests)) not in ("", OF_IMPORT):
+        at = [item.nodeid for item in tests].index(failed)
+        alone = tests[at : at + 1]
+        if _in_child(mutant, alone) and not _in_child(None, alone):
+            return failed
+        tests = tests[at + 1 :]
+    return failed
+
+
+def _in_child(mutant: Mutant | None, tests: Sequence[pytest.Item]) -> str:
+    """Which test fails first, or hangs, in a child; `OF_IMPORT`, or nothing."""
     database_server.SERVER.hang_up()
     reading, writing = os.pipe()
     child = os.fork()
@@ -88,31 +99,43 @@ def _in_child(mutant: Mutant, tests: Sequence[pytest.Item]) -> str:
         try:
             os.setsid()
             os.close(reading)
-            os.write(writing, _try(mutant, tests).encode())
+            _try(mutant, tests, writing)
+            # Children of its own may have the pipe open still.
+            os.write(writing, b"\0")
         finally:
             os._exit(0)
     os.close(writing)
+    said = b""
     try:
-        answered, _, _ = select.select([reading], [], [], LONGEST)
-        return os.read(reading, 1000).decode() if answered else TOO_LONG
+        while select.select([reading], [], [], LONGEST)[0]:
+            more = os.read(reading, 10_000)
+            said += more
+            if not more or said.endswith(b"\0"):
+                break
     finally:
         os.close(reading)
         os.killpg(child, signal.SIGKILL)
         os.waitpid(child, 0)
+    # A child that has died, or hangs, does so in the test that it began last.
+    *_, last, _ = ["", *said.decode().split("\n")]
+    return last
 
 
-def _try(mutant: Mutant, tests: Sequence[pytest.Item]) -> str:
+def _try(mutant: Mutant | None, tests: Sequence[pytest.Item], told: int) -> None:
+    """Tell a line for each test as it begins, and an empty one if none has failed."""
     try:
-        changed = put_in(mutant)
+        changed = mutant is None or put_in(mutant)
     except (SyntaxError, ValueError):
         changed = 0
     if not changed:
-        return OF_IMPORT
+        os.write(told, f"{OF_IMPORT}\n".encode())
+        return
     for item, following in zip(tests, [*tests[1:], None], strict=False):
+        os.write(told, f"{item.nodeid}\n".encode())
         reports = runtestprotocol(item, log=False, nextitem=following)
         if any(report.failed for report in reports):
-            return item.nodeid
-    return ""
+            return
+    os.write(told, b"\n")
 
 
 def put_in(mutant: Mutant) -> int:
