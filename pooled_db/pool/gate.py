@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from ..exceptions import Reason
-from .permit import ADMITTED, NEW, REFUSED, RETURNED, WAITING, Permit
+from .permit import ADMITTED, NEW, REFUSED, RETURNED, WAITING, Gone, Permit
 from .queue import Queue
 from .waiting import Waiting
 
@@ -301,9 +301,8 @@ class Gate(Waiting):
                 return
             try:
                 permit.wake()
-            except RuntimeError:
-                # Its event loop has been closed: nobody is there to take the permit,
-                # which goes to the next.
+            except Gone:
+                # The permit goes to the next.
                 self.returned.append(permit)
 
     def _call_back(self) -> None:

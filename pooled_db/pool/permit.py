@@ -48,6 +48,10 @@ def wake_nobody() -> None:
     """Stand in for the one who is to be woken, before there is one and afterwards."""
 
 
+class Gone(Exception):
+    """Nobody is there any more to be woken, nor to take a permit."""
+
+
 class Permit:
     """The right to use one connection, from asking for it until it is given back.
 
@@ -85,6 +89,7 @@ class Permit:
     #: For how long it has stood in line.
     waited: float = 0.0
     #: Called when there is something new to see: the state, or when to look again.
+    #: Raises Gone.
     wake: Callable[[], None] = staticmethod(wake_nobody)
 
     def introduce(self) -> None:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from .permit import WAITING, Permit, wake_nobody
+from .permit import WAITING, Gone, Permit, wake_nobody
 
 
 class Reviewing(Protocol):
@@ -34,11 +34,16 @@ class TaskWaiting:
         self._timer: asyncio.TimerHandle | None = None
 
     def wake(self) -> None:
-        """Look again, called from any thread."""
-        if threading.get_ident() == self._thread:
-            self._look()
-        else:
-            self._loop.call_soon_threadsafe(self._look)
+        """Look again, called from any thread. Raises Gone if the loop is closed."""
+        try:
+            if threading.get_ident() == self._thread:
+                self._look()
+            else:
+                self._loop.call_soon_threadsafe(self._look)
+        except RuntimeError as error:
+            if self._loop.is_closed():
+                raise Gone from error
+            raise
 
     async def until_answered(self) -> None:
         """Return when the permit waits no more."""

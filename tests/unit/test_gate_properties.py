@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from pooled_db.exceptions import Reason
 from pooled_db.pool.gate import Gate
-from pooled_db.pool.permit import Permit, Refused, State
+from pooled_db.pool.permit import Gone, Permit, Refused, State
+from pooled_db.pool.task_waiting import TaskWaiting
 from tests.gates import (
     LONG,
     PATIENCE,
@@ -135,8 +136,11 @@ def test_a_task_that_ends_around_its_grant_loses_no_permit(
     run(main(), clock)
 
 
+@pytest.mark.parametrize("in_its_thread", [True, False])
 @pytest.mark.parametrize("tasks", [1, 1_000])
-def test_the_permits_of_a_closed_event_loop_go_to_the_next(tasks: int) -> None:
+def test_the_permits_of_a_closed_event_loop_go_to_the_next(
+    tasks: int, in_its_thread: bool
+) -> None:
     gate = Gate(1, clock=Clock())
     holder = hold(gate)
     loop = asyncio.new_event_loop()
@@ -147,12 +151,41 @@ def test_the_permits_of_a_closed_event_loop_go_to_the_next(tasks: int) -> None:
     loop.close()
     following = queue(gate)
     assert gate.waiting == tasks + 1
-    gate.release(holder)
+    if in_its_thread:
+        gate.release(holder)
+    else:
+        start(lambda: gate.release(holder)).result(PATIENCE)
     assert (following.state, gate.waiting) == (State.ADMITTED, 0)
     del asking, waiting
     gc.collect()
     gate.release(following)
     assert gate.free == 1
+
+
+def test_another_error_is_not_taken_for_a_closed_event_loop() -> None:
+    """Its permit stays with the one who waits, whom the loop still runs."""
+
+    class Failing(Gate):
+        def next_review(self, permit: Permit) -> float:
+            raise RuntimeError("of the gate's own")
+
+    async def main() -> None:
+        gate = Gate(1)
+        holder, permit = hold(gate), Permit()
+        waiting = TaskWaiting(Failing(1), permit, asyncio.get_running_loop())
+        assert not gate.enter(permit, LONG, waiting.wake)
+        with pytest.raises(RuntimeError, match="the gate's own"):
+            waiting.wake()
+
+        def fail() -> None:
+            raise RuntimeError("of the waiter's own")
+
+        permit.wake = fail
+        with pytest.raises(RuntimeError, match="the waiter's own"):
+            gate.release(holder)
+        assert (permit.state, gate.free) == (State.ADMITTED, 0)
+
+    asyncio.run(main())
 
 
 def test_a_thread_interrupted_by_a_signal_while_it_waits_leaves_the_queue() -> None:
@@ -274,7 +307,7 @@ class GateBesideAList(stateful.RuleBasedStateMachine):
         def wake() -> None:
             self.woken.append(permit)
             if loop_is_closed:
-                raise RuntimeError("Event loop is closed")
+                raise Gone
 
         permit = Permit()
         if loop_is_closed:
