@@ -87,12 +87,27 @@ def test_bursts_are_named_where_there_are_enough_on_average() -> None:
     assert "bursts" not in advise("default", replace(LOAD, limit=1, refused=5)).reason
 
 
+def test_of_waiting_and_refusals_no_more_is_said_than_there_were() -> None:
+    calm = advise("default", LOAD).reason
+    assert "Nobody waits." in calm
+    assert "refused" not in calm
+    waited = advise("default", replace(LOAD, waited=100.0)).reason
+    assert "Nobody waits" not in waited
+    assert "refused" not in waited
+    refused = advise("default", replace(LOAD, refused=5)).reason
+    assert "Nobody waits" not in refused
+    assert "0.5 a second were refused" in refused
+    assert "came again is counted each time" in refused
+
+
 def test_who_found_no_server_wants_no_larger_pool() -> None:
     first, last = _host(0.0, 0, 0.0), _host(0.0, 0, 0.0)
-    reasons = {"unavailable": 3, "connection_lost": 2, "timeout": 4}
-    pools = last.processes[0].pools
-    stats = replace(pools["default"].stats, refused=9, refused_by=reasons)
-    pools["default"] = replace(pools["default"], stats=stats)
+    for looked, timeouts in ((first, 3), (last, 7)):
+        reasons = {"unavailable": timeouts, "connection_lost": 2, "timeout": timeouts}
+        pools = looked.processes[0].pools
+        stats = pools["default"].stats
+        stats = replace(stats, refused=sum(reasons.values()), refused_by=reasons)
+        pools["default"] = replace(pools["default"], stats=stats)
     times, looks = iter([0.0, 0.0, 10.0, 10.0, 10.0]), iter([first, last])
     loads = measure(lambda: next(looks), 10.0, lambda: next(times), lambda _: None)
     assert loads["default"].refused == 4

@@ -10,12 +10,14 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from pooled_db.driver.slot import AT_WORK, SINCE, padded
+from pooled_db.driver.slot import AT_WORK, RESTED, SINCE, padded
 from pooled_db.exceptions import Reason
 from pooled_db.pool import ended, host, reading, state_file
+from pooled_db.pool import numbers as numbers_module
 from pooled_db.pool.numbers import CLOSED_FOR, Numbers
 from pooled_db.pool.stats import BOUNDS, Histogram, PoolStats, total
 
@@ -70,9 +72,12 @@ def test_a_directory_that_is_not_there_has_nothing(directory: Path) -> None:
     assert host.look(directory) == host.Host()
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_nobody_else_gets_at_directory_or_files(directory: Path) -> None:
+    end_after_a_reset(directory)
     numbers = make(directory)
     host.look(directory)
+    assert {path.name for path in directory.iterdir()} > {ended.BASE}
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     modes = {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}
     assert modes == {0o600}
@@ -167,6 +172,30 @@ def test_a_loan_is_told_as_it_is(directory: Path) -> None:
         "ready",
     ]
     assert at_work.times[SINCE] == 0.0
+
+
+def test_times_are_told_in_seconds_until_now(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = SimpleNamespace(monotonic=lambda: 100.0)
+    for module in (numbers_module, reading, host):
+        monkeypatch.setattr(module, "time", now)
+    numbers = make(directory)
+    numbers.line_is(1, 105.0, False)
+    slot = numbers.occupy(7)
+    assert slot is not None
+    numbers.lent(0.0, 1, 103.0, slot)
+    slot.text[:] = padded("GET /orders/")
+
+    now.monotonic = lambda: 110.0
+    (process,) = host.look(directory).processes
+    (held,) = process.pools["default"].connections
+    assert (held.age, held.lent, held.rested) == (10.0, 7.0, 7.0)
+    slot.times[RESTED] = 106.0
+    (process,) = host.look(directory).processes
+    (held,) = process.pools["default"].connections
+    assert (held.age, held.lent, held.rested) == (10.0, 7.0, 4.0)
+    assert process.pools["default"].stats.oldest_wait == 5.0
 
 
 def test_who_waits_is_told(directory: Path) -> None:

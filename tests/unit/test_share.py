@@ -18,6 +18,7 @@ from pooled_db.pool.limit import Limit
 from pooled_db.pool.numbers import LIMIT, Numbers
 from pooled_db.pool.share import Share, Sibling
 from pooled_db.pool.siblings import SiblingPools
+from tests.gates import hold, queue
 
 LIMIT_OF_EACH = 10
 #: Documented: who was refused a connection within so many seconds wants more.
@@ -48,10 +49,14 @@ class Store:
         return closed
 
 
-def gives_back(count: int, *siblings: Sibling, parked: int = 0) -> int:
+def gives_back(count: int, *siblings: Sibling, waiting: bool = False) -> int:
     """How many of *count* connections a pool gives back that was never refused."""
     gate = Gate(LIMIT_OF_EACH, clock=lambda: 0.0)
-    store = Store(count, parked)
+    if waiting:
+        for _ in range(LIMIT_OF_EACH):
+            hold(gate)
+        queue(gate)
+    store = Store(count)
     limit = Limit("default", gate, lambda: len(store.open))
     share = Share(store, limit, gate, lambda: siblings)  # type: ignore[arg-type]
     share.look(0.0, all_needed=True)
@@ -99,6 +104,24 @@ def test_some_of_those_who_have_most_give_to_who_has_least() -> None:
 
     assert set(given) == {0, 1}
     assert sum(given) == pytest.approx(2 * 600 / 6, rel=0.25)
+
+
+def test_the_last_that_nobody_needs_goes_to_who_has_none() -> None:
+    assert gives_back(1, hungry(0)) == 1
+    assert gives_back(1, hungry(0), waiting=True) == 0
+    assert gives_back(1, content(0), hungry(1)) == 0
+
+
+@pytest.mark.parametrize("without", [1, 2])
+def test_one_of_those_who_have_one_gives_it_to_each_who_has_none(without: int) -> None:
+    """Of four, whether they want more or not."""
+    random.seed(1)
+    siblings = [hungry(1), content(1), content(1)] + [hungry(0)] * without
+
+    given = [gives_back(1, *siblings) for _ in range(600)]
+
+    assert set(given) == {0, 1}
+    assert sum(given) == pytest.approx(without * 600 / 4, rel=0.25)
 
 
 def test_what_is_idle_goes_first() -> None:
