@@ -49,10 +49,11 @@ class Reach:
         reached = self.lines.get(mutant.module, {})
         tree = ast.parse((root / mutant.module).read_bytes())
         found: set[str] = set()
-        lines = _lines_of(tree, mutant.line)
-        for line, tests in reached.items():
-            if line in lines:
-                found |= tests
+        # Not all lines are told, a `continue` not always: what is around it, then.
+        for lines in reversed(_lines_of(tree, mutant.line)):
+            found = found.union(*(reached[line] for line in reached if line in lines))
+            if found:
+                break
         chosen, spent = [], 0.0
         known = found & self.seconds.keys()
         for test in sorted(known, key=lambda one: (self.seconds[one], one)):
@@ -89,14 +90,14 @@ def _tests(contexts: list[str]) -> Iterator[str]:
             yield test
 
 
-def _lines_of(tree: ast.Module, line: int) -> range:
-    """The lines of the statement at *line*.
+def _lines_of(tree: ast.Module, line: int) -> list[range]:
+    """The lines of the statement at *line*, after those of what is around it.
 
     What is executed by an import, such as a constant, stands for the lines of the
     function, class or module that it belongs to.
     """
     within: ast.AST = tree
-    found = range(1, 10**9)
+    found = [range(1, 10**9)]
     in_function = False
     while True:
         inner = [
@@ -110,11 +111,11 @@ def _lines_of(tree: ast.Module, line: int) -> range:
         within = inner[0]
         if isinstance(within, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             in_function = not isinstance(within, ast.ClassDef)
-            found = range(within.body[0].lineno, _last(within) + 1)
+            found = [range(within.body[0].lineno, _last(within) + 1)]
         elif in_function:
             body = getattr(within, "body", None)
             last = body[0].lineno - 1 if body else _last(within)
-            found = range(_first(within), max(last, _first(within)) + 1)
+            found.append(range(_first(within), max(last, _first(within)) + 1))
 
 
 def _first(node: ast.AST) -> int:
