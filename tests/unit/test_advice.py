@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import MySQLdb
 import pytest
 
 from pooled_db.pool.host import Host, Process, ProcessPool
@@ -148,6 +149,30 @@ def test_accounts_are_told_apart_by_their_hosts(
         server_view.Account("shop", "localhost", 1, 1),
         server_view.Account("event_scheduler", "", 1, 0),
     }
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            MySQLdb.OperationalError(2002, "Can't connect to 'db1.internal' as 'shop'"),
+            "the server does not answer (error 2002)",
+        ),
+        (
+            MySQLdb.ProgrammingError(1146, "Table 'secret' doesn't exist"),
+            "ProgrammingError (error 1146)",
+        ),
+    ],
+)
+def test_who_cannot_ask_the_server_is_told_why_but_no_names(
+    error: MySQLdb.Error, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise error
+
+    wrapper = SimpleNamespace(open_connection=fail)
+    monkeypatch.setattr(server_view, "connections", {"default": wrapper})
+    assert server_view.ask("default").error == said
 
 
 def test_nothing_is_said_of_a_pool_that_nobody_used() -> None:

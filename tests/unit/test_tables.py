@@ -63,6 +63,25 @@ def test_what_is_not_read_in_a_terminal_is_whole(seen: dict[str, Any]) -> None:
     assert "…" not in told
 
 
+def test_what_the_server_says_is_told_or_why_it_says_nothing() -> None:
+    process = Process(4711, "here", "gunicorn", 0.0, {})
+    views = {
+        "default": ServerView(
+            max_connections=151, max_used=21, connected=4, running=2, refused=3
+        ),
+        "reports": ServerView(error="the server cannot be reached (error 2002)"),
+    }
+    told = tables.text(overview(Host((process,)), views))
+    assert (
+        "The server of 'default': 4 connections now, 21 at most, of 151 "
+        "(max_connections); 3 refused for want of room; 2 threads running." in told
+    )
+    assert (
+        "The server of 'reports' cannot be asked: the server cannot be reached "
+        "(error 2002)." in told
+    )
+
+
 @pytest.mark.parametrize(("columns", "rows"), [(132, 50), (80, 24), (40, 12), (20, 2)])
 def test_the_screen_is_filled_and_never_scrolls(
     seen: dict[str, Any], terminal: Any, columns: int, rows: int
