@@ -2,7 +2,7 @@
 
 The usual order hides what an idle connection would show that was lent in another one:
 hence --shuffle, --reverse and --apart, and --pool-size=1, with which each test gets the
-connection of the test before it.
+connection of the test before it. What it needs at once besides is opened for it.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("labels", nargs="*", metavar="LABEL", default=LABELS)
     parser.add_argument("--all", action="store_true", help="the whole suite")
     parser.add_argument("--hold", choices=["request", "transaction"])
-    parser.add_argument("--pool-size", type=int, help="of each pool")
+    parser.add_argument(
+        "--pool-size", type=int, help="how many connections each pool keeps"
+    )
     parser.add_argument("--apart", action="store_true", help="label by label")
     parser.add_argument("--reverse", action="store_true", help="the last test first")
     parser.add_argument(
@@ -101,8 +103,14 @@ def _order(options: argparse.Namespace) -> Iterator[str]:
         yield "--reverse"
 
 
+#: More connections than any of the tests needs at once.
+ENOUGH = 10
+
+
 def _pool(options: argparse.Namespace) -> dict[str, Any]:
     given = {"hold": options.hold, "pool_size": options.pool_size}
+    if options.pool_size is not None:
+        given["max_overflow"] = max(0, ENOUGH - options.pool_size)
     return {name: value for name, value in given.items() if value is not None}
 
 
