@@ -20,8 +20,8 @@ def prefers_json(accept: str) -> bool:
     for part in accept.lower().split(","):
         try:
             wanted = MediaType(part)
-        except ValueError:
-            continue  # Django refuses to parse what is very long.
+        except (ValueError, LookupError):
+            continue  # Of an unknown encoding, or for some Djangos too long.
         kind, subtype = wanted.main_type.strip(), wanted.sub_type.strip()
         quality = _quality(wanted.params.get("q", 1))
         if subtype == "json" or subtype.endswith("+json"):

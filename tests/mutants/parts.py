@@ -99,8 +99,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def sites_of(module: str) -> list[str]:
     """The files of tests that start sites and can see *module*, a path."""
-    room = module.removeprefix("pooled_db/").split("/")[0].removesuffix(".py")
-    return [f"tests/server/test_{name}.py" for name in _SEEN_ON_SITES.get(room, _LOANS)]
+    room, *_, name = 2 * module.removeprefix("pooled_db/").removesuffix(".py").split(
+        "/"
+    )
+    seen = _SEEN_ON_SITES.get(name) or _SEEN_ON_SITES.get(room, _LOANS)
+    return [f"tests/server/test_{one}.py" for one in seen]
 
 
 #: What decides who has a connection.
@@ -112,6 +115,7 @@ _SEEN_ON_SITES: dict[str, tuple[str, ...]] = {
     "checks": ("check_commands",),
     "dashboard": ("dashboard",),
     "debug_toolbar": ("debug_toolbar",),
+    "extra_headers": ("door_by_settings",),
     "management": ("watching",),
     "metrics": ("monitoring",),
     "model_checks": ("check_commands",),
