@@ -149,7 +149,7 @@ class Share:
         closed = self._store.close_some_parked(number)
         if closed:
             self._limit.leave_room()
-        connections = [one for one in self._store.open if not one.makes_room]
+        connections = [one for one in list(self._store.open) if not one.makes_room]
         marked = min(number - closed, len(connections))
         for connection in random.sample(connections, marked):
             connection.closed_for = "shared"

@@ -211,3 +211,25 @@ def test_a_process_that_has_ended_is_not_seen(tmp_path: Path) -> None:
     (file,) = tmp_path.glob("*.pool")
     file.unlink()
     assert siblings() == []
+
+
+def test_connections_that_are_opened_meanwhile_keep_it_from_nothing() -> None:
+    store = Store(10)
+
+    class Looked(Connection):
+        @property
+        def makes_room(self) -> bool:
+            store.open[Connection()] = None  # as another thread may just now
+            return False
+
+        @makes_room.setter
+        def makes_room(self, wanted: bool) -> None: ...
+
+    store.open = {Looked(): None, **store.open}
+    gate = Gate(LIMIT_OF_EACH, clock=lambda: 0.0)
+    limit = Limit("default", gate, lambda: len(store.open))
+    share = Share(store, limit, gate, lambda: [hungry(0)])  # type: ignore[arg-type]
+
+    share.look(0.0, all_needed=True)
+
+    assert [one for one in store.open if one.closed_for == "shared"]
