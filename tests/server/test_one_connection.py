@@ -21,6 +21,8 @@ Serve = Callable[..., Site]
 
 ASKS = "tests.site.threads.asks"
 POOLED = "pooled_db.middleware.PooledConnectionMiddleware"
+#: A pool that refuses nobody, however slow the machine is.
+PATIENT = {"pool_size": 3, "queue_target": None, "timeout": 300}
 
 everywhere = pytest.mark.parametrize(
     ("kind", "door"),
@@ -73,13 +75,13 @@ def test_an_error_page_shares_the_connection_of_its_request(
 def test_threads_that_are_awaited_are_served_on_a_small_pool(
     site: Serve, door: bool, path: str, most: int
 ) -> None:
-    served = site("uvicorn", door=door, pool={"pool_size": 3, "queue_target": None})
+    served = site("uvicorn", door=door, pool=PATIENT)
     assert 1 <= len(connection_ids(served.get(path))) <= most
     assert at_once(served, path, clients=9) == {200}
 
 
 def test_a_thread_pool_in_a_view_is_served_on_a_small_pool(site: Serve) -> None:
-    served = site("gunicorn", pool={"pool_size": 3, "queue_target": None})
+    served = site("gunicorn", pool=PATIENT)
     assert at_once(served, "/thread-pool", clients=8) == {200}
 
 
