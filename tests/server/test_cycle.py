@@ -27,6 +27,7 @@ import pooled_db
 from pooled_db import pools
 from pooled_db.middleware import PooledConnectionMiddleware
 from pooled_db.pool.cleaning import Cleaning
+from pooled_db.wsgi import Door
 
 PACKAGE = str(Path(pooled_db.__file__).parent)
 
@@ -116,17 +117,33 @@ def test_what_other_processes_can_read_costs_three_calls(
     assert calls.total() <= 36, calls
 
 
+def test_the_door_adds_five_calls(cycle: Cycle) -> None:
+    """What it takes, the middleware does not take again."""
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        cycle()
+        return []
+
+    def with_door() -> None:
+        door({"PATH_INFO": "/"}, lambda *args: None)
+
+    door = Door(application)
+    with_door()
+    added = calls_of(with_door) - calls_of(cycle)
+    assert added.total() <= 5, added
+
+
 def test_the_cycle_takes_each_lock_no_oftener_than_it_must(
     cycle: Cycle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The gate's alone: to ask, to lend, and to give back."""
+    """The gate's alone: to ask, and to lend."""
     pool = pools.for_alias("default")
     taken: Counter[str] = Counter()
     monkeypatch.setattr(pool.gate, "lock", CountingLock(taken, "gate"))
     monkeypatch.setattr(threading, "Lock", lambda: CountingLock(taken, "another"))
     cycle()
     monkeypatch.undo()
-    assert taken == {"gate": 3}
+    assert taken == {"gate": 2}
 
 
 def test_the_cycle_looks_into_the_settings_of_no_pool(
