@@ -149,7 +149,7 @@ def serve(
         site = Site(server)
         yield site
         # pytest shows it if the test has failed.
-        print(_first_failure(server.log()), tail(server.log()), sep="\n")
+        print(_first_failure(server.log()), _last_words(server.log()), sep="\n")
         if server.running():
             site.assert_nothing_left()
 
@@ -157,6 +157,12 @@ def serve(
 def _first_failure(log: str) -> str:
     start = log.find("Internal Server Error")
     return "" if start < 0 else "\n".join(log[start:].splitlines()[:120])
+
+
+def _last_words(log: str) -> str:
+    """Return the end of *log* without uvicorn's line for each request."""
+    lines = [line for line in log.splitlines() if not line.startswith("INFO:")]
+    return tail("\n".join(lines))
 
 
 def _start(kind: Kind, threads: int, env: dict[str, str]) -> servers.Serving:
