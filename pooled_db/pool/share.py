@@ -115,10 +115,11 @@ class Share:
         average = sum(counts) / len(counts)
         enough, most = math.floor(average), math.ceil(average)
         lacking = sum(max(0, enough - one.count) for one in wanting if one.is_hungry)
-        if not lacking:
-            return self._last_for(siblings)
-        surplus = sum(max(0, one - most) for one in counts)
         too_many = max(0, count - most)
+        if not lacking:
+            wanted = any(one.is_hungry and one.count < most for one in wanting)
+            return too_many if wanted and too_many else self._last_for(siblings)
+        surplus = sum(max(0, one - most) for one in counts)
         if count > enough and surplus < lacking:
             could_give = sum(one > enough for one in counts)
             too_many += random.random() < (lacking - surplus) / could_give

@@ -78,6 +78,9 @@ def content(count: int) -> Sibling:
         (10, [hungry(0), content(10)], 3),
         (7, [hungry(7), hungry(6), hungry(0)], 2),
         (6, [hungry(4)], 1),
+        # There is less than one for each, or one and a half.
+        (2, [hungry(0), hungry(0)], 1),
+        (3, [hungry(1), hungry(1)], 1),
         # No more than one has more than the other: they keep what they have.
         (5, [hungry(4), hungry(5), hungry(6)], 0),
         (5, [hungry(5), hungry(5)], 0),
