@@ -14,9 +14,7 @@ from collections.abc import Callable
 from ..exceptions import Reason
 from .permit import (
     ADMITTED,
-    LENT,
     NEW,
-    READY,
     REFUSED,
     RETURNED,
     WAITING,
@@ -115,7 +113,7 @@ class Gate(Waiting):
         return len(self._queue)
 
     def held(self) -> list[Permit]:
-        """Who holds a permit at this moment: who leaves takes no lock."""
+        """Who holds a permit at this moment."""
         return list(self._held)
 
     @property
@@ -247,17 +245,7 @@ class Gate(Waiting):
         lock, *permit* is taken back by them.
         """
         if permit is not None:
-            state = permit.state
-            if state is LENT or state is READY:
-                # Without the lock: it waits for nothing, and whoever may lend it just
-                # now looks after that whether it is held still. And whoever comes to
-                # stand in line looks after that whether a permit is free.
-                self._held.discard(permit)
-                permit.state = permit.ends_as
-                if not (self._begun or self._newcomers or self._prior):
-                    return
-            else:
-                self.returned.append(permit)
+            self.returned.append(permit)
         # A permit is in the deque before its thread tries the lock, and whoever has
         # held the lock looks into it after letting go: one of the two sees it. And
         # somebody waits beside a free permit where a release was interrupted between

@@ -165,8 +165,6 @@ class Shared(Permit):
     def _take_away(self) -> None:
         self.user = NO_THREAD
         self.borrower = None
-        if self not in self.pool.gate.held():
-            self.state = self.ends_as  # as the end has set it, just before this did
 
     def _is_pinned_besides(self, thread: int) -> bool:
         return bool(self.pins) and self.pins != {thread}
