@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import django
@@ -12,7 +12,7 @@ from django.http.request import HttpHeaders
 
 from . import placement
 from .exceptions import PoolTimeout
-from .pools import for_alias
+from .pool.pool import Pool
 from .request.admission import Admission
 from .request.current import open_scope
 from .request.responses import Refusal
@@ -103,36 +103,34 @@ class Door:
         self, environ: Environ, start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         incoming = FromWSGI(environ)
-        if PASSED in environ or not self._admits(incoming):
+        pools = self._pools_for(environ, incoming)
+        if not pools:
             return self.application(environ, start_response)
         environ[PASSED] = True
-        admission = self.admission
         scope = open_scope()
         scope.at_door = True
         scope.incoming = incoming
         try:
-            age = admission.age(incoming) if admission.age_header else 0.0
+            age = self.admission.age(incoming) if self.admission.age_header else 0.0
             try:
-                for alias in admission.eager:
-                    # What is answered above the middleware waits for no server.
-                    scope.check_out(for_alias(alias), age, idle_only=True)
+                for pool in pools:
+                    scope.admit(pool, age)
             except PoolTimeout as error:
-                refusal = admission.refuse(scope, error, incoming)
+                refusal = self.admission.refuse(scope, error, incoming)
                 return _answer(start_response, refusal)
             return self.application(environ, start_response)
         finally:
             if scope.at_door:
                 scope.close()
 
-    def _admits(self, incoming: FromWSGI) -> bool:
-        """Whether the request takes connections at its start."""
-        admission, passing = self.admission, self._passing
+    def _pools_for(self, environ: Environ, incoming: FromWSGI) -> Sequence[Pool]:
+        if PASSED in environ:
+            return ()
+        if self._passing is not None and incoming.path.startswith(self._passing):
+            return ()
         # Reading the path is left to those for whom it makes a difference.
-        if passing is not None and incoming.path.startswith(passing):
-            return False
-        return bool(admission.eager) and (
-            admission.exempts is None or not admission.exempts(incoming.path)
-        )
+        path = incoming.path if self.admission.settings.exempt else ""
+        return self.admission.pools_for(path)
 
 
 def _answer(start_response: Callable[..., Any], refusal: Refusal) -> Iterable[bytes]:
