@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pooled_db.driver.connection import Connection
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.pool import Pool
@@ -25,3 +27,13 @@ def ask(connection: Connection, sql: str) -> object:
         while cursor.nextset():
             pass
     return row[0] if row else None
+
+
+def pool_of_one(make_pool: Callable[..., Pool]) -> Pool:
+    """Make a pool of one connection, to a database with a table ``t``."""
+    pool = make_pool(pool_size=1, timeout=5)
+    loan, connection = lend(pool)
+    ask(connection, "DROP TABLE IF EXISTS t")
+    ask(connection, "CREATE TABLE t (a INT)")
+    loan.checkin()
+    return pool

@@ -11,19 +11,14 @@ import pytest
 from pooled_db.pool.pool import Pool
 from tests.database_server import SERVER
 from tests.harness.server import Server
-from tests.loans import ask, lend
+from tests.loans import ask, lend, pool_of_one
 
 MakePool = Callable[..., Pool]
 
 
 @pytest.fixture
 def pool(make_pool: MakePool) -> Pool:
-    pool = make_pool(pool_size=1, timeout=5)
-    loan, connection = lend(pool)
-    ask(connection, "DROP TABLE IF EXISTS t")
-    ask(connection, "CREATE TABLE t (a INT)")
-    loan.checkin()
-    return pool
+    return pool_of_one(make_pool)
 
 
 @pytest.mark.parametrize(

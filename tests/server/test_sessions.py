@@ -15,17 +15,15 @@ from pooled_db.pool.pool import Pool
 from tests.conftest import connector
 from tests.database_server import SERVER
 from tests.harness.server import Server
-from tests.loans import ask, lend
+from tests.loans import ask, lend, pool_of_one
 
 MakePool = Callable[..., Pool]
 
 
 @pytest.fixture
 def pool(make_pool: MakePool) -> Pool:
-    pool = make_pool(pool_size=1, timeout=5)
+    pool = pool_of_one(make_pool)
     loan, connection = lend(pool)
-    ask(connection, "DROP TABLE IF EXISTS t")
-    ask(connection, "CREATE TABLE t (a INT)")
     ask(connection, "DROP PROCEDURE IF EXISTS p")
     ask(connection, "CREATE PROCEDURE p() SET @called = 1")
     loan.checkin()
