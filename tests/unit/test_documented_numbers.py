@@ -72,6 +72,8 @@ STATED = [
     # The pace of refusals.
     (ARCHITECTURE, f"the turn took longer than {g(pace.TURN * 1000)} ms"),
     (ARCHITECTURE, f"no refusal leaves for {g(patience.PAUSE)} s"),
+    (ARCHITECTURE, f"lasts for up to {g(patience.LONGEST_PAUSE)} s"),
+    (ARCHITECTURE, f"for {g(patience.LESS_PAUSE)} of that after each without effect"),
     (ARCHITECTURE, f"after {g(patience.RETRY)}, {g(patience.RETRY * 2)}, "),
     (ARCHITECTURE, f", ... {g(patience.LONGEST_RETRY)} s. If it has"),
     (ARCHITECTURE, f"tried anew every {g(patience.CHECK)} s"),
