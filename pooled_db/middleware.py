@@ -131,7 +131,9 @@ class PooledConnectionMiddleware:
         age = self._age(request) if admission.age_header else 0.0
         if admission.exempts is None or not admission.exempts(request.path):
             for alias in admission.eager:
-                scope.check_out(for_alias(alias), age)
+                # A door has most likely taken it.
+                if not (scope.was_admitted and scope.has_ready(alias)):
+                    scope.check_out(for_alias(alias), age)
 
     async def _check_out_async(self, scope: Scope, request: HttpRequest) -> None:
         scope.request = request

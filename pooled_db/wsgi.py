@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import django
@@ -12,7 +12,7 @@ from django.http.request import HttpHeaders
 
 from . import placement
 from .exceptions import PoolTimeout
-from .pool.pool import Pool
+from .pools import for_alias
 from .request.admission import Admission
 from .request.current import open_scope
 from .request.responses import Refusal
@@ -103,34 +103,36 @@ class Door:
         self, environ: Environ, start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         incoming = FromWSGI(environ)
-        pools = self._pools_for(environ, incoming)
-        if not pools:
+        if PASSED in environ or not self._admits(incoming):
             return self.application(environ, start_response)
         environ[PASSED] = True
+        admission = self.admission
         scope = open_scope()
         scope.at_door = True
         scope.incoming = incoming
         try:
-            age = self.admission.age(incoming) if self.admission.age_header else 0.0
+            age = admission.age(incoming) if admission.age_header else 0.0
             try:
-                for pool in pools:
-                    scope.admit(pool, age)
+                for alias in admission.eager:
+                    # What is answered above the middleware waits for no server.
+                    scope.check_out(for_alias(alias), age, idle_only=True)
             except PoolTimeout as error:
-                refusal = self.admission.refuse(scope, error, incoming)
+                refusal = admission.refuse(scope, error, incoming)
                 return _answer(start_response, refusal)
             return self.application(environ, start_response)
         finally:
             if scope.at_door:
                 scope.close()
 
-    def _pools_for(self, environ: Environ, incoming: FromWSGI) -> Sequence[Pool]:
-        if PASSED in environ:
-            return ()
-        if self._passing is not None and incoming.path.startswith(self._passing):
-            return ()
+    def _admits(self, incoming: FromWSGI) -> bool:
+        """Whether the request takes connections at its start."""
+        admission, passing = self.admission, self._passing
         # Reading the path is left to those for whom it makes a difference.
-        path = incoming.path if self.admission.settings.exempt else ""
-        return self.admission.pools_for(path)
+        if passing is not None and incoming.path.startswith(passing):
+            return False
+        return bool(admission.eager) and (
+            admission.exempts is None or not admission.exempts(incoming.path)
+        )
 
 
 def _answer(start_response: Callable[..., Any], refusal: Refusal) -> Iterable[bytes]:

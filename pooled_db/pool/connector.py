@@ -75,8 +75,8 @@ class Connector:
         siblings: Siblings,
     ) -> None:
         self._pool = pool
-        #: What each thread is taking a connection for (``loan``), whether it must not
-        #: wait for the server (``idle_only``), and why it got none (``failure``).
+        #: What each thread opens a connection for (``loan``), and why it got none
+        #: (``failure``).
         self.here = threading.local()
         self.store = Store(
             self._connect_new,
@@ -94,11 +94,6 @@ class Connector:
         share = Share(self.store, self.limit, pool.gate, siblings)
         self.surplus = Surplus(self.store, share, max_idle)
 
-    @property
-    def idle_only(self) -> bool:
-        """Whether this thread must not wait for the server."""
-        return getattr(self.here, "idle_only", False)
-
     # Taking.
 
     def take_from(self, queue: QueuePool, loan: Loan) -> PoolProxiedConnection:
@@ -110,7 +105,7 @@ class Connector:
 
     def open_another(self, queue: QueuePool, loan: Loan) -> PoolProxiedConnection:
         """Take a connection for *loan*, though *queue* had none to give."""
-        if not self.idle_only:
+        if not loan.idle_only:
             self.here.loan = loan
             try:
                 return self.store.open_another(queue)
@@ -125,7 +120,7 @@ class Connector:
     def is_fit(self, connection: Connection, loan: Loan) -> bool:
         """Whether *connection* may be lent for *loan*, which begins now.
 
-        Raises NoIdleConnection if that takes a round trip and the thread must not wait,
+        Raises NoIdleConnection if that takes a round trip and the loan must not wait,
         and Refused if it has taken all the time there was.
         """
         if connection.fresh:
@@ -158,7 +153,7 @@ class Connector:
         return self._answers(connection, loan, now)
 
     def _answers(self, connection: Connection, loan: Loan, now: float) -> bool:
-        if self.idle_only:
+        if loan.idle_only:
             raise NoIdleConnection
         loan.pings += 1
         answers = connection.answers(min(LONGEST_PING, max(0.0, loan.deadline - now)))
@@ -299,5 +294,4 @@ class Connector:
         """
         if self._pool.is_disposed:
             return None
-        self.here.idle_only = True
         return self.surplus.look_after(now)

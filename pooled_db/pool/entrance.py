@@ -41,14 +41,23 @@ class Entrance:
         self.gate = gate
         self.timeout = timeout
         self.numbers = numbers
-        #: What is lent. SQLAlchemy puts a connection whose proxy is collected back into
-        #: its pool, as it is: so the loans, which have the proxies, are kept.
-        self.lent: set[Loan] = set()
         self._holders = Holders(self.lent)
         self.warns: bool = warn_after is not None
         self._overdue = (
             None if warn_after is None else Overdue(alias, warn_after, self.lent)
         )
+
+    def lent(self) -> list[Loan]:
+        """What is lent at this moment.
+
+        The gate keeps these: SQLAlchemy puts a connection whose proxy is collected
+        back into its pool, as it is, and the loans have the proxies.
+        """
+        return [
+            permit
+            for permit in self.gate.held()
+            if isinstance(permit, Loan) and permit.connection is not None
+        ]
 
     @property
     def granted(self) -> int:

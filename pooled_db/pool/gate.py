@@ -9,31 +9,24 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable
 
 from ..exceptions import Reason
-from .permit import ADMITTED, NEW, REFUSED, RETURNED, WAITING, Gone, Permit
+from .permit import (
+    ADMITTED,
+    NEW,
+    REFUSED,
+    RETURNED,
+    WAITING,
+    Gone,
+    OnCall,
+    Permit,
+)
 from .queue import Queue
 from .waiting import Waiting
 
 #: The argument with which a lock is tried.
 _WITHOUT_WAITING = (False,)
-
-
-class OnCall(Protocol):
-    """Takes permits back from those who hold them without need."""
-
-    def call_back(
-        self, held: Iterable[Permit], waiters: Iterable[Permit], into: list[Permit]
-    ) -> float:
-        """Put into *into* what may be taken from whom, one for each waiter at most.
-
-        Called with the gate's lock held. Returns when to look again, by its clock.
-        """
-
-    def hand_in(self, called: list[Permit]) -> None:
-        """Release them, all of them even if one fails. No lock is held."""
 
 
 class Gate(Waiting):
@@ -78,6 +71,8 @@ class Gate(Waiting):
         # How many are free is not counted but follows from who holds one: an interrupt
         # at any moment cannot make the two differ.
         self._held: set[Permit] = set()
+        #: Tells how many are held.
+        self.count: Callable[[], int] = self._held.__len__
         self._queue = Queue(
             capacity,
             max_waiting=max_waiting,
@@ -119,10 +114,7 @@ class Gate(Waiting):
 
     def held(self) -> list[Permit]:
         """Who holds a permit at this moment."""
-        with self.lock:
-            held = list(self._held)
-        self.settle()
-        return held
+        return list(self._held)
 
     @property
     def overloaded(self) -> bool:
@@ -145,38 +137,37 @@ class Gate(Waiting):
         """
         if wake is not None:
             permit.wake = wake
-        must_be_known = False
+        held = self._held
         with self.lock:
-            now = self.clock()
-            permit.arrived = now
+            permit.arrived = now = self.clock()
             permit.deadline = now + timeout
             if permit.state is not NEW:
                 return True  # withdrawn before it came
-            if len(self._held) < self.limit and not (
+            at_once = len(held) < self.limit and not (
                 self._begun
                 or (
                     (self._newcomers or self._prior or self.reserved)
                     and not permit.begun
                     and not self._may_enter(permit)
                 )
-            ):
-                self._held.add(permit)
+            )
+            if at_once:
+                held.add(permit)
                 permit.state = permit.begins_as
                 shedding = self._shedding
                 if shedding is not None and shedding.slow_since is not None:
                     shedding.served_at_once(now)
             elif permit.begun or permit.is_known:
                 self._queue_up(permit, now)
-            else:
-                must_be_known = True
-        if self.returned or self._begun or self._newcomers or self._prior:
-            self.settle()
-        if must_be_known:
+        if at_once:
+            if self.returned:
+                self.settle()
+            return True
+        self.settle()
+        if permit.state is NEW:
             # Not with the lock held: it may be the project's own code that tells.
             permit.introduce()
             return self.enter(permit, timeout)
-        if permit.state is permit.begins_as:
-            return True
         if permit.state is WAITING and permit is self._watcher:
             self._call_back()
         permit.raise_if_refused()
@@ -313,7 +304,7 @@ class Gate(Waiting):
         called: list[Permit] = []
         try:
             with self.lock:
-                self._look_at = on_call.call_back(self._held, self._queue, called)
+                self._look_at = on_call.call_back(self.held(), self._queue, called)
         finally:
             # An interrupt may have come with some of them called back.
             on_call.hand_in(called)

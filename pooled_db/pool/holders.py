@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ..exceptions import Holder
 from .loan import Loan
@@ -21,9 +21,9 @@ Described = tuple[tuple[Holder, ...], tuple[Holder, ...]]
 
 
 class Holders:
-    """Describes who has the loans in *lent*."""
+    """Describes who has the loans that *lent* returns."""
 
-    def __init__(self, lent: Iterable[Loan]) -> None:
+    def __init__(self, lent: Callable[[], Iterable[Loan]]) -> None:
         self._lent = lent
         self._looked = float("-inf")
         self._seen: Described = (), ()
@@ -42,7 +42,7 @@ class Holders:
         here = threading.get_ident()
         own: list[Loan] = []
         others: list[Loan] = []
-        for loan in list(self._lent):
+        for loan in self._lent():
             mine = (
                 loan.user == here
                 if asking.requester is None

@@ -62,6 +62,8 @@ class Loan(Shared):
     pings: int = 0
     #: Whether the log says that it lasts for too long.
     is_reported: bool = False
+    #: Whether the server must not be waited for: only what is idle will do.
+    idle_only: bool = False
     #: What opens a connection to its destination, if not the pool's own.
     opening: Callable[[], Connection] | None = None
 
@@ -179,8 +181,9 @@ class Loan(Shared):
             if enders and enders[0] is ender:
                 self.pool.drop(self)
             raise
-        for turn in list(self.line) if self.line else ():
-            turn.came.set()
+        if self.line:
+            for turn in list(self.line):
+                turn.came.set()
 
     def discard(self) -> None:
         """Close the connection instead of giving it back for others to use."""

@@ -103,7 +103,7 @@ class Numbers:
 
     # What each request pays for: nothing is called here but C.
 
-    def lent(self, waited: float, in_use: int, since: float, slot: Slot | None) -> None:
+    def lent(self, waited: float, since: float, slot: Slot | None) -> None:
         """Count a connection that is lent after *waited* seconds in line."""
         words = self.words
         if waited:
@@ -112,8 +112,6 @@ class Numbers:
             self.times[WAITED] += waited
         else:
             words[WAITS] += 1
-        if in_use > words[PEAK]:
-            words[PEAK] = in_use
         if slot is not None:
             slot.text[0] = 0  # nobody has used it yet
             slot.times[SINCE] = since
@@ -127,6 +125,10 @@ class Numbers:
             slot.times[SINCE] = 0.0
 
     # What happens less often.
+
+    def were_lent(self, at_once: int) -> None:
+        """Note how many are lent at this moment."""
+        self.words[PEAK] = max(self.words[PEAK], at_once)
 
     @property
     def checkouts(self) -> int:

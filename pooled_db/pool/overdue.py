@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from .holders import describe_loan
 from .loan import Loan
@@ -17,13 +17,15 @@ LEAST_PAUSE = 0.1
 
 
 class Overdue:
-    """Logs those of *lent* that last for longer than *after* seconds.
+    """Logs those that *lent* returns if they last for longer than *after* seconds.
 
     No thread watches: whoever takes a connection, gives one back or is refused passes
     by.
     """
 
-    def __init__(self, alias: str, after: float, lent: Iterable[Loan]) -> None:
+    def __init__(
+        self, alias: str, after: float, lent: Callable[[], Iterable[Loan]]
+    ) -> None:
         self._alias = alias
         self._after = after
         self._lent = lent
@@ -35,7 +37,7 @@ class Overdue:
         if now < self._next:
             return
         self._next = now + self._pause
-        for loan in list(self._lent):
+        for loan in self._lent():
             self.judge(loan, now)
 
     def judge(self, loan: Loan, now: float) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Hashable
-from typing import Any, Final
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Final, Protocol
 
 from ..exceptions import Reason
 
@@ -99,6 +99,21 @@ class Permit:
         if self.state is REFUSED:
             assert self.reason is not None
             raise Refused(self.reason, self.waited)
+
+
+class OnCall(Protocol):
+    """Takes permits back from those who hold them without need."""
+
+    def call_back(
+        self, held: Iterable[Permit], waiters: Iterable[Permit], into: list[Permit]
+    ) -> float:
+        """Put into *into* what may be taken from whom, one for each waiter at most.
+
+        Called with the gate's lock held. Returns when to look again, by its clock.
+        """
+
+    def hand_in(self, called: list[Permit]) -> None:
+        """Release them, all of them even if one fails. No lock is held."""
 
 
 class Refused(Exception):

@@ -16,12 +16,11 @@ from .connector import Connector
 from .destination import Destination
 from .entrance import Entrance
 from .gate import Gate
-from .holders import Holders
 from .loan import Loan
-from .numbers import LIMIT, OLDEST, Numbers, to_stats
+from .numbers import LIMIT, OLDEST, PEAK, Numbers, to_stats
 from .on_call import OnCall
 from .origin import origin
-from .permit import ADMITTED, CLOSED, READY, RETURNED, TAKING, Refused
+from .permit import ADMITTED, CLOSED, READY, TAKING, Refused
 from .share import Siblings, no_siblings
 from .stats import PoolStats
 from .store import NoIdleConnection
@@ -202,10 +201,10 @@ class Pool(Entrance):
                     connection.lent_for(loan)
                     loan.fairy, loan.queue = fairy, queue
                     loan.connection = connection
-                    self.lent.add(loan)
-                    self.numbers.lent(
-                        loan.waited, len(self.lent), loan.since, connection.slot
-                    )
+                    numbers = self.numbers
+                    numbers.lent(loan.waited, loan.since, connection.slot)
+                    if self.gate.count() > numbers.words[PEAK]:
+                        numbers.were_lent(len(self.lent()))
                     if self._overdue is not None:
                         self._overdue.pass_by(loan.since)
                 break
@@ -229,7 +228,6 @@ class Pool(Entrance):
         error: BaseException,
     ) -> None:
         """Put *fairy* back, which *error* has kept from *loan*."""
-        self.lent.discard(loan)
         self._connector.limit.opening.discard(loan)
         loan.fairy = loan.connection = None
         failure = getattr(self._here, "failure", None)
@@ -264,11 +262,11 @@ class Pool(Entrance):
 
         Raises NoIdleConnection if it would have to be waited for.
         """
-        self._here.idle_only = True
+        loan.idle_only = True
         try:
             self.take(loan)
         finally:
-            self._here.idle_only = False
+            loan.idle_only = False
 
     # Checkin.
 
@@ -283,7 +281,8 @@ class Pool(Entrance):
                 and loan.queue is queue
                 and self._cleaning.cleans(connection)
             )
-            loan.ends_as = RETURNED if kept else CLOSED
+            if not kept:
+                loan.ends_as = CLOSED
             now = time.monotonic()
             self.numbers.given_back(now - loan.since, connection.slot)
             if self._overdue is not None:
@@ -300,7 +299,6 @@ class Pool(Entrance):
                 if connection.closed_for is None:
                     connection.closed_for = self._why_closed(loan, connection, keep)
                 self._connector.close(connection, fairy, loan.queue)
-            self.lent.discard(loan)
             if loan.requester is None:
                 outsiders.discard(loan)
         self.gate.release(loan)
@@ -315,7 +313,6 @@ class Pool(Entrance):
     def drop(self, loan: Loan) -> None:
         """Do what is left of that after an interrupt, without the connection."""
         loan.ends_as = CLOSED
-        self.lent.discard(loan)
         outsiders.discard(loan)
         connection, fairy = loan.connection, loan.fairy
         try:
@@ -353,13 +350,10 @@ class Pool(Entrance):
     def abandon(self) -> None:
         """Give up what is lent, in a forked child: it is the parent's."""
         self.is_disposed = True
-        self._parents = self.lent
-        for loan in self.lent:
+        for loan in self.lent():
             loan.over = True
             loan.borrower = None
             outsiders.discard(loan)
-        self.lent = set()
-        self._holders = Holders(self.lent)
         self.numbers.leave()
 
     @property
@@ -379,7 +373,7 @@ class Pool(Entrance):
     def stats(self) -> PoolStats:
         """Tell what it is doing at this moment, and has done since it was made."""
         gate = self.gate
-        lent = list(self.lent)
+        lent = self.lent()
         resting = [loan for loan in lent if loan.resting_since() is not None]
         oldest = self.numbers.times[OLDEST]
         return to_stats(

@@ -62,8 +62,8 @@ def _forget_early(mark: weakref.ref[object]) -> None:
 
 def open_scope() -> Scope:
     """Make a new scope the current one, until it is closed."""
-    scope = current_scope()
-    if scope is not None and scope.streaming:
+    scope = current.get()
+    if scope is not None and scope.streaming and scope.is_open:
         # Its body was never closed, and its thread has gone on to this request.
         scope.close()
     scope = Scope()

@@ -35,11 +35,12 @@ class Identity:
     def label(self) -> str:
         """Name the request's view and its route, without what the path has in it."""
         request = self.request
-        match = None if request is None else request.resolver_match
-        view = getattr(match, "_func_path", None)
-        if request is None or match is None or view is None:
-            return self.describe()
-        return f"{request.method} /{match.route} ({view})"
+        if request is not None and request.resolver_match is not None:
+            match = request.resolver_match
+            view = getattr(match, "_func_path", None)
+            if view is not None:
+                return f"{request.method} /{match.route} ({view})"
+        return self.describe()
 
     # Asked by the gate, if the request has to wait.
 

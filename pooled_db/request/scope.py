@@ -47,10 +47,9 @@ class Scope(Identity):
     def __init__(self) -> None:
         #: By what its loans know it: always the same object.
         self.ref: Callable[[], Scope | None] = weakref.ref(self)
-        #: What they have taken besides, because it was at work.
-        self._others: dict[Loan, None] = {}
-        #: By alias the one that all threads and tasks share.
-        self._loans: dict[str, Loan] = {}
+        #: By alias the one that all threads and tasks share; and by themselves those
+        #: that they have taken besides, because it was at work.
+        self._loans: dict[str | Loan, Loan] = {}
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed"
@@ -60,7 +59,7 @@ class Scope(Identity):
         # A body that was never closed. Nobody else has the scope, and a finalizer must
         # not wait for a lock or for the server.
         try:
-            some = self._loans or self._others
+            some = self._loans
         except AttributeError:
             return  # an interrupt came while it was made
         if some:
@@ -68,15 +67,16 @@ class Scope(Identity):
                 loan.discard()
 
     def _all(self) -> list[Loan]:
-        loans = [*self._loans.values(), *self._others]
         return [
-            loan for loan in loans if loan.requester is self.ref and not loan.has_ended
+            loan
+            for loan in self.loans
+            if loan.requester is self.ref and not loan.has_ended
         ]
 
     @property
     def loans(self) -> list[Loan]:
         """What it has, and what it had and has not replaced yet."""
-        return [*self._loans.values(), *self._others]
+        return list(self._loans.values())
 
     # At the start of the request.
 
@@ -106,8 +106,13 @@ class Scope(Identity):
                 loan.checkin()
                 raise
 
-    def check_out(self, pool: Pool, age: float = 0.0) -> None:
+    def check_out(
+        self, pool: Pool, age: float = 0.0, *, idle_only: bool = False
+    ) -> None:
         """Take a connection, and keep it ready; be admitted first if need be.
+
+        With *idle_only* the server is not waited for: where no connection is idle, the
+        request is merely admitted.
 
         What no waiting cures, such as a wrong password, is left to the first query.
         Then it is an error as without a pool, and a page that asks nothing still works.
@@ -115,10 +120,14 @@ class Scope(Identity):
         """
         if self._loans or self.was_admitted:
             self.admit(pool, age)
-            self.check_out_admitted(pool)
+            if idle_only:
+                self.check_out_idle(pool)
+            else:
+                self.check_out_admitted(pool)
             return
         loan = Loan(pool, self.ref)
         loan.begins_as = TAKING
+        loan.idle_only = idle_only
         try:
             pool.admit(loan, age)
             # _keep() without the call, and without a lock to begin taking.
@@ -127,12 +136,19 @@ class Scope(Identity):
             if not self.is_open:
                 loan.checkin()
             pool.take(loan)
+        except NoIdleConnection:
+            loan.idle_only = False
         except BaseException as error:
             if loan.state is TAKING:  # an interrupt came before take() did
                 loan.state = ADMITTED
             loan.checkin()
             if not _is_for_the_first_query(error):
                 raise
+
+    def has_ready(self, alias: str) -> bool:
+        """Whether it has a connection of *alias* that is ready, or more than that."""
+        loan = self._loans.get(alias)
+        return loan is not None and not loan.over and loan.state is not ADMITTED
 
     def check_out_admitted(self, pool: Pool) -> None:
         """Do the same, unless the admission has gone: the request may be over."""
@@ -166,7 +182,10 @@ class Scope(Identity):
         if ends_with_it:
             loan.requester = self.ref
             outsiders.discard(loan)
+        unused = self._loans.get(pool.alias)
         self._keep(loan)
+        if unused is not None and unused is not loan:
+            unused.checkin()  # what a door has taken
 
     def _new_loan(self, pool: Pool, leading: Leading | None = None) -> Loan:
         loan = Loan(pool, self.ref)
@@ -197,16 +216,15 @@ class Scope(Identity):
         """Lend what is ready or at rest, if it leads where *database* says."""
         loan = self._loans.get(alias)
         if (
-            loan is None
-            or loan.over
-            or loan.destination is None
-            or not loan.destination.is_of(database)
+            loan is not None
+            and not loan.over
+            and loan.destination is not None
+            and loan.destination.is_of(database)
+            and loan.lend(borrower, threading.get_ident())
         ):
-            return None
-        if not loan.lend(borrower, threading.get_ident()):
-            return None
-        self.begun = True
-        return loan
+            self.begun = True
+            return loan
+        return None
 
     def lend(self, pool: Pool, borrower: BorrowerRef, leading: Leading) -> Loan:
         """Lend this thread what is ready or at rest, or wait for it or for another.
@@ -263,7 +281,7 @@ class Scope(Identity):
                 assert instead is not None
                 return instead
             if self._loans.get(pool.alias) is not loan:
-                self._others[loan] = None
+                self._loans[loan] = loan
             if self.is_early:
                 give_back_at_thread_end(loan)
             pool.take(loan)
@@ -320,10 +338,7 @@ class Scope(Identity):
         self.is_open = False
         try:
             here = threading.get_ident()
-            loans = list(self._loans.values())
-            if self._others:
-                loans += self._others
-            for loan in loans:
+            for loan in list(self._loans.values()):
                 if loan.requester is self.ref:
                     # A transaction that this thread has left open is over, too. That of
                     # another thread is told so by its next statement.
@@ -337,8 +352,6 @@ class Scope(Identity):
         finally:
             self.request = None  # not before: a loan that lasted for long is logged
         self._loans.clear()
-        if self._others:
-            self._others.clear()
 
     async def close_async(self) -> None:
         """Do the same on an event loop, which it does not block."""

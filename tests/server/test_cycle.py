@@ -27,6 +27,7 @@ import pooled_db
 from pooled_db import pools
 from pooled_db.middleware import PooledConnectionMiddleware
 from pooled_db.pool.cleaning import Cleaning
+from pooled_db.wsgi import Door
 
 PACKAGE = str(Path(pooled_db.__file__).parent)
 
@@ -114,6 +115,22 @@ def test_what_other_processes_can_read_costs_three_calls(
     cycle()
     calls = calls_of(cycle)
     assert calls.total() <= 36, calls
+
+
+def test_the_door_adds_five_calls(cycle: Cycle) -> None:
+    """What it takes, the middleware does not take again."""
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        cycle()
+        return []
+
+    def with_door() -> None:
+        door({"PATH_INFO": "/"}, lambda *args: None)
+
+    door = Door(application)
+    with_door()
+    added = calls_of(with_door) - calls_of(cycle)
+    assert added.total() <= 5, added
 
 
 def test_the_cycle_takes_each_lock_no_oftener_than_it_must(

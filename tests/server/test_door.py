@@ -7,11 +7,15 @@ import json
 import time
 from collections.abc import Callable
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import pytest
+from django.core.handlers.wsgi import WSGIRequest
 from django.db import connections
+from django.http import HttpRequest, HttpResponse
 
 from pooled_db import asgi, pools, wsgi
+from pooled_db.middleware import PooledConnectionMiddleware
 from pooled_db.pool.pool import Pool
 from tests.harness.load import Plan, Request, run, start
 from tests.harness.processes import poll
@@ -251,3 +255,41 @@ def test_the_door_answers_as_the_middleware_does(
             == {name.lower(): value for name, value in wsgi_headers}
             == {name.lower(): value for name, value in middleware.items()}
         )
+
+
+# Under WSGI the door takes what is idle for the middleware.
+
+
+def ask_door(application: Callable[..., Any]) -> bytes:
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/queries"}
+    setup_testing_defaults(environ)
+    return b"".join(wsgi.Door(application)(environ, lambda *args: None))
+
+
+def behind_the_door(environ: dict[str, Any], start_response: Any) -> Any:
+    def view(request: HttpRequest) -> HttpResponse:
+        connections["default"].ensure_connection()
+        return HttpResponse(f"{pools.for_alias('default').stats().in_use} in use")
+
+    return PooledConnectionMiddleware(view)(WSGIRequest(environ))
+
+
+def test_the_door_takes_what_is_idle_and_waits_for_no_server(pool: Pool) -> None:
+    def seen(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        stats = pool.stats()
+        held = pool.gate.capacity - pool.gate.free
+        return [f"held {held}, in use {stats.in_use}, opened {stats.opened}".encode()]
+
+    assert ask_door(seen) == b"held 1, in use 0, opened 0"
+    ask_door(behind_the_door)
+    assert ask_door(seen) == b"held 1, in use 1, opened 1"
+    assert pool.gate.free == pool.gate.capacity
+
+
+def test_what_the_door_has_taken_goes_back_if_the_thread_has_one(pool: Pool) -> None:
+    for loan in [pool.checkout() for _ in range(2)]:
+        loan.checkin()
+    connections["default"].ensure_connection()
+
+    assert ask_door(behind_the_door) == b"1 in use"
+    assert pool.gate.free == pool.gate.capacity

@@ -73,7 +73,7 @@ def test_a_request_is_named_by_its_view_and_the_line_that_took_it(
 
     def view(request: HttpRequest) -> HttpResponse:
         ask("SELECT 1")
-        (loan,) = pools.for_alias("default").lent
+        (loan,) = pools.for_alias("default").lent()
         loan.since -= 60.0
         return HttpResponse("slow")
 

@@ -79,7 +79,7 @@ def test_an_interrupted_checkout_loses_nothing(make_pool: MakePool) -> None:
     pool = make_pool(pool_size=2)
     for moment in moments():
         was_there = interrupt(lambda: pool.checkout().checkin(), moment, *WITHIN)
-        for loan in list(pool.lent):  # which the interrupt has kept from its caller
+        for loan in pool.lent():  # which the interrupt has kept from its caller
             loan.checkin()
         assert_nothing_lost(pool)
         if not was_there:

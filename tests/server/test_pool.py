@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,9 +13,11 @@ from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 
 from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.driver.connection import Connection
+from pooled_db.driver.use import NO_THREAD
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.pool import Pool
 from pooled_db.pool.store import NoIdleConnection
+from pooled_db.pool.turn import Turn
 from tests.conftest import connector
 from tests.harness.processes import poll
 from tests.harness.server import Server
@@ -311,6 +314,25 @@ def test_a_connection_in_the_middle_of_a_statement_is_closed_when_it_comes_out(
     again = pool.checkout()
     assert connection_of(again).thread_id() != thread_id
     again.checkin()
+
+
+def test_a_loan_that_ends_just_as_it_is_lent_has_ended(make_pool: MakePool) -> None:
+    """Whoever ends it does not wait for the lock, which the other holds."""
+    pool = make_pool(pool_size=1)
+    loan = Loan(pool)
+    pool.take(pool.admit(loan))
+
+    class EndsIt(deque[Turn]):
+        def __bool__(self) -> bool:
+            if not loan.over:
+                loan.checkin()
+            return False
+
+    loan.line = EndsIt()  # looked at between the state of before and that of after
+
+    assert not loan.lend(lambda: None, threading.get_ident())
+    assert (loan.has_ended, loan.user, loan.borrower) == (True, NO_THREAD, None)
+    assert pool.gate.free == 1
 
 
 def test_disposing_closes_idle_connections_now_and_lent_ones_on_return(

@@ -103,7 +103,8 @@ def test_what_is_counted_is_read(directory: Path) -> None:
     numbers.was_called_back()
     slot = numbers.occupy(7)
     assert slot is not None
-    numbers.lent(0.02, 1, 5.0, slot)
+    numbers.lent(0.02, 5.0, slot)
+    numbers.were_lent(1)
     numbers.given_back(0.2, slot)
 
     (process,) = host.look(directory).processes
@@ -149,8 +150,8 @@ def test_a_loan_is_told_as_it_is(directory: Path) -> None:
     assert idle is not None
     assert ready is not None
     assert at_work is not None
-    numbers.lent(0.0, 1, 1.0, ready)
-    numbers.lent(0.0, 2, 1.0, at_work)
+    numbers.lent(0.0, 1.0, ready)
+    numbers.lent(0.0, 1.0, at_work)
     at_work.text[:] = padded("GET /orders/<pk>/ (shop.order)")
     at_work.words[AT_WORK] = 1
 
@@ -184,7 +185,7 @@ def test_times_are_told_in_seconds_until_now(
     numbers.line_is(1, 105.0, False)
     slot = numbers.occupy(7)
     assert slot is not None
-    numbers.lent(0.0, 1, 103.0, slot)
+    numbers.lent(0.0, 103.0, slot)
     slot.text[:] = padded("GET /orders/")
 
     now.monotonic = lambda: 110.0
@@ -214,7 +215,7 @@ def test_who_waits_is_told(directory: Path) -> None:
 def test_more_connections_than_slots_do_no_harm() -> None:
     numbers = Numbers()
     assert numbers.occupy(1) is None
-    numbers.lent(0.0, 1, 1.0, None)
+    numbers.lent(0.0, 1.0, None)
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
@@ -225,7 +226,7 @@ def test_a_frozen_process_is_read_and_a_killed_one_is_gone_and_counted(
         numbers = make(directory)
         numbers.connected(0.1)
         slot = numbers.occupy(5)
-        numbers.lent(0.5, 1, 1.0, slot)
+        numbers.lent(0.5, 1.0, slot)
         keep.append(numbers)
 
     keep: list[Numbers] = []

@@ -46,7 +46,7 @@ def test_the_names_are_those_of_the_conventions_and_the_values_the_pools(
     numbers = Numbers()
     numbers.connected(0.004)
     for seconds in (0.0, 0.0, 0.03, 0.7, 45.0):
-        numbers.lent(seconds, 2, 0.0, None)
+        numbers.lent(seconds, 0.0, None)
         numbers.given_back(2 * seconds, None)
     numbers.refused(Reason.TIMEOUT)
     numbers.refused(Reason.OVERLOADED)

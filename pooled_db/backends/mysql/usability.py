@@ -27,6 +27,9 @@ class JudgedMixin(mysql.DatabaseWrapper):
             self._closes_unusable = False
 
     def close_if_unusable_or_obsolete(self) -> None:
+        # Twice for each request, and hardly ever is there any.
+        if self.connection is None:
+            return
         # If it works, its health check is done before Django looks at its age.
         self._closes_unusable = self.errors_occurred
         try:
