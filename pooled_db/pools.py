@@ -22,7 +22,7 @@ from .pool.destination import Destination
 from .pool.pool import Leading, Pool
 from .pool.stats import PoolStats
 from .pool.upkeep import upkeep
-from .workers import configured_workers
+from .workers import threads_of_this_process
 
 #: One in so many threads is left to refuse others.
 REFUSING = 8
@@ -164,7 +164,7 @@ def _crowd(settings: conf.PoolSettings) -> int | None:
     Otherwise those wait in the application server's backlog, where nobody refuses.
     """
     limit = settings.pool_size + settings.max_overflow
-    threads = configured_workers().threads
+    threads = threads_of_this_process()
     if threads is None or threads <= limit:
         return None
     return max(1, threads - limit - max(1, threads // REFUSING))

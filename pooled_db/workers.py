@@ -54,6 +54,19 @@ def configured_workers(
     return Workers(config.workers, config.threads if kind in _WITH_THREADS else None)
 
 
+def threads_of_this_process(argv: Sequence[str] | None = None) -> int | None:
+    """Return how many requests this process works on at once, if it is known.
+
+    gunicorn's file and variable, which may be there for another, say nothing of it.
+    """
+    argv = sys.argv if argv is None else argv
+    if _program(argv) not in _SERVERS:
+        return None
+    return configured_workers(argv).threads
+
+
+#: The servers whose command line is read.
+_SERVERS = ("gunicorn", "uvicorn")
 #: The workers of gunicorn that work on as many requests as they have threads.
 _WITH_THREADS = ("sync", "gthread")
 
@@ -64,25 +77,29 @@ def _gunicorn_config(words: Sequence[str], environ: Mapping[str, str]) -> Any:
         gunicorn = import_module("gunicorn.config")
     except ImportError:
         return None
+    try:
+        return _read_by(gunicorn, words, environ)
+    except (Exception, SystemExit):  # noqa: BLE001 - the file is anybody's program
+        return None
+
+
+def _read_by(gunicorn: Any, words: Sequence[str], environ: Mapping[str, str]) -> Any:
     in_environ = shlex.split(environ.get("GUNICORN_CMD_ARGS", ""))
     default_file = gunicorn.get_default_config_file()
     if not (words or in_environ or default_file):
         return None
     config = gunicorn.Config(prog="gunicorn")
     parser = config.parser()
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            line, variable = (
-                vars(parser.parse_args(given)) for given in (words, in_environ)
-            )
-        path = line["config"] or variable["config"] or default_file
-        file = _read(path) if path else {}
-        for source in ({"workers": _concurrency(environ)}, file, variable, line):
-            for name in _READ:
-                if source.get(name) is not None:
-                    config.set(name, source[name])
-    except (Exception, SystemExit):  # noqa: BLE001 - the file is anybody's program
-        return None
+    with contextlib.redirect_stderr(io.StringIO()):
+        line, variable = (
+            vars(parser.parse_args(given)) for given in (words, in_environ)
+        )
+    path = line["config"] or variable["config"] or default_file
+    file = _read(path) if path else {}
+    for source in ({"workers": _concurrency(environ)}, file, variable, line):
+        for name in _READ:
+            if source.get(name) is not None:
+                config.set(name, source[name])
     return config
 
 

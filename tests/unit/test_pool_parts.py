@@ -20,7 +20,6 @@ from pooled_db.pool.nodes import _is_true
 from pooled_db.pool.overdue import Overdue
 from pooled_db.pool.share import Share, no_siblings
 from pooled_db.pool.surplus import Surplus
-from pooled_db.workers import Workers
 from tests.checking import AddDatabase
 from tests.clock import Clock
 
@@ -55,7 +54,7 @@ def test_an_eighth_of_the_threads_is_left_to_refuse(
     threads: int | None,
     crowd: int | None,
 ) -> None:
-    monkeypatch.setattr(pools, "configured_workers", lambda: Workers(1, threads))
+    monkeypatch.setattr(pools, "threads_of_this_process", lambda: threads)
     options = {"pool": {"pool_size": 3, "max_overflow": 1}}
     add_database("crowded", OPTIONS=options)
     assert pools.for_alias("crowded").gate._queue.crowd == crowd

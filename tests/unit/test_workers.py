@@ -9,7 +9,11 @@ import pytest
 from django.db import connections
 
 from pooled_db import checks
-from pooled_db.workers import Workers, configured_workers
+from pooled_db.workers import (
+    Workers,
+    configured_workers,
+    threads_of_this_process,
+)
 
 GUNICORN = "/venv/bin/gunicorn shop.wsgi"
 UVICORN = "/venv/bin/uvicorn shop.asgi:application"
@@ -129,6 +133,33 @@ def test_without_gunicorn_nothing_is_known_of_it(
     monkeypatch.setitem(sys.modules, "gunicorn.config", None)
 
     assert configured_workers([CHECK], {"GUNICORN_CMD_ARGS": "-w 3"}) == Workers()
+
+
+def test_a_variable_or_directory_that_is_broken_says_nothing(directory: Path) -> None:
+    environ = {"GUNICORN_CMD_ARGS": "--bind 'nowhere", "WEB_CONCURRENCY": "2"}
+    assert configured_workers([CHECK], environ) == Workers(2)
+    directory.rmdir()  # as a deployment removes that of the release before
+    assert configured_workers(GUNICORN.split(), {}) == Workers()
+
+
+@pytest.mark.parametrize(
+    ("argv", "threads"),
+    [
+        (GUNICORN, 16),
+        (f"{GUNICORN} --threads 8", 8),
+        (f"{UVICORN} --limit-concurrency 99", 99),
+        ("/venv/bin/granian shop.wsgi:application --blocking-threads 64", None),
+        ("/venv/bin/celery -A shop worker --pool threads", None),
+        ("uwsgi", None),
+        ("manage.py runserver", None),
+    ],
+)
+def test_gunicorns_file_says_nothing_of_another_servers_threads(
+    directory: Path, argv: str, threads: int | None
+) -> None:
+    (directory / "gunicorn.conf.py").write_text("threads = 16\n")
+
+    assert threads_of_this_process(argv.split()) == threads
 
 
 @pytest.mark.parametrize(
