@@ -8,6 +8,7 @@ import threading
 from functools import partial
 from typing import Any, Protocol
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.db import connections
 
@@ -95,9 +96,13 @@ def leading(wrapper: Wrapper, pool: Pool) -> Leading:
 
 def is_pooled(alias: str) -> bool:
     """Whether *alias* is in the settings and has a pool, built yet or not."""
-    return alias in connections.settings and getattr(
-        connections[alias], "is_pooled", False
-    )
+    if alias not in connections.settings:
+        return False
+    try:
+        connection = connections[alias]
+    except (ImproperlyConfigured, ImportError):
+        return False  # as one of another driver, which this machine does without
+    return bool(getattr(connection, "is_pooled", False))
 
 
 def pooled_aliases() -> list[str]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.core.checks import Error, Warning
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.http import HttpRequest, HttpResponse
 
 from pooled_db.checks import USES_DATABASE
 from pooled_db.middleware import PooledConnectionMiddleware
 from pooled_db.placement import MIDDLEWARE
+from pooled_db.request.admission import Admission
 from tests.checking import (
     FIRST_ENTRY,
     SESSIONS,
@@ -159,3 +162,18 @@ def test_a_path_that_leads_nowhere_is_left_to_django(
     settings.MIDDLEWARE = [broken, MIDDLEWARE]
 
     assert messages() == []
+
+
+@pytest.mark.parametrize("engine", ["django.db.backends.oracle", "nowhere.at_all"])
+def test_a_database_whose_driver_is_missing_is_its_users_affair(
+    monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "oracledb", None)
+    monkeypatch.setitem(sys.modules, "cx_Oracle", None)
+    elsewhere = {**connections.settings["default"], "ENGINE": engine}
+    monkeypatch.setitem(connections.settings, "elsewhere", elsewhere)
+    with pytest.raises((ImportError, ImproperlyConfigured)):
+        connections["elsewhere"]
+
+    assert messages() == []
+    assert Admission().eager == ["default"]
