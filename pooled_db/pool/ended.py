@@ -105,13 +105,25 @@ def _write_base(directory: Path, sums: dict[str, Counts], files: list[str]) -> b
 @contextlib.contextmanager
 def _only_one(directory: Path) -> Iterator[bool]:
     """Whether nobody else folds now, nor can before the end."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-    try:
-        descriptor = os.open(directory / LOCK, flags, 0o600)
-    except OSError:
+    descriptor = _opened_lock(directory)
+    if descriptor is None:
         yield False
         return
     try:
         yield locks(descriptor, fcntl.LOCK_EX)
     finally:
         os.close(descriptor)
+
+
+def _opened_lock(directory: Path) -> int | None:
+    """Open the lock; ``None`` if this process may not write beside it.
+
+    Another user, such as root, may, and only looks all the same: the processes whose
+    directory it is could not read what is theirs.
+    """
+    try:
+        if directory.stat().st_uid != os.geteuid():
+            return None
+        return os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return None

@@ -9,6 +9,7 @@ and the slots.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import mmap
@@ -57,7 +58,8 @@ def create(
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Written whole: on a full disk, to touch a page that is not there would be the
         # end of the process.
-        os.pwrite(descriptor, head.ljust(size, b"\0"), 0)
+        if os.pwrite(descriptor, head.ljust(size, b"\0"), 0) < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         # It keeps a descriptor of its own, and so the lock.
         memory = memoryview(mmap.mmap(descriptor, size))
         os.rename(unfinished, directory / (name + SUFFIX))

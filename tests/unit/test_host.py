@@ -92,6 +92,19 @@ def test_an_open_directory_is_refused(directory: Path) -> None:
     assert list(directory.iterdir()) == []
 
 
+def test_a_directory_that_fills_up_in_between_is_an_error_of_the_system(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pwrite(descriptor: int, content: bytes, at: int) -> int:
+        return write(descriptor, content[:4096], at)
+
+    write = os.pwrite
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    with pytest.raises(OSError, match="No space left"):
+        state_file.create(directory, 100, ABOUT)
+    assert list(directory.iterdir()) == []
+
+
 def test_what_is_counted_is_read(directory: Path) -> None:
     numbers = make(directory)
     for reason in Reason:
@@ -261,6 +274,20 @@ def test_a_look_that_ends_between_base_and_removal_counts_nothing_twice(
         assert host.look(directory).totals()["default"].resets == 1
     end_after_a_reset(directory)
     assert host.look(directory).totals()["default"].resets == 2
+    assert list(directory.glob("*.pool")) == []
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_another_user_only_looks(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end_after_a_reset(directory)
+    before = {path.name for path in directory.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: directory.stat().st_uid + 1)
+        assert host.look(directory).totals()["default"].resets == 1
+    assert {path.name for path in directory.iterdir()} == before
+    assert host.look(directory).totals()["default"].resets == 1
     assert list(directory.glob("*.pool")) == []
 
 
