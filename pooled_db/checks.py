@@ -46,7 +46,7 @@ def register() -> None:
     checks.register(check_pools)
     checks.register(check_ignored_settings)
     checks.register(check_hold)
-    checks.register(check_exempt)
+    checks.register(check_patterns)
     checks.register(check_middleware_settings)
     checks.register(check_middleware)
     checks.register(check_threads)
@@ -137,23 +137,25 @@ def check_hold(**kwargs: Any) -> list[CheckMessage]:
     return messages
 
 
-def check_exempt(**kwargs: Any) -> list[CheckMessage]:
-    """Find patterns of ``POOLED_DB["EXEMPT"]`` that no path can match."""
+def check_patterns(**kwargs: Any) -> list[CheckMessage]:
+    """Find patterns of ``POOLED_DB`` that no path can match."""
     if conf.middleware_problems():
         return []
+    middleware = conf.middleware_settings()
     found = [
-        (pattern, match)
-        for pattern in conf.middleware_settings().exempt
+        (option, pattern, match)
+        for option in ("EXEMPT", "PRIORITY")
+        for pattern in getattr(middleware, option.lower())
         if (match := _LEADING_SLASH.match(pattern)) is not None
     ]
     return [
         checks.Warning(
-            f'POOLED_DB["EXEMPT"] has {pattern!r} in it, whose {match[0]!r} matches '
+            f'POOLED_DB["{option}"] has {pattern!r} in it, whose {match[0]!r} matches '
             "nothing: a path is matched without its leading slash.",
             hint=f"Write {match[1] + pattern[match.end() :]!r}.",
             id="pooled_db.W006",
         )
-        for pattern, match in found
+        for option, pattern, match in found
     ]
 
 

@@ -100,13 +100,23 @@ def _function_problems(where: str, path: str) -> Iterator[str]:
             yield f"{where} names {path!r}, which is no function but {found!r}."
 
 
+def _header_name_problems(where: str, name: str | None) -> Iterator[str]:
+    """Find a name from ``request.META``, or such a one: servers drop these headers."""
+    if name is not None and "_" in name:
+        sent = name.removeprefix("HTTP_").replace("_", "-").title()
+        yield f"{where} has {name!r}: write {sent!r}, as the header is sent."
+
+
 def _client_problems(where: str, value: Any) -> Iterator[str]:
-    if not isinstance(value, str):
+    name = value[0] if isinstance(value, (list, tuple)) else value
+    if not isinstance(name, str) or name == "REMOTE_ADDR":
         return
-    if is_path(value):
-        yield from _function_problems(where, value)
-    elif _HEADER_NAME.fullmatch(value) is None:
-        yield f"{where} has {value!r}, which is no name of a header."
+    if name is value and is_path(name):
+        yield from _function_problems(where, name)
+    elif _HEADER_NAME.fullmatch(name) is None:
+        yield f"{where} has {name!r}, which is no name of a header."
+    else:
+        yield from _header_name_problems(where, name)
 
 
 def _one_of(*words: str) -> Rule:
@@ -151,7 +161,7 @@ STATEMENT_OR_NONE: Final = Rule(
 )
 CHECKOUT: Final = _one_of("request", "query")
 PATTERNS: Final = Rule(
-    "must be a list of regular expressions",
+    "must be a list of regular expressions, each a string",
     lambda value: (
         isinstance(value, (list, tuple))
         and all(isinstance(pattern, str) for pattern in value)
@@ -164,6 +174,7 @@ HEADER_OR_NONE: Final = Rule(
         value is None
         or (isinstance(value, str) and _HEADER_NAME.fullmatch(value) is not None)
     ),
+    _header_name_problems,
 )
 HEADERS: Final = Rule(
     "must be a dict of headers, a function of path and origin, or None",

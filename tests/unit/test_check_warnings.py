@@ -117,6 +117,16 @@ def test_a_pattern_that_wants_a_leading_slash_never_matches(
         raise AssertionError("the better pattern matches nothing either")
 
 
+def test_a_path_of_priority_is_matched_without_it_too(settings: Any) -> None:
+    settings.POOLED_DB = {"PRIORITY": ["^pay/", "^/login/"]}
+
+    (message,) = messages()
+
+    assert message.id == "pooled_db.W006"
+    assert message.msg.startswith("POOLED_DB[\"PRIORITY\"] has '^/login/' in it")
+    assert message.hint == "Write '^login/'."
+
+
 @pytest.mark.parametrize(
     "pattern",
     [

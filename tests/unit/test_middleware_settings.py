@@ -13,7 +13,7 @@ from pooled_db import conf
 from pooled_db.conf import MiddlewareSettings
 
 POSITIVE_INTEGER = "must be an integer of at least 1"
-PATTERNS = "must be a list of regular expressions"
+PATTERNS = "must be a list of regular expressions, each a string"
 ALIASES = "must be a list of aliases of DATABASES"
 CLIENT = (
     'must be "REMOTE_ADDR", the name of a header, (the name, how many proxies to '
@@ -185,6 +185,44 @@ def test_a_wrong_client_is_named(settings: Any, client: str, problem: str) -> No
     settings.POOLED_DB = {"CLIENT": client}
 
     assert conf.middleware_problems() == [f'POOLED_DB["CLIENT"] {problem}']
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "written", "sent"),
+    [
+        ("CLIENT", "HTTP_X_REAL_IP", "HTTP_X_REAL_IP", "X-Real-Ip"),
+        ("CLIENT", "X_Real_IP", "X_Real_IP", "X-Real-Ip"),
+        (
+            "CLIENT",
+            ("HTTP_X_FORWARDED_FOR", 1),
+            "HTTP_X_FORWARDED_FOR",
+            "X-Forwarded-For",
+        ),
+        (
+            "REQUEST_START_HEADER",
+            "HTTP_X_REQUEST_START",
+            "HTTP_X_REQUEST_START",
+            "X-Request-Start",
+        ),
+    ],
+)
+def test_a_name_of_djangos_meta_is_none_of_a_header(
+    settings: Any, name: str, value: Any, written: str, sent: str
+) -> None:
+    settings.POOLED_DB = {name: value}
+
+    assert conf.middleware_problems() == [
+        f'POOLED_DB["{name}"] has {written!r}: write {sent!r}, as the header is sent.'
+    ]
+
+
+@pytest.mark.parametrize("client", ["REMOTE_ADDR", ("REMOTE_ADDR", 1)])
+def test_only_the_address_has_the_name_that_django_gives_it(
+    settings: Any, client: Any
+) -> None:
+    settings.POOLED_DB = {"CLIENT": client}
+
+    assert conf.middleware_problems() == []
 
 
 @pytest.mark.parametrize(
