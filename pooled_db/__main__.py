@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
+from . import __version__
+
 #: Whose versions matter, by the names under which they are installed.
 PACKAGES = ("Django", "SQLAlchemy", "mysqlclient", "PyMySQL")
 SERVERS = ("gunicorn", "uvicorn", "uWSGI", "granian", "hypercorn", "daphne", "gevent")
@@ -39,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def report(settings_module: str | None, ask: bool) -> Iterator[tuple[str, str]]:
     """Yield the lines: what, and what there is to say of it."""
-    yield "pooled_db", version("pooled-db")
+    yield "pooled_db", __version__
     yield "Python", f"{platform.python_version()}, {platform.python_implementation()}"
     yield "system", platform.platform()
     for package in (*PACKAGES, *SERVERS, *OTHERS):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage
 from django.urls import NoReverseMatch, reverse
@@ -21,7 +22,7 @@ def register() -> None:
 
 def check_exempt(**kwargs: Any) -> list[CheckMessage]:
     """See that the dashboard does not queue for a connection."""
-    if conf.middleware_problems():
+    if conf.middleware_problems() or not getattr(settings, "ROOT_URLCONF", None):
         return []
     exempt = conf.middleware_settings().is_exempt
     return [

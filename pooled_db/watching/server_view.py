@@ -129,8 +129,9 @@ class Busy:
 
 def _why(error: BaseException) -> str:
     """Say what is wrong, without host and user."""
+    what = why_not_connected(error) or type(error).__name__
     code = error_code(error)
-    return f"{why_not_connected(error) or type(error).__name__} (error {code})"
+    return what if code is None else f"{what} (error {code})"
 
 
 def _ask(connection: Connection) -> ServerView:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -140,6 +141,15 @@ def test_the_command_shows_what_is_wrong_and_no_traceback(
     assert ended.returncode == 1
     assert f"({identifier})" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_the_command_pools_says_it_in_one_line(tmp_path: Path) -> None:
+    settings = {"STATE_DIR": str(tmp_path), "CHECKOUT": "conn"}
+    ended = manage("pools", POOLED_DB=settings)
+
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert 'POOLED_DB["CHECKOUT"] must be' in line
 
 
 @pytest.mark.parametrize(("settings", "said"), WRONG_SETTINGS)

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from pooled_db.driver.slot import padded
+from pooled_db.pool import state_file
+from tests.harness.processes import completed
 from tests.sites import ROOT, site_settings
 
 ENDS = {signal.SIGINT: 0, signal.SIGTERM: 128 + signal.SIGTERM}
@@ -55,6 +58,32 @@ def test_the_terminal_gets_its_screen_back(
     assert watching.returncode == ENDS[number]
     assert b"Traceback" not in shown
     assert shown.count(b"\x1b[?1049h") == shown.count(b"\x1b[?1049l") == rich
+
+
+@pytest.mark.parametrize("watch", [[], ["--json"]])
+def test_a_route_that_the_terminal_cannot_show_is_shown_as_far_as_it_can(
+    watch: list[str], tmp_path: Path
+) -> None:
+    directory = tmp_path / "state"
+    numbers = state_file.create(directory, 1, {"alias": "größe", "settings": {}})
+    slot = numbers.occupy(7)
+    assert slot is not None
+    numbers.lent(0.0, 1.0, slot)
+    slot.text[:] = padded("GET /größe/ (shop.size)")
+    given = site_settings({}, POOLED_DB={"STATE_DIR": str(directory)})
+    done = completed(
+        [sys.executable, "-m", "django", "pools", "--no-server", *watch],
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "TEST_SETTINGS": json.dumps(given),
+            "PYTHONIOENCODING": "ascii",
+        },
+        cwd=ROOT,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("GET /gr??e/" in done.stdout) != bool(watch)
 
 
 def _read(terminal: int, enough: Callable[[bytes], bool]) -> bytes:

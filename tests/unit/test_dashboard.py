@@ -132,3 +132,8 @@ class TestTheCheck:
         settings.POOLED_DB = {"EXEMPT": [r"^in/pools/"]}
 
         assert checks.check_exempt() == []
+
+    def test_has_nothing_to_say_where_there_are_no_urls(self, settings: Any) -> None:
+        del settings.ROOT_URLCONF
+
+        assert checks.check_exempt() == []

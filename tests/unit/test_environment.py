@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
+import pytest
+
 import pooled_db
+from pooled_db import __main__ as environment
 from tests.harness.processes import completed
 
 SETTINGS = """
@@ -57,3 +61,15 @@ def test_with_settings_it_tells_what_is_no_secret(tmp_path: Path) -> None:
         assert secret not in told
     assert "127.0.0.1" not in told
     assert "the-path" not in told
+
+
+def test_what_runs_from_a_checkout_tells_its_version_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def version(package: str) -> str:
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(environment, "version", version)
+    told = dict(environment.report(None, ask=False))
+
+    assert told["pooled_db"] == pooled_db.__version__

@@ -10,13 +10,16 @@ import sys
 from typing import Any
 
 import pytest
+from django.db import connections
 
+from pooled_db import PoolTimeout
+from pooled_db.exceptions import Reason
 from pooled_db.pool.host import Host, Process, ProcessPool
 from pooled_db.pool.reading import Held
 from pooled_db.pool.stats import PoolStats
 from pooled_db.watching import live, tables
 from pooled_db.watching.overview import overview
-from pooled_db.watching.server_view import Account, ServerView
+from pooled_db.watching.server_view import Account, ServerView, ask_pooled
 
 WHO = "POST /buy/<int:event_id> (shop.views.buy)"
 LOANS = 12
@@ -80,6 +83,15 @@ def test_what_the_server_says_is_told_or_why_it_says_nothing() -> None:
         "The server of 'reports' cannot be asked: the server cannot be reached "
         "(error 2002)." in told
     )
+
+
+def test_why_nobody_was_asked_needs_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise PoolTimeout("default", Reason.TIMEOUT, 0.1, 4, 4, 1)
+
+    monkeypatch.setattr(connections["default"], "ensure_connection", refuse)
+
+    assert ask_pooled("default").error == "PoolTimeout"
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(132, 50), (80, 24), (40, 12), (20, 2)])

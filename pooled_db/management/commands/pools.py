@@ -10,9 +10,11 @@ import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Mapping
+from io import TextIOWrapper
 from shutil import get_terminal_size
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from ... import pools, state
@@ -67,16 +69,25 @@ class Command(BaseCommand):
         )
 
     def handle(self, **options: Any) -> None:
+        try:
+            sys.exit(self._do(options))
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error), returncode=overview.NOBODY) from error
+
+    def _do(self, options: Mapping[str, Any]) -> int:
         if state.directory() is None:
             raise CommandError(
                 'POOLED_DB["STATE_DIR"] is None: no process tells of its pools.',
                 returncode=overview.NOBODY,
             )
+        # Not every terminal has all characters of a route, nor an ellipsis.
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")
         if options["advise"] is not None:
-            sys.exit(self._advise(options))
+            return self._advise(options)
         if options["watch"] is not None:
-            sys.exit(self._watch(options))
-        sys.exit(self._show(options))
+            return self._watch(options)
+        return self._show(options)
 
     def _show(self, options: Mapping[str, Any]) -> int:
         seen = self._look(options)
