@@ -90,7 +90,7 @@ bench:    ## Measure what a request pays for its connection; five minutes, ARGS=
 	@.ci/setup openssl
 	$(BIN)/python -m benchmarks.cost $(ARGS)
 
-bench-overload: setup  ## Measure overload, beside the peers; 8 minutes, nothing else running
+bench-overload: setup  ## Measure overload, beside the peers; 23 minutes, nothing else running
 	$(BIN)/python -m benchmarks.overload $(ARGS)
 
 bench-gate: setup  ## Show that the length of the queue costs nothing

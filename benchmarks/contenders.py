@@ -30,6 +30,10 @@ class Contender:
     conn_max_age: int | None = 0
     reset: str | None = None
 
+    @property
+    def has_pool(self) -> bool:
+        return not self.engine.startswith("django.")
+
     def settings(
         self, database: Mapping[str, Any], pool_size: int | None
     ) -> dict[str, Any]:

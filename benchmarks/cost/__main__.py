@@ -40,7 +40,7 @@ from benchmarks.cost import (
     startup,
     statements,
 )
-from benchmarks.cost.bench import QUICK, Bench, Effort, Findings
+from benchmarks.cost.bench import QUICK, SHORT, Bench, Effort, Findings
 from benchmarks.cost.certificate import certificate
 from benchmarks.cost.plot import save_plot
 from benchmarks.cost.summary import summary
@@ -92,8 +92,7 @@ def run(options: argparse.Namespace) -> int:
         progress_bar() as bar,
     ):
         make_items(database, SCHEMA)
-        effort = QUICK if options.quick else Effort()
-        bench = Bench(database, made, bar, effort, options.servers)
+        bench = Bench(database, made, bar, effort_of(options), options.servers)
         circumstances = report.Circumstances(
             datetime.now(timezone.utc).date().isoformat(), versions(database), machine()
         )
@@ -108,6 +107,16 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def effort_of(options: argparse.Namespace) -> Effort:
+    if options.quick:
+        return QUICK
+    return SHORT if is_default(options) else Effort()
+
+
+def is_default(options: argparse.Namespace) -> bool:
+    return vars(options) == vars(arguments([]))
+
+
 def save(
     options: argparse.Namespace,
     circumstances: report.Circumstances,
@@ -115,7 +124,7 @@ def save(
     in_short: Sequence[report.Table],
     found: Mapping[str, Findings],
 ) -> None:
-    suffix = "" if vars(options) == vars(arguments([])) else "-partial"
+    suffix = "" if is_default(options) else "-partial"
     name = f"cost-{circumstances.date}{suffix}"
     busy = f"Load average of the machine before the start: {load_average:.2f}."
     plot = save_plot(found, report.RESULTS / f"{name}.png")

@@ -1,4 +1,7 @@
-"""The medians that the plot shows and the summary tells, from what the parts found."""
+"""What the plot shows and the summary tells, from what the parts found.
+
+Medians, but for the cycle: its best round is what it takes when nothing else runs.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ def cycle(figures: Figures) -> Groups:
     # CONN_MAX_AGE=None has no cycle: it keeps what it has.
     return {
         link: {
-            name: median(timing["wall"] for timing in measured[link])
+            name: min(timing["wall"] for timing in measured[link])
             for name, measured in figures.items()
             if name != "persistent"
         }
@@ -52,6 +55,14 @@ def cpu(figures: Figures, site: str = "bare") -> Groups:
             if f"{name} 1" in costs[site]
         }
         for server, costs in figures.items()
+    }
+
+
+def relative(groups: Groups) -> Groups:
+    """The ratios to a persistent connection."""
+    return {
+        server: {name: own / costs["persistent"] for name, own in costs.items()}
+        for server, costs in groups.items()
     }
 
 

@@ -1,98 +1,83 @@
-"""The main figures of all contenders, side by side."""
+"""What a request costs as the ratio to Django's persistent connection, as bars."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from matplotlib.ticker import ScalarFormatter
 
-from benchmarks.contenders import COSTING
-from benchmarks.cost.medians import (
-    Figures,
-    Found,
-    Groups,
-    cpu,
-    cycle,
-    latency,
-    statements,
-)
+from benchmarks.contenders import SERVERS
+from benchmarks.cost.medians import Found, Groups, cpu, latency, relative
 
-# Okabe and Ito's palette, for colour-blind eyes; as in the plot of overload.
-COLOURS = {
-    "django": "#444444",
-    "persistent": "#999999",
-    "dj-pool": "#E69F00",
-    "pooled": "#56B4E9",
-    "always": "#0072B2",
-    "rollback": "#CC79A7",
-    "door": "#009E73",
+FAR = "1 ms"
+#: Who is drawn, from the top, and how.
+TITLES = {
+    "django": "Django, CONN_MAX_AGE=0",
+    "dj-pool": "django-db-connection-pool",
+    "pooled": "pooled_db",
 }
-
-
-GROUP_WIDTH = 0.85
-
-PANELS: Mapping[str, tuple[str, Callable[[Figures], Groups], bool]] = {
-    "statements": ("statements per request, as the server counts", statements, False),
-    "cycle": ("connection bound and given back, microseconds", cycle, True),
-    "cpu": ("server's CPU per request, 1 query, microseconds", cpu, False),
-    "distance": ("latency of a request, 1 query, milliseconds", latency, True),
-}
+OURS, OTHERS = "#009E73", "#9A9A9A"
 
 
 def save_plot(found: Found, path: Path) -> Path | None:
-    """Write a PNG with a panel for each part that there is, if there is one."""
-    parts = [part for part in PANELS if part in found]
-    if not parts:
+    """Write a PNG with a row of panels for each of these parts that there is."""
+    rows = [
+        (title, groups)
+        for title, groups in (
+            ("CPU", _cpu(found)),
+            (f"latency, database {FAR} away", _far(found)),
+        )
+        if groups
+    ]
+    if not rows:
         return None
-    rows = (len(parts) + 1) // 2
-    figure = Figure(figsize=(14, 4.2 * rows + 0.5))
-    panels = list(figure.subplots(rows, 2, squeeze=False).flat)
-    for panel, part in zip(panels, parts, strict=False):
-        title, groups_of, logarithmic = PANELS[part]
-        groups = groups_of(found[part].figures)
-        draw(panel, groups)
-        panel.set_title(title, fontsize=10)
-        if logarithmic:
-            panel.set_yscale("log")
-            smallest = min(min(bars.values()) for bars in groups.values())
-            panel.set_ylim(bottom=min(1.0, smallest / 2))
-            panel.yaxis.set_major_formatter(ScalarFormatter())
-        panel.spines[["top", "right"]].set_visible(False)
-    for panel in panels[len(parts) :]:
-        panel.set_visible(False)
-    figure.legend(handles=legend(), loc="lower center", ncols=4, frameon=False)
-    figure.tight_layout(rect=(0, 0.14 / rows, 1, 1))
+    figure = Figure(figsize=(10, 1 + 1.6 * len(rows)))
+    panels = figure.subplots(
+        len(rows), len(SERVERS), squeeze=False, sharex="row", sharey=True
+    )
+    for (title, groups), row in zip(rows, panels, strict=True):
+        for server, panel in zip(SERVERS, row, strict=True):
+            _draw(panel, groups.get(server, {}))
+            panel.set_title(f"{server}: {title}", fontsize=10, loc="left")
+    panels[0][0].invert_yaxis()
+    figure.suptitle(
+        "A request with one query, as the ratio to Django with"
+        " CONN_MAX_AGE=None (the line)",
+        fontsize=11,
+    )
+    figure.tight_layout(w_pad=4)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     return path
 
 
-def draw(panel: Axes, groups: Groups) -> None:
-    for place, bars in enumerate(groups.values()):
-        width = GROUP_WIDTH / len(bars)
-        for number, (name, height) in enumerate(bars.items()):
-            bar = panel.bar(
-                place + number * width,
-                height,
-                width=width,
-                align="edge",
-                color=COLOURS[name],
-            )
-            panel.bar_label(bar, fmt=label, fontsize=6)
-    centres = [place + GROUP_WIDTH / 2 for place in range(len(groups))]
-    panel.set_xticks(centres, [group.replace(", ", ",\n") for group in groups])
+def _cpu(found: Found) -> Groups:
+    return relative(cpu(found["cpu"].figures)) if "cpu" in found else {}
 
 
-def label(height: float) -> str:
-    return f"{height:.0f}" if height >= 100 else f"{height:.3g}"
+def _far(found: Found) -> Groups:
+    if "distance" not in found:
+        return {}
+    links = relative(latency(found["distance"].figures))
+    return {server: links.get(f"{server}, {FAR}", {}) for server in SERVERS}
 
 
-def legend() -> list[Patch]:
-    return [
-        Patch(color=colour, label=COSTING[name].title)
-        for name, colour in COLOURS.items()
-    ]
+def _draw(panel: Axes, ratios: Mapping[str, float]) -> None:
+    names = [name for name in TITLES if name in ratios]
+    heights = [ratios[name] for name in names]
+    colours = [OURS if name == "pooled" else OTHERS for name in names]
+    panel.barh([TITLES[name] for name in names], heights, color=colours)
+    panel.axvline(1.0, color="black", linewidth=1)
+    for place, height in enumerate(heights):
+        panel.annotate(
+            f"{height:.2f}",
+            (1, place),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=9,
+        )
+    panel.set_xticks([])
+    panel.tick_params(left=False)
+    panel.spines[:].set_visible(False)

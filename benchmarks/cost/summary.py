@@ -12,8 +12,8 @@ FAR = "1 ms"
 
 NOTE = (
     "One ORM query per request. Two figures are of gunicorn (WSGI) and uvicorn (ASGI)."
-    " Cycle: a connection bound and given back in-process, without a query, the"
-    f" database server being on the same machine and {FAR} away. CPU: of the"
+    " Cycle: a connection bound and given back in-process, without a query, in the best"
+    f" round, the database server being on the same machine and {FAR} away. CPU: of the"
     " application server per request, relative to CONN_MAX_AGE=None, on a site without"
     " other middleware and on one as startproject makes it. Latency: the p50 of one"
     f" client, the database server being {FAR} away. `make bench`"
@@ -35,7 +35,7 @@ def summary(found: Found) -> list[Table]:
     if not found.keys() >= NEEDED:
         return []
     cpu, ordinary = (
-        _relative(medians.cpu(found["cpu"].figures, site))
+        medians.relative(medians.cpu(found["cpu"].figures, site))
         for site in ("bare", "ordinary")
     )
     counted = found["statements"].figures
@@ -55,13 +55,6 @@ def summary(found: Found) -> list[Table]:
         for name, contender in COSTING.items()
     ]
     return [Table("In short", HEADINGS, rows, NOTE)]
-
-
-def _relative(groups: Groups) -> Groups:
-    return {
-        server: {name: own / costs["persistent"] for name, own in costs.items()}
-        for server, costs in groups.items()
-    }
 
 
 def _cell(name: str, groups: Groups, form: str) -> str:

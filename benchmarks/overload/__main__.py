@@ -36,7 +36,7 @@ SECONDS = 6.0
 QUICK_SECONDS = 4.0
 QUICK_LOADS: tuple[Load, ...] = (CALM, 10.0)
 
-# Twice the larger pool, and fewer than gunicorn's threads: Django alone can run out.
+# More than anybody may open: a connection that is just being closed is in nobody's way.
 MAX_CONNECTIONS = 2 * CLOSED_POOL_SIZE
 
 EXPLANATION = f"""
@@ -44,9 +44,8 @@ Each request holds a connection for 50 ms (`SELECT SLEEP(0.05)` in a synchronous
 gunicorn runs one gthread worker with 32 threads, uvicorn one process. Arrivals at a
 fixed rate come whatever the answers; clients that retry at once send again as soon as
 they have any answer. Latencies count from the arrival; a client gives up after 10 s,
-which is "none". "500" holds every other error. Django alone has no pool: it opens up
-to the server's `max_connections`, {MAX_CONNECTIONS}, where the others are held to
-`pool_size`, so at moderate overload it may serve more than they can.
+which is "none". "500" holds every other error. Django alone has no pool: the server
+allows its account as many connections at once as the others' pools have.
 
 CPU per good answer is measured without refusals (at {CALM:g}x; with as many clients as
 connections). At overload each good answer is taken to cost the same, and the remaining

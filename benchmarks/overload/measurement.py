@@ -119,6 +119,7 @@ class Measurement:
 def measure(database: MariaDB, case: Case, progress: load.Progress) -> Measurement:
     with (
         placed(case.place, database.pid),
+        limited(database, case),
         served(
             database,
             case.server,
@@ -171,6 +172,20 @@ def hammered(plan: load.Plan | None) -> Iterator[None]:
     with load.start(plan):
         time.sleep(HAMMERING_BEFORE_SECONDS)
         yield
+
+
+@contextlib.contextmanager
+def limited(database: MariaDB, case: Case) -> Iterator[None]:
+    """Let a contender without a pool open as many connections as the others' have."""
+    if case.contender.has_pool:
+        yield
+        return
+    allow = f"ALTER USER {database.user}@'{database.host}' WITH MAX_USER_CONNECTIONS"
+    database.ask(f"{allow} {case.pool_size}")
+    try:
+        yield
+    finally:
+        database.ask(f"{allow} 0")
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Good answers, their p99 and what had none, by load and contender."""
+"""What becomes of those who come when there are too many, as bars."""
 
 from __future__ import annotations
 
@@ -7,127 +7,130 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from benchmarks.overload.cases import FEW_CLIENTS, MANY_CLIENTS
+from benchmarks.contenders import ServerName
+from benchmarks.overload.cases import CLIENT_TIMEOUT_SECONDS
 from benchmarks.overload.measurement import Measurement
 from benchmarks.overload.tables import Measurements
+from tests.harness.load_report import NONE
 
-# Okabe and Ito's palette, for colour-blind eyes.
-COLOURS = {
-    "django": "#444444",
-    "dj-pool": "#E69F00",
-    "middleware": "#56B4E9",
-    "door": "#009E73",
+#: How many times the capacity is drawn: of so many who come, one can be served.
+TIMES = 10.0
+WIDTH, HEIGHT_OF_BAR = 10.0, 0.42
+#: Below so many percent a number has no room in its part of a bar.
+LEAST_TOLD = 5.0
+
+# Colours that those tell apart who do not see all of them.
+GOOD = "#009E73"
+Fate = tuple[str, str, str, Callable[[Measurement], int]]
+FATES: Sequence[Fate] = (
+    (
+        "asked to come back (503)",
+        "#A9D8F0",
+        "black",
+        lambda one: one.whole.counts.get(503, 0),
+    ),
+    (
+        "an error page (500)",
+        "#D55E00",
+        "white",
+        lambda one: one.whole.counts.get(500, 0) + one.whole.other,
+    ),
+    (
+        f"no answer within {CLIENT_TIMEOUT_SECONDS:g} s",
+        "#3A3A3A",
+        "white",
+        lambda one: one.whole.counts.get(NONE, 0),
+    ),
+)
+#: Who is drawn, from the top, and how; the door is what the settings switch on.
+TITLES = {
+    "django": "Django alone",
+    "dj-pool": "django-db-connection-pool",
+    "door": "pooled_db",
 }
 
 
-def is_plain(one: Measurement) -> bool:
-    """Whether all arrivals open a connection each, on all cores."""
-    case = one.case
-    return not case.keepalive and (case.place, case.part) == ("all cores", "all")
-
-
-Panel = tuple[str, Callable[[Measurement], float | None]]
-
-
-def unanswered_percent(one: Measurement) -> float:
-    counts = one.whole.counts
-    all_of_them = sum(counts.values())
-    answered = one.whole.good + counts.get(503, 0)
-    return 100 * (all_of_them - answered) / all_of_them if all_of_them else 0.0
-
-
-PANELS: Sequence[Panel] = (
-    ("good answers per second", lambda one: one.whole.good_per_second),
-    ("p99 of good answers, seconds", lambda one: one.whole.p99_good),
-    ("neither good nor 503, % of arrivals", unanswered_percent),
-)
-
-
 def save_plot(measured: Measurements, path: Path) -> Path:
-    """Write a PNG with one row of panels per server."""
-    servers = list(dict.fromkeys(case.server for case in measured))
-    figure = Figure(figsize=(15, 3.8 * len(servers) + 0.5))
-    rows = figure.subplots(len(servers), len(PANELS) + 1, squeeze=False)
-    for server, row in zip(servers, rows, strict=True):
-        here = [one for one in measured.values() if one.case.server == server]
-        by_rate = [one for one in here if is_plain(one) and one.case.times is not None]
-        for panel, (name, figure_of) in zip(row, PANELS, strict=False):
-            draw_lines(panel, by_rate, figure_of)
-            panel.set_title(f"{server}: {name}", fontsize=10)
-        row[0].set_ylim(bottom=0)
-        if by_rate:
-            row[0].axhline(by_rate[0].case.capacity, color="#AAAAAA", linestyle=":")
-        row[1].set_yscale("log")
-        draw_bars(row[-1], [one for one in here if one.case.clients is not None])
-        row[-1].set_title(f"{server}: good/s, clients that retry at once", fontsize=10)
-        for panel in row:
-            panel.spines[["top", "right"]].set_visible(False)
-    figure.legend(
-        handles=legend(measured), loc="lower center", ncols=len(COLOURS), frameon=False
+    """Write a PNG with two bars for each server and contender, at `TIMES` the capacity.
+
+    One shows how many were served a second, and one what the others got.
+    """
+    drawn = {server: _drawn(measured, server) for server in _servers(measured)}
+    bars = sum(map(len, drawn.values()))
+    figure = Figure(figsize=(WIDTH, 1.5 + 0.4 * len(drawn) + HEIGHT_OF_BAR * bars))
+    rows = figure.subplots(
+        len(drawn),
+        2,
+        squeeze=False,
+        height_ratios=[max(1, len(some)) for some in drawn.values()],
     )
-    figure.tight_layout(rect=(0, 0.12 / len(servers), 1, 1))
+    for (server, some), (served, others) in zip(drawn.items(), rows, strict=True):
+        _draw_served(served, some)
+        _draw_others(others, some)
+        served.set_ylabel(server, fontsize=11, fontweight="bold")
+    most = next((one.case.capacity for some in drawn.values() for one in some), 0.0)
+    title = f"pages served per second ({most:.0f} at best)"
+    rows[0][0].set_title(title, fontsize=11)
+    rows[0][1].set_title("what everybody else got, in %", fontsize=11)
+    figure.suptitle(f"{TIMES:g} times as many come as the database can serve")
+    handles, names = rows[0][1].get_legend_handles_labels()
+    figure.legend(handles, names, loc="lower right", ncols=len(FATES), frameon=False)
+    figure.tight_layout(rect=(0, 0.06, 1, 1), w_pad=3)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     return path
 
 
-def draw_lines(
-    panel: Axes,
-    measured: Sequence[Measurement],
-    figure_of: Callable[[Measurement], float | None],
-) -> None:
-    for name, colour in COLOURS.items():
-        points = [
-            (one.case.times, value)
-            for one in measured
-            if one.case.contender_name == name
-            and (value := figure_of(one)) is not None
-            and one.case.times is not None
-        ]
-        panel.plot(
-            [times for times, _ in points],
-            [value for _, value in points],
-            color=colour,
-            marker="o",
-        )
-    ticks = sorted({one.case.times for one in measured if one.case.times is not None})
-    panel.set_xscale("log")
-    panel.set_xticks(ticks, [f"{times:g}" for times in ticks])
-    panel.minorticks_off()
-    panel.set_xlabel("offered load, times capacity")
+def _servers(measured: Measurements) -> list[ServerName]:
+    return list(dict.fromkeys(case.server for case in measured))
 
 
-def draw_bars(panel: Axes, measured: Sequence[Measurement]) -> None:
-    names = [
-        n for n in COLOURS if any(one.case.contender_name == n for one in measured)
-    ]
-    width = 0.8 / max(1, len(names))
-    groups = (FEW_CLIENTS, MANY_CLIENTS)
-    for place, name in enumerate(names):
-        heights = [
-            sum(
-                one.whole.good_per_second
-                for one in measured
-                if one.case.contender_name == name
-                and one.case.clients == clients
-                and not one.case.keepalive
-            )
-            for clients in groups
-        ]
-        starts = [group + place * width for group in range(len(groups))]
-        panel.bar(starts, heights, width=width, align="edge", color=COLOURS[name])
-    panel.set_xticks(
-        [group + 0.4 for group in range(len(groups))],
-        [f"{clients:,} clients" for clients in groups],
-    )
-
-
-def legend(measured: Measurements) -> list[Line2D]:
-    titles = {case.contender_name: case.contender.title for case in measured}
+def _drawn(measured: Measurements, server: ServerName) -> list[Measurement]:
+    """Those where each arrival opens a connection of its own, on all cores."""
     return [
-        Line2D([], [], color=colour, marker="o", label=titles[name])
-        for name, colour in COLOURS.items()
-        if name in titles
+        one
+        for name in TITLES
+        for case, one in measured.items()
+        if (case.server, case.contender_name, case.times) == (server, name, TIMES)
+        and not case.keepalive
+        and (case.place, case.part) == ("all cores", "all")
     ]
+
+
+def _draw_served(panel: Axes, some: Sequence[Measurement]) -> None:
+    places = range(len(some))
+    good = [one.whole.good_per_second for one in some]
+    bars = panel.barh(places, good, color=GOOD)
+    told = [f"{number:.0f}" for number in good]
+    panel.bar_label(bars, told, label_type="center", color="white", fontsize=9)
+    for place, one in zip(places, some, strict=True):
+        most, p50 = one.case.capacity, one.whole.p50_good
+        panel.axvline(most, color="#AAAAAA", linestyle=":")
+        panel.set_xlim(0, 1.4 * most)
+        if p50 is not None:
+            within = f"half within {p50:.1f} s"
+            panel.text(1.04 * most, place, within, va="center", fontsize=9)
+    panel.set_yticks(places, [TITLES[one.case.contender_name] for one in some])
+    _tidy(panel)
+
+
+def _draw_others(panel: Axes, some: Sequence[Measurement]) -> None:
+    places = range(len(some))
+    starts = [0.0] * len(some)
+    for name, colour, ink, count in FATES:
+        shares = [100 * count(one) / max(1, one.whole.unserved) for one in some]
+        bars = panel.barh(places, shares, left=starts, color=colour, label=name)
+        told = [f"{share:.0f}" if share >= LEAST_TOLD else "" for share in shares]
+        panel.bar_label(bars, told, label_type="center", color=ink, fontsize=9)
+        starts = [start + share for start, share in zip(starts, shares, strict=True)]
+    panel.set_yticks([])
+    panel.set_xlim(0, 100)
+    _tidy(panel)
+
+
+def _tidy(panel: Axes) -> None:
+    panel.invert_yaxis()
+    panel.set_xticks([])
+    panel.tick_params(left=False)
+    panel.spines[:].set_visible(False)

@@ -102,9 +102,8 @@ def _try_all(
 ) -> list[Mutant]:
     tests = [reach.tests_of(mutant, ROOT, MOST) for mutant in mutants]
     left: list[tuple[Mutant, Runs]] = []
-    for mutant, reaching, by in zip(
-        mutants, tests, try_all(list(zip(mutants, tests, strict=True))), strict=True
-    ):
+    said = try_all(list(zip(mutants, tests, strict=True)), workers)
+    for mutant, reaching, by in zip(mutants, tests, said, strict=True):
         if by == OF_IMPORT or not by:
             of_sites = [] if quick else sites_of(mutant.module)
             left.append((mutant, {CODE: reaching if by else [], SITES: of_sites}))

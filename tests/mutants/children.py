@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -40,8 +41,16 @@ OF_IMPORT = "of an import"
 ROOT = Path(__file__).parent.parent.parent
 
 
-def try_all(entries: Sequence[tuple[Mutant, Sequence[str]]]) -> list[str]:
+def try_all(entries: Sequence[tuple[Mutant, Sequence[str]]], workers: int) -> list[str]:
     """By which of its tests each mutant is noticed; nothing if by none."""
+    # Neighbours have the same tests, so each worker gets as much to do.
+    shares = [entries[number::workers] for number in range(workers)]
+    with ThreadPoolExecutor(workers) as threads:
+        said = [iter(one) for one in threads.map(_try_share, shares)]
+    return [next(said[number % workers]) for number in range(len(entries))]
+
+
+def _try_share(entries: Sequence[tuple[Mutant, Sequence[str]]]) -> list[str]:
     files = sorted({test.partition("::")[0] for _, tests in entries for test in tests})
     if not files:
         return [OF_IMPORT] * len(entries)

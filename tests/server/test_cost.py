@@ -15,7 +15,7 @@ from benchmarks.contenders import COSTING
 from benchmarks.cost import cycle, parts
 from benchmarks.cost.bench import Bench, Effort
 from benchmarks.cost.certificate import Certificate
-from benchmarks.cost.medians import cycle as cycle_medians
+from benchmarks.cost.medians import cycle as cycle_of
 from benchmarks.cost.ratio import is_certain
 from benchmarks.cost.spread import Spread, in_turn, interval
 from benchmarks.cost.statements import per_request
@@ -41,8 +41,8 @@ def test_each_contender_has_a_cycle_and_only_persistent_ones_have_none(
 
     titles = [row[0] for row in findings.tables[0].rows]
     assert titles == [one.title for one in COSTING.values() if not one.door]
-    medians = cycle_medians(findings.figures)
-    for figures in medians.values():
+    best = cycle_of(findings.figures)
+    for figures in best.values():
         assert COSTING.keys() - figures.keys() == {"persistent", "door"}
         assert all(figure > 0 for figure in figures.values())
 
