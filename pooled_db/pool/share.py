@@ -18,7 +18,7 @@ TURN = 7.0
 #: The same where all that have connections can be seen, and in a pool that has most of
 #: what it may have and has met no refusal: it cannot know of others'. Most such pools
 #: have a server to themselves, and pay for it.
-BLIND_TURN = 120.0
+BLIND_TURN = 60.0
 #: How often to look what the others have, in seconds: while the pool itself needs all
 #: that it has, and while it does not.
 LOOK_EVERY = 0.5
