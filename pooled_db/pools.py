@@ -61,6 +61,8 @@ def for_wrapper(wrapper: Wrapper) -> Pool:
         built = _build(wrapper)
         with _lock:
             pool = _pools.setdefault(wrapper.alias, built)
+        if pool is not built:
+            built.numbers.leave()  # or its limit would be told, too
     return pool
 
 
@@ -184,6 +186,8 @@ def dispose(alias: str) -> None:
         pool = _pools.pop(alias, None)
     if pool is not None:
         pool.dispose()
+        if not pool.lent():
+            pool.numbers.leave()  # or its limit would be told until it is collected
 
 
 def _dispose_forgotten() -> None:

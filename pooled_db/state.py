@@ -27,6 +27,8 @@ SHARED_MEMORY = Path("/dev/shm")
 
 #: Slots beyond the limit: for connections that are being closed while others open.
 SPARE = 4
+#: And the most there are: a limit that is to be none would cost hundreds of megabytes.
+MOST_SLOTS = 10_000
 
 _warned = False
 
@@ -71,7 +73,7 @@ def numbers_for(
             state_file.private(path.parent)
         return state_file.create(
             path,
-            limit + SPARE,
+            min(limit + SPARE, MOST_SLOTS),
             {"alias": alias, "settings": dict(options), "place": place},
         )
     except OSError as error:

@@ -6,12 +6,14 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import MySQLdb
 import pytest
+from django.db import connection, connections
 
-from pooled_db import PoolTimeout, ServerUnavailable
+from pooled_db import PoolTimeout, ServerUnavailable, pools, state
 from pooled_db.driver.connection import Connection
 from pooled_db.exceptions import Reason
 from pooled_db.pool.loan import Loan
@@ -230,3 +232,23 @@ def test_the_waits_are_those_that_the_clock_shows(make_pool: MakePool) -> None:
         2.5: 1,
         5.0: 3,
     }
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_pool_that_was_closed_is_told_in_the_sums_alone(
+    settings: Any, tmp_path: Path
+) -> None:
+    settings.POOLED_DB = {"STATE_DIR": str(tmp_path / "state")}
+    connections.close_all()
+    pools.dispose("default")
+    kept = []
+    for _ in range(2):
+        connection.ensure_connection()
+        kept.append(pools.for_alias("default"))
+        connection.close()
+        pools.dispose("default")
+
+    told = state.look()
+    assert told.processes == ()
+    assert told.totals()["default"].opened == 2
+    assert told.totals()["default"].closed["disposed"] == 2

@@ -18,6 +18,7 @@ from pooled_db.pool import host, state_file
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.nodes import _is_true
 from pooled_db.pool.overdue import Overdue
+from pooled_db.pool.pool import Pool
 from pooled_db.pool.share import Share, no_siblings
 from pooled_db.pool.surplus import Surplus
 from tests.checking import AddDatabase
@@ -58,6 +59,40 @@ def test_an_eighth_of_the_threads_is_left_to_refuse(
     options = {"pool": {"pool_size": 3, "max_overflow": 1}}
     add_database("crowded", OPTIONS=options)
     assert pools.for_alias("crowded").gate._queue.crowd == crowd
+
+
+# What others are told of pools.
+
+
+def test_of_two_threads_that_make_one_pool_only_one_is_told(
+    settings: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    add_database: AddDatabase,
+) -> None:
+    settings.POOLED_DB = {"STATE_DIR": str(tmp_path / "state")}
+    add_database("twice", OPTIONS={"pool": {"pool_size": 3}})
+    build, made = pools._build, []
+
+    def build_after_another(wrapper: Any) -> Pool:
+        monkeypatch.setattr(pools, "_build", build)
+        made.append(pools.for_wrapper(wrapper))
+        made.append(build(wrapper))
+        return made[1]
+
+    monkeypatch.setattr(pools, "_build", build_after_another)
+
+    assert pools.for_alias("twice") is made[0]
+    assert state.look().totals()["twice"].limit == 3
+
+
+def test_a_limit_that_is_to_be_none_takes_no_more_room_than_10000(
+    settings: Any, tmp_path: Path
+) -> None:
+    settings.POOLED_DB = {"STATE_DIR": str(tmp_path / "state")}
+
+    assert len(state.numbers_for("default", 1_000_000, {}).slots) == 10_000
+    assert len(state.numbers_for("default", 100, {}).slots) > 100
 
 
 # What a pool gives up.
