@@ -115,7 +115,9 @@ class Door:
             await self.application(scope, receive, send)
             return
         request_scope = open_scope()
-        request_scope.at_door = True
+        if not request_scope.at_door:
+            await self.application(scope, receive, send)
+            return
         request_scope.incoming = incoming = FromASGI(scope)
         age = self.admission.age(incoming) if self.admission.age_header else 0.0
         body = Body(receive, partial(_admit, request_scope, pools, age))

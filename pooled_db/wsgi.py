@@ -105,10 +105,11 @@ class Door:
         incoming = FromWSGI(environ)
         if PASSED in environ or not self._admits(incoming):
             return self.application(environ, start_response)
-        environ[PASSED] = True
         admission = self.admission
         scope = open_scope()
-        scope.at_door = True
+        if not scope.at_door:
+            return self.application(environ, start_response)
+        environ[PASSED] = True
         scope.incoming = incoming
         try:
             age = admission.age(incoming) if admission.age_header else 0.0

@@ -61,14 +61,20 @@ def _forget_early(mark: weakref.ref[object]) -> None:
 
 
 def open_scope() -> Scope:
-    """Make a new scope the current one, until it is closed."""
+    """Make a new scope, at the door, the current one until it is closed.
+
+    Within another request of the same thread or task, which calls its own application,
+    that one's serves this request too. It is returned, and is not at the door.
+    """
     scope = current.get()
-    if scope is not None and scope.streaming and scope.is_open:
+    if scope is not None and scope.is_open and scope.entered:
+        if not scope.streaming:
+            return scope
         # Its body was never closed, and its thread has gone on to this request.
         scope.close()
     scope = Scope()
+    scope.at_door = True
     current.set(scope)
-    scope.entered = True
     return scope
 
 

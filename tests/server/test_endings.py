@@ -126,6 +126,22 @@ def test_the_connection_goes_back_when_middleware_fails(
         served.assert_nothing_left()
 
 
+@with_and_without_door
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [("gunicorn", "/nested-application"), ("uvicorn", "/nested-application-async")],
+)
+def test_a_request_to_its_own_application_shares_its_connection(
+    site: Serve, kind: str, door: bool, path: str
+) -> None:
+    served = site(kind, threads=2, door=door, pool={"pool_size": 1, "timeout": 2})
+    one = served.get("/queries").body
+    for _ in range(3):
+        answer = served.get(path)
+        assert (answer.status, answer.body) == (200, one)
+        served.assert_nothing_left()
+
+
 def begin(served: Site, path: str) -> socket.socket:
     """Ask for *path* and read no more than the first bytes of the answer."""
     client = socket.create_connection((served.server.host, served.server.port))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import PermissionDenied
@@ -123,6 +126,41 @@ def nested_client(request: HttpRequest) -> HttpResponse:
     ask("SELECT 1")
     inner = Client().get("/queries")
     return HttpResponse(f"{inner.status_code} {ask('SELECT 2')}")
+
+
+def nested_application(request: HttpRequest) -> HttpResponse:
+    """Send a request to the site's own application, as it is served."""
+    from tests.wsgi import application
+
+    before = ask("SELECT CONNECTION_ID()")
+    environ: dict[str, Any] = {"PATH_INFO": "/queries", "wsgi.input": io.BytesIO()}
+    setup_testing_defaults(environ)
+    inner = application(environ, lambda *args: None)
+    seen = {b"".join(inner).decode(), str(before)}
+    inner.close()
+    return HttpResponse(" and ".join({*seen, str(ask("SELECT CONNECTION_ID()"))}))
+
+
+async def nested_application_async(request: HttpRequest) -> HttpResponse:
+    from tests.asgi import application
+
+    messages: list[Any] = []
+
+    async def receive() -> Any:
+        if messages:
+            await asyncio.Event().wait()
+        messages.append({})
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        messages.append(message)
+
+    before = await sync_to_async(ask)("SELECT CONNECTION_ID()")
+    scope = {"type": "http", "method": "GET", "path": "/queries", "headers": []}
+    await application(scope, receive, send)
+    after = await sync_to_async(ask)("SELECT CONNECTION_ID()")
+    seen = {messages[-1]["body"].decode(), str(before), str(after)}
+    return HttpResponse(" and ".join(seen))
 
 
 Middleware = Callable[[HttpRequest], Any]

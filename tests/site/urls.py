@@ -51,6 +51,8 @@ urlpatterns = [
     path("forgotten-hook", endings.forgotten_hook),
     path("count", endings.count),
     path("nested-client", endings.nested_client),
+    path("nested-application", endings.nested_application),
+    path("nested-application-async", endings.nested_application_async),
     path("echo", views.echo),
     path("echo-async", views.echo_async),
     path("echo-in-atomic", views.echo_in_atomic),
