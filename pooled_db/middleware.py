@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, cast
@@ -11,6 +12,7 @@ from asgiref.sync import (
     markcoroutinefunction,
     sync_to_async,
 )
+from django.conf import settings
 from django.core.signals import got_request_exception
 from django.http import FileResponse, HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -61,7 +63,15 @@ class PooledConnectionMiddleware:
                 except (PoolTimeout, ServerUnavailable) as refusal:
                     response = self._refuse(request, scope, refusal)
                 else:
-                    response = self.get_response(request)
+                    try:
+                        response = self.get_response(request)
+                    except Exception as error:
+                        # Django could not make its page for a 500 either.
+                        cause = getattr(request, _ERROR, None)
+                        if cause is None or settings.DEBUG_PROPAGATE_EXCEPTIONS:
+                            raise
+                        _log_as_django(request, error)
+                        response = self._refuse(request, scope, cause)
                     if response.status_code == 500 or getattr(
                         response, "streaming", True
                     ):
@@ -210,6 +220,16 @@ def _remember_error(*, request: HttpRequest | None, **kwargs: Any) -> None:
 
 
 got_request_exception.connect(_remember_error, dispatch_uid="pooled_db")
+
+
+def _log_as_django(request: HttpRequest, error: Exception) -> None:
+    """Log what would have gone to the server, which logs such an error itself."""
+    logging.getLogger("django.request").error(
+        "Internal Server Error: %s",
+        request.path,
+        exc_info=error,
+        extra={"status_code": 500, "request": request},
+    )
 
 
 def _is_streaming(response: HttpResponseBase) -> bool:

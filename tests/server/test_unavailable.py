@@ -14,7 +14,7 @@ from django.db import connections
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
 
-from pooled_db import pools
+from pooled_db import PoolTimeout, pools
 from pooled_db.pool.pool import Pool
 from pooled_db.request.refusals import refusal_log
 
@@ -217,3 +217,58 @@ def test_the_cause_is_logged_once_with_numbers(
         record.getMessage() for record in caplog.records if record.name == "pooled_db"
     ]
     assert "4 of 4 in use" in line
+
+
+# Where Django cannot make its page for a 500 either.
+
+urlpatterns: list[Any] = []
+
+
+def handler500(request: HttpRequest) -> HttpResponse:
+    """A page whose base template has a menu from the database."""
+    from tests.site.views import ask
+
+    return HttpResponse(f"{ask('SELECT 1')}", status=500)
+
+
+def trips(get_response: View) -> View:
+    def middleware(request: HttpRequest) -> HttpResponse:
+        raise ValueError("a mistake of a middleware")
+
+    return middleware
+
+
+class TestAPageFor500ThatNeedsTheDatabase:
+    @pytest.fixture(autouse=True)
+    def _urls(self, settings: Any) -> None:
+        settings.ROOT_URLCONF = __name__
+
+    def test_a_refusal_is_a_503_and_logged_as_by_a_server(
+        self, full_pool: Pool, settings: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        settings.MIDDLEWARE = [MIDDLEWARE, f"{__name__}.asks_before_the_view"]
+        django = logging.getLogger("django.request")
+        django.addHandler(caplog.handler)
+        try:
+            client: Any = Client(raise_request_exception=False)
+            response = client.get("/", **JSON)
+        finally:
+            django.removeHandler(caplog.handler)
+
+        assert_is_503(response, "timeout")
+        told = {one for one in caplog.records if one.name == django.name}
+        assert [one.getMessage() for one in told] == ["Internal Server Error: /"]
+        assert all(one.exc_info for one in told)
+
+    def test_a_mistake_stays_what_it_is(self, full_pool: Pool, settings: Any) -> None:
+        settings.MIDDLEWARE = [MIDDLEWARE, f"{__name__}.trips"]
+
+        with pytest.raises(PoolTimeout):
+            Client(raise_request_exception=False).get("/")
+
+    def test_what_is_to_be_propagated_is(self, full_pool: Pool, settings: Any) -> None:
+        settings.MIDDLEWARE = [MIDDLEWARE, f"{__name__}.asks_before_the_view"]
+        settings.DEBUG_PROPAGATE_EXCEPTIONS = True
+
+        with pytest.raises(PoolTimeout):
+            Client(raise_request_exception=False).get("/")
