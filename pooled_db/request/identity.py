@@ -14,11 +14,13 @@ from .incoming import FromDjango, Incoming
 class Identity:
     """The request that a loan belongs to: its name, its client and its rank."""
 
-    #: Since when it has waited for its client to send more, by the gate's clock.
+    #: Since when it has waited for its client to send or to take more, by the gate's
+    #: clock.
     receiving_since: float | None = None
     #: What a door knows of it, and Django's request once there is one.
     incoming: Incoming | None = None
     request: HttpRequest | None = None
+    _is_being_told_apart: bool = False
 
     def describe(self) -> str:
         """Name the request and its view, without its query string."""
@@ -49,8 +51,17 @@ class Identity:
 
     def client(self) -> Hashable:
         """Whose request it is, as ``POOLED_DB["CLIENT"]`` tells them apart."""
-        incoming = self._incoming()
-        return None if incoming is None else client_of(incoming)
+        if self._is_being_told_apart:
+            raise RuntimeError(
+                'The function in POOLED_DB["CLIENT"] must not wait for the database: '
+                "it is called because no connection is free."
+            )
+        self._is_being_told_apart = True
+        try:
+            incoming = self._incoming()
+            return None if incoming is None else client_of(incoming)
+        finally:
+            self._is_being_told_apart = False
 
     def has_priority(self) -> bool:
         """Whether ``POOLED_DB["PRIORITY"]`` has its path."""

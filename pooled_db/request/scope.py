@@ -130,6 +130,8 @@ class Scope(Identity):
         loan.idle_only = idle_only
         try:
             pool.admit(loan, age)
+            if self._loans:  # telling its client apart has taken one
+                self._keep(loan)
             # _keep() without the call, and without a lock to begin taking.
             self._loans[pool.alias] = loan
             self.was_admitted = True
@@ -203,6 +205,9 @@ class Scope(Identity):
         return loan
 
     def _keep(self, loan: Loan) -> None:
+        before = self._loans.get(loan.pool.alias)
+        if before is not None and before is not loan and not before.over:
+            self._loans[before] = before
         self._loans[loan.pool.alias] = loan
         self.was_admitted = True
         if not self.is_open and loan.requester is self.ref:

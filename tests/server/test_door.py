@@ -17,9 +17,11 @@ from django.http import HttpRequest, HttpResponse
 from pooled_db import asgi, pools, wsgi
 from pooled_db.middleware import PooledConnectionMiddleware
 from pooled_db.pool.pool import Pool
+from pooled_db.request import client as telling
 from tests.harness.load import Plan, Request, run, start
 from tests.harness.processes import poll
 from tests.harness.server import Server
+from tests.site.views import ask
 from tests.sites import ConnectionCounter, Site
 
 Serve = Callable[..., Site]
@@ -298,3 +300,48 @@ def test_what_the_door_has_taken_goes_back_if_the_thread_has_one(pool: Pool) -> 
 
     assert ask_door(behind_the_door) == b"1 in use"
     assert pool.gate.free == pool.gate.capacity
+
+
+# The project's function that tells clients apart is asked when no connection is free.
+
+
+def test_a_function_that_waits_for_the_database_is_told_that_it_must_not(
+    full_pool: Pool,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    telling._logged_failures.clear()
+    monkeypatch.setattr(full_pool, "timeout", 0.01)
+    called: list[object] = []
+    logged: list[object] = []
+    monkeypatch.setattr(
+        telling.logger, "error", lambda *args, exc_info: logged.append(exc_info)
+    )
+
+    def by_session(headers: object) -> object:
+        called.append(headers)
+        return ask("SELECT 1")
+
+    settings.POOLED_DB = {"CLIENT": by_session}
+
+    status, _, _ = ask_wsgi_door("text/html")
+
+    assert (status, len(called)) == ("503 Service Unavailable", 1)
+    assert full_pool.stats().refused == 1
+    (error,) = logged
+    assert "must not wait for the database" in str(error)
+
+
+def test_what_such_a_function_takes_all_the_same_goes_back(
+    full_pool: Pool, settings: Any
+) -> None:
+    def by_session(headers: object) -> object:
+        for permit in full_pool.gate.held()[:2]:
+            full_pool.gate.release(permit)
+        return ask("SELECT 1")
+
+    settings.POOLED_DB = {"CLIENT": by_session}
+
+    ask_door(behind_the_door)
+
+    assert full_pool.gate.free == 2
