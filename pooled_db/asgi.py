@@ -6,7 +6,7 @@ runs. A request that is to be refused should cost none of that.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -90,12 +90,27 @@ class FromASGI:
 
     def header(self, name: str) -> str | None:
         wanted = name.lower().encode("latin1")
-        values = [value for key, value in self._scope["headers"] if key == wanted]
-        return b",".join(values).decode("latin1") if values else None
+        lines = [value for key, value in self._lines() if key == wanted]
+        return _joined(wanted, lines) if lines else None
 
     def headers(self) -> Mapping[str, str]:
-        names = {key.decode("latin1") for key, _ in self._scope["headers"]}
-        return CaseInsensitiveMapping({name: self.header(name) for name in names})
+        # In one pass: a client can send more of them than a loop has time for.
+        lines: dict[bytes, list[bytes]] = {}
+        for name, value in self._lines():
+            lines.setdefault(name, []).append(value)
+        return CaseInsensitiveMapping(
+            {name.decode("latin1"): _joined(name, lines[name]) for name in lines}
+        )
+
+    def _lines(self) -> Iterable[tuple[bytes, bytes]]:
+        lines: Iterable[tuple[bytes, bytes]] = self._scope.get("headers", ())
+        return lines
+
+
+def _joined(name: bytes, lines: list[bytes]) -> str:
+    # Over HTTP/2 browsers send each cookie in a line of its own.
+    separator = b"; " if name == b"cookie" else b","
+    return separator.join(lines).decode("latin1")
 
 
 class Door:

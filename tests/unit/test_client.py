@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -123,3 +123,39 @@ def test_a_function_that_fails_leaves_the_address_and_is_logged_once(
     for _ in range(3):
         assert client_of(incoming(kind)) == ADDRESS
     assert len([one for one in caplog.records if "CLIENT" in one.getMessage()]) == 1
+
+
+# What a server tells of a request's headers, under ASGI line by line.
+
+
+class Lines(list[tuple[bytes, bytes]]):
+    """Counts how often it is read."""
+
+    reads = 0
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        self.reads += 1
+        return super().__iter__()
+
+
+def test_all_headers_are_read_in_one_pass() -> None:
+    lines = Lines((b"x-%d" % number, b"%d" % number) for number in range(1000))
+
+    headers = FromASGI({"headers": lines}).headers()
+
+    assert headers["X-999"] == "999"
+    assert lines.reads == 1
+
+
+def test_lines_of_one_header_are_joined_as_http_says() -> None:
+    lines = [(b"cookie", b"a=1"), (b"accept", b"text/html"), (b"cookie", b"b=2")]
+    incoming = FromASGI({"headers": [*lines, (b"accept", b"*/*")]})
+
+    for headers in (incoming.headers().get, incoming.header):
+        assert headers("Cookie") == "a=1; b=2"
+        assert headers("Accept") == "text/html,*/*"
+
+
+def test_a_request_may_have_no_headers() -> None:
+    assert FromASGI({}).header("accept") is None
+    assert not FromASGI({}).headers()
