@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, cast
 
@@ -175,6 +176,8 @@ class PooledConnectionMiddleware:
         """Let a body that is made while it is sent keep what the request uses."""
         scope.return_unused()
         scope.streaming = True
+        # What nobody works with is on call from here on: its client may be slow.
+        scope.receiving_since = time.monotonic()
         content = response.streaming_content
         response.streaming_content = (
             _closing_async(scope, content)

@@ -163,6 +163,8 @@ def test_the_connection_of_a_stream_goes_back_when_its_client_has_gone(
         assert poll(lambda: served.state()["in_use"] == 2)
     for client in clients:
         client.close()
+    # While it streams, a connection at rest counts as on call.
+    assert poll(lambda: served.state()["in_use"] == 0)
     served.assert_nothing_left()
     assert served.get("/queries").status == 200
 
@@ -174,6 +176,7 @@ def test_a_stream_that_fails_in_the_middle_gives_its_connection_back(
     served = endings[kind]
     for _ in range(4):
         begin(served, "/stream-that-fails").close()
+        assert poll(lambda: served.state()["in_use"] == 0)
         served.assert_nothing_left()
 
 

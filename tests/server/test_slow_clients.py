@@ -1,4 +1,4 @@
-"""A client that is still sending its request holds no connection."""
+"""A client that is still sending its request, or reads its answer, holds none."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from pooled_db.pool.pool import Pool
 from tests.harness.load import Plan, Request, run
 from tests.harness.processes import poll
 from tests.servers_here import needs
+from tests.site.endings import CHUNK, CHUNKS
 from tests.sites import Site
 
 Serve = Callable[..., Site]
@@ -176,6 +177,36 @@ def test_what_only_its_connection_has_keeps_it_while_it_reads(site: Serve) -> No
         assert served.get("/queries").status == 503
         for client in clients:
             assert client.finish() == (200, f"{len(BODY)} mine".encode())
+
+
+# And one that takes its time to read.
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"), [("gunicorn", "/long-stream"), ("uvicorn", "/long-stream-async")]
+)
+def test_clients_that_read_slowly_leave_the_connections_to_others(
+    served_once: Serve, kind: str, path: str
+) -> None:
+    served = served_once(kind, door=True, threads=12, pool=POOL)
+    with contextlib.ExitStack() as stack:
+        streams = []
+        for _ in range(CONNECTIONS):
+            client = http.client.HTTPConnection(
+                served.server.host, served.server.port, timeout=30
+            )
+            stack.callback(client.close)
+            client.request("GET", path)
+            streams.append(client.getresponse())
+        # No socket's buffer takes all of it: each has asked, and waits for its client.
+        assert_all_are_in_use(served)
+        plan = Plan(
+            served.server.url, (Request("/queries"),), clients=6, requests_each=10
+        )
+        assert run(plan).counts == {200: 60}
+        # Each goes on with another connection.
+        assert len(streams[0].read()) == CHUNKS * len(CHUNK)
+    served.assert_nothing_left()
 
 
 @pytest.mark.parametrize("kind", ["gunicorn", "uvicorn"])
