@@ -9,7 +9,7 @@ import pytest
 from django.core.checks import CheckMessage
 from django.db.backends.signals import connection_created
 
-from tests.checking import changes, messages
+from tests.checking import AddDatabase, changes, messages
 
 
 def of_hold() -> list[CheckMessage]:
@@ -49,3 +49,16 @@ def test_holding_by_transaction_alone_is_in_order(
 ) -> None:
     changes(monkeypatch, OPTIONS={"pool": {"hold": "transaction"}})
     assert of_hold() == []
+
+
+@pytest.mark.parametrize("first", [{"hold": "request"}, {"hold": "always"}])
+def test_each_database_is_judged_by_itself(
+    monkeypatch: pytest.MonkeyPatch, add_database: AddDatabase, first: dict[str, str]
+) -> None:
+    changes(monkeypatch, OPTIONS={"pool": first})
+    pool = {"hold": "transaction", "reset": "rollback"}
+    add_database("reports", OPTIONS={"pool": pool})
+
+    (message,) = of_hold()
+
+    assert "'reports'" in message.msg
