@@ -54,15 +54,12 @@ def configured_workers(
     return Workers(config.workers, config.threads if kind in _WITH_THREADS else None)
 
 
-def threads_of_this_process(argv: Sequence[str] | None = None) -> int | None:
+def threads_of_this_process() -> int | None:
     """Return how many requests this process works on at once, if it is known.
 
     gunicorn's file and variable, which may be there for another, say nothing of it.
     """
-    argv = sys.argv if argv is None else argv
-    if _program(argv) not in _SERVERS:
-        return None
-    return configured_workers(argv).threads
+    return configured_workers().threads if _program(sys.argv) in _SERVERS else None
 
 
 #: The servers whose command line is read.

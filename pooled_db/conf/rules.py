@@ -217,10 +217,13 @@ SHARE: Final = Rule(
     ),
 )
 ALIASES: Final = Rule(
-    "must be a list of aliases of DATABASES",
+    "must be a list of aliases of DATABASES, or None",
     lambda value: (
-        isinstance(value, (list, tuple))
-        and all(alias in list(settings.DATABASES) for alias in value)
+        value is None
+        or (
+            isinstance(value, (list, tuple))
+            and all(alias in list(settings.DATABASES) for alias in value)
+        )
     ),
 )
 

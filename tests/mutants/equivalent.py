@@ -36,4 +36,7 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/patience.py Patience.look: >= -> >": (
         "the clock never shows the very moment"
     ),
+    "pooled_db/watching/tables.py _table: break -> continue": (
+        "what fits once goes on fitting, and nothing more is left out"
+    ),
 }

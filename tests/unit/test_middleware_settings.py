@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from pooled_db.conf import MiddlewareSettings
 
 POSITIVE_INTEGER = "must be an integer of at least 1"
 PATTERNS = "must be a list of regular expressions, each a string"
-ALIASES = "must be a list of aliases of DATABASES"
+ALIASES = "must be a list of aliases of DATABASES, or None"
 CLIENT = (
     'must be "REMOTE_ADDR", the name of a header, (the name, how many proxies to '
     "trust), a function of the headers, or None"
@@ -128,6 +129,46 @@ def test_right_middleware_options_are_taken_as_they_are(
         priority=(r"^pay/",),
         priority_share=0.5,
     )
+
+
+RIGHT: list[tuple[str, Any]] = [
+    ("CHECKOUT", "request"),
+    ("EXEMPT", ()),
+    ("ALIASES", None),
+    ("ALIASES", []),
+    ("RETRY_AFTER", 1),
+    ("REQUEST_START_HEADER", None),
+    ("DOOR", True),
+    ("CLIENT", None),
+    ("CLIENT", dict),
+    ("CLIENT", "REMOTE_ADDR"),
+    ("CLIENT", "X-Real-IP"),
+    ("CLIENT", ["X-Forwarded-For", 1]),
+    ("PRIORITY", []),
+    ("PRIORITY_SHARE", 0),
+    ("PRIORITY_SHARE", 0.999),
+    ("HEADERS", None),
+    ("HEADERS", dict),
+    ("HEADERS", {}),
+    ("STATE_DIR", None),
+    ("STATE_DIR", "/run/shop"),
+    ("STATE_DIR", Path("/run/shop")),
+]
+
+
+def test_every_option_has_a_right_value_here() -> None:
+    assert {name for name, _ in RIGHT} == {*OPTIONS}
+
+
+@pytest.mark.parametrize(("name", "value"), RIGHT)
+def test_what_is_documented_may_be_written(
+    settings: Any, name: str, value: Any
+) -> None:
+    settings.POOLED_DB = {name: value}
+
+    assert conf.middleware_problems() == []
+    taken = getattr(conf.middleware_settings(), name.lower())
+    assert taken == (tuple(value) if isinstance(value, list) else value)
 
 
 @pytest.mark.parametrize(("name", "value", "rule"), WRONG)

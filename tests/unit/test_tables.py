@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import sys
 from typing import Any
 
+import MySQLdb
 import pytest
 from django.db import connections
 
@@ -19,7 +21,7 @@ from pooled_db.pool.reading import Held
 from pooled_db.pool.stats import PoolStats
 from pooled_db.watching import live, tables
 from pooled_db.watching.overview import overview
-from pooled_db.watching.server_view import Account, ServerView, ask_pooled
+from pooled_db.watching.server_view import Account, Busy, ServerView, ask_pooled
 
 WHO = "POST /buy/<int:event_id> (shop.views.buy)"
 LOANS = 12
@@ -166,3 +168,19 @@ def test_where_nobody_looks_on_it_is_printed_one_after_the_other(
     with pytest.raises(StopIteration):
         live.watch(lambda: next(looks), 1.0, pipe)
     assert pipe.getvalue() == 2 * (tables.text(seen) + "\n")
+
+
+def test_who_cannot_be_asked_is_asked_once_and_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def fail() -> None:
+        asked.append(None)
+        raise MySQLdb.OperationalError(2002, "no server")
+
+    monkeypatch.setattr(connections["default"], "open_connection", fail)
+    with contextlib.closing(Busy()) as busy:
+        assert busy("default") is None
+        assert busy("default") is None
+    assert len(asked) == 1

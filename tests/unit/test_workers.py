@@ -155,11 +155,12 @@ def test_a_variable_or_directory_that_is_broken_says_nothing(directory: Path) ->
     ],
 )
 def test_gunicorns_file_says_nothing_of_another_servers_threads(
-    directory: Path, argv: str, threads: int | None
+    directory: Path, monkeypatch: pytest.MonkeyPatch, argv: str, threads: int | None
 ) -> None:
     (directory / "gunicorn.conf.py").write_text("threads = 16\n")
+    monkeypatch.setattr(sys, "argv", argv.split())
 
-    assert threads_of_this_process(argv.split()) == threads
+    assert threads_of_this_process() == threads
 
 
 @pytest.mark.parametrize(
