@@ -223,7 +223,14 @@ def test_a_function_makes_headers_of_path_and_origin(
 
 
 @both
-@pytest.mark.parametrize("wrong", [{"X-A": "a\r\nSet-Cookie: b"}, None, KeyError("no")])
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"X-A": "a\r\n"}, "what it returned has 'a\\r\\n' for X-A"),
+        (None, "what it returned must be a dict, not None"),
+        (KeyError("no"), "it raised KeyError"),
+    ],
+)
 def test_a_function_that_fails_spoils_no_refusal_and_is_logged_once(
     full_pool: Pool,
     settings: Any,
@@ -232,11 +239,14 @@ def test_a_function_that_fails_spoils_no_refusal_and_is_logged_once(
     ask: Ask,
     module: Any,
     wrong: Any,
+    said: str,
 ) -> None:
     extra_headers._logged_failures.clear()
-    logged: list[object] = []
+    logged: list[str] = []
     monkeypatch.setattr(
-        extra_headers.logger, "error", lambda *args, **kwargs: logged.append(args)
+        extra_headers.logger,
+        "error",
+        lambda line, *args, **kwargs: logged.append(line % args),
     )
 
     def headers_for(path: str, origin: str | None) -> Any:
@@ -251,4 +261,5 @@ def test_a_function_that_fails_spoils_no_refusal_and_is_logged_once(
         assert status == 503
         assert "X-A" not in headers
 
-    assert len(logged) == 1
+    (line,) = logged
+    assert said in line

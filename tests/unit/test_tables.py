@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import MySQLdb
 import pytest
+from django.core.management import call_command
 from django.db import connections
 
 from pooled_db import PoolTimeout
@@ -184,3 +187,25 @@ def test_who_cannot_be_asked_is_asked_once_and_left_alone(
         assert busy("default") is None
         assert busy("default") is None
     assert len(asked) == 1
+
+
+def test_for_programs_it_is_a_line_each_time(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.POOLED_DB = {"STATE_DIR": str(tmp_path / "none")}
+    pauses = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", sleep)
+    told = io.StringIO()
+    with pytest.raises(SystemExit) as ended:
+        call_command("pools", "--watch=7", "--json", "--no-server", stdout=told)
+
+    assert ended.value.code == 0
+    lines = filter(None, told.getvalue().splitlines())
+    assert [json.loads(line)["status"] for line in lines] == [2] * 3
+    assert pauses == [7.0] * 3
