@@ -175,6 +175,12 @@ def test_who_cannot_ask_the_server_is_told_why_but_no_names(
     assert server_view.ask("default").error == said
 
 
+def test_where_nobody_was_served_no_need_is_made_up() -> None:
+    refused = replace(LOAD, checkouts=0, held=0.0, refused=5)
+
+    assert (refused.use, refused.wait, refused.needed) == (0.0, 0.0, 0.0)
+
+
 def test_nothing_is_said_of_a_pool_that_nobody_used() -> None:
     advice = advise("default", replace(LOAD, checkouts=0, held=0.0))
     assert (advice.pool_size, advice.database_is_slow) == (None, False)

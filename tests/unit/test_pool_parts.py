@@ -86,6 +86,19 @@ def test_of_two_threads_that_make_one_pool_only_one_is_told(
     assert state.look().totals()["twice"].limit == 3
 
 
+def test_a_directory_of_the_sites_own_may_be_where_all_can_look(
+    settings: Any, tmp_path: Path
+) -> None:
+    """As /run and /tmp are."""
+    (tmp_path / "run").mkdir(mode=0o755)
+    settings.POOLED_DB = {"STATE_DIR": str(tmp_path / "run" / "shop")}
+
+    numbers = state.numbers_for("default", 10, {})
+
+    assert numbers.file is not None
+    assert (tmp_path / "run" / "shop" / numbers.file).exists()
+
+
 def test_a_limit_that_is_to_be_none_takes_no_more_room_than_10000(
     settings: Any, tmp_path: Path
 ) -> None:

@@ -176,7 +176,7 @@ def test_where_nobody_looks_on_it_is_printed_one_after_the_other(
 def test_who_cannot_be_asked_is_asked_once_and_left_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = []
+    asked: list[None] = []
 
     def fail() -> None:
         asked.append(None)
@@ -193,7 +193,7 @@ def test_for_programs_it_is_a_line_each_time(
     settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.POOLED_DB = {"STATE_DIR": str(tmp_path / "none")}
-    pauses = []
+    pauses: list[float] = []
 
     def sleep(seconds: float) -> None:
         pauses.append(seconds)
