@@ -67,12 +67,10 @@ class PooledConnectionMiddleware:
                     try:
                         response = self.get_response(request)
                     except Exception as error:
-                        # Django could not make its page for a 500 either.
-                        cause = getattr(request, _ERROR, None)
-                        if cause is None or settings.DEBUG_PROPAGATE_EXCEPTIONS:
+                        instead = self._instead_of_page(request, scope, error)
+                        if instead is None:
                             raise
-                        _log_as_django(request, error)
-                        response = self._refuse(request, scope, cause)
+                        response = instead
                     if response.status_code == 500 or getattr(
                         response, "streaming", True
                     ):
@@ -113,7 +111,13 @@ class PooledConnectionMiddleware:
             await self._check_out_async(scope, request)
         except (PoolTimeout, ServerUnavailable) as refusal:
             return self._refuse(request, scope, refusal)
-        return self._judge(request, scope, await self.get_response(request))
+        try:
+            response = await self.get_response(request)
+        except Exception as error:
+            response = self._instead_of_page(request, scope, error)
+            if response is None:
+                raise
+        return self._judge(request, scope, response)
 
     def process_exception(
         self, request: HttpRequest, exception: Exception
@@ -171,6 +175,19 @@ class PooledConnectionMiddleware:
         if _is_streaming(response):
             self._hand_over(scope, response)
         return response
+
+    def _instead_of_page(
+        self, request: HttpRequest, scope: Scope, error: Exception
+    ) -> HttpResponseBase | None:
+        """Answer where Django, with *error*, could not make its page for a 500.
+
+        ``None`` if that was not for want of a connection.
+        """
+        cause = getattr(request, _ERROR, None)
+        if cause is None or settings.DEBUG_PROPAGATE_EXCEPTIONS:
+            return None
+        _log_as_django(request, error)
+        return self._refuse(request, scope, cause)
 
     def _hand_over(self, scope: Scope, response: Any) -> None:
         """Let a body that is made while it is sent keep what the request uses."""

@@ -9,10 +9,11 @@ from typing import Any
 
 import MySQLdb
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connections
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
+from django.utils.decorators import async_only_middleware
 
 from pooled_db import PoolTimeout, pools
 from pooled_db.pool.pool import Pool
@@ -231,6 +232,18 @@ def handler500(request: HttpRequest) -> HttpResponse:
     return HttpResponse(f"{ask('SELECT 1')}", status=500)
 
 
+@async_only_middleware
+def asks_in_a_task(get_response: Any) -> Any:
+    from tests.site.views import ask
+
+    async def middleware(request: HttpRequest) -> HttpResponse:
+        await sync_to_async(ask)("SELECT 1")
+        response: HttpResponse = await get_response(request)
+        return response
+
+    return middleware
+
+
 def trips(get_response: View) -> View:
     def middleware(request: HttpRequest) -> HttpResponse:
         raise ValueError("a mistake of a middleware")
@@ -259,6 +272,18 @@ class TestAPageFor500ThatNeedsTheDatabase:
         told = {one for one in caplog.records if one.name == django.name}
         assert [one.getMessage() for one in told] == ["Internal Server Error: /"]
         assert all(one.exc_info for one in told)
+
+    @pytest.mark.parametrize("asks", ["asks_before_the_view", "asks_in_a_task"])
+    def test_a_refusal_is_a_503_under_asgi_too(
+        self, full_pool: Pool, settings: Any, asks: str
+    ) -> None:
+        settings.MIDDLEWARE = [MIDDLEWARE, f"{__name__}.{asks}"]
+
+        async def ask() -> Any:
+            client: Any = AsyncClient(raise_request_exception=False)
+            return await client.get("/", **JSON)
+
+        assert_is_503(async_to_sync(ask)(), "timeout")
 
     def test_a_mistake_stays_what_it_is(self, full_pool: Pool, settings: Any) -> None:
         settings.MIDDLEWARE = [MIDDLEWARE, f"{__name__}.trips"]
