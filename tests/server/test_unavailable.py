@@ -208,8 +208,12 @@ def test_a_head_request_gets_no_body(full_pool: Pool, ask_site: Ask) -> None:
 
 
 def test_the_cause_is_logged_once_with_numbers(
-    full_pool: Pool, ask_site: Ask, caplog: pytest.LogCaptureFixture
+    full_pool: Pool,
+    ask_site: Ask,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(refusal_log, "_clock", lambda: 0.0)
     refusal_log._last.clear()
     for _ in range(5):
         ask_site("/queries")
