@@ -384,3 +384,32 @@ def test_autocommit_that_is_off_in_the_settings_is_off_in_a_warm_wrapper(
     connection.close()
     monkeypatch.undo()
     assert ask("SELECT @@autocommit") == 1
+
+
+@pytest.mark.parametrize("how", ["cursor", "transaction"])
+def test_what_is_called_back_just_before_its_use_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    ask("SELECT 1")
+    wrapper: Any = connection
+    pool, ensure_connection = wrapper.pool, wrapper.ensure_connection
+    called_back: list[bool] = []
+
+    def ensure_and_call_back() -> None:
+        ensure_connection()
+        if not called_back:
+            loan = wrapper.loan
+            with pool.gate.lock:
+                called_back.append(loan.call_back())
+            loan.checkin()
+
+    monkeypatch.setattr(
+        connections["default"], "ensure_connection", ensure_and_call_back
+    )
+    if how == "transaction":
+        connection.set_autocommit(False)
+    assert ask("SELECT @@autocommit") == (how == "cursor")
+    monkeypatch.undo()
+    connection.set_autocommit(True)
+
+    assert called_back == [True]

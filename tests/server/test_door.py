@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 import time
 from collections.abc import Callable
@@ -16,8 +17,11 @@ from django.http import HttpRequest, HttpResponse
 
 from pooled_db import asgi, pools, wsgi
 from pooled_db.middleware import PooledConnectionMiddleware
+from pooled_db.pool.loan import Loan
 from pooled_db.pool.pool import Pool
 from pooled_db.request import client as telling
+from pooled_db.request.current import open_scope
+from pooled_db.request.scope import Scope
 from tests.harness.load import Plan, Request, run, start
 from tests.harness.processes import poll
 from tests.harness.server import Server
@@ -345,3 +349,40 @@ def test_what_such_a_function_takes_all_the_same_goes_back(
     ask_door(behind_the_door)
 
     assert full_pool.gate.free == 2
+
+
+def test_the_middleware_takes_what_the_door_has_only_let_in(pool: Pool) -> None:
+    pool._store.park_idle()
+    pool._store.close_parked(float("inf"), least=0)
+
+    def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(f"{pool.stats().in_use} in use")
+
+    def application(environ: dict[str, Any], start_response: Any) -> Any:
+        return PooledConnectionMiddleware(view)(WSGIRequest(environ))
+
+    assert ask_door(application) == b"1 in use"
+
+
+def test_whom_a_task_has_let_in_goes_before_newcomers_later(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was let in without a connection, and others have called that back."""
+    begun: list[bool] = []
+    admit = pool.admit
+
+    def admit_and_note(loan: Loan, *args: Any, **kwargs: Any) -> Loan:
+        begun.append(loan.begun)
+        return admit(loan, *args, **kwargs)
+
+    async def let_in(scope: Scope) -> None:
+        await scope.admit_async(pool)
+
+    monkeypatch.setattr(pool, "admit", admit_and_note)
+    scope = contextvars.copy_context().run(open_scope)
+    asyncio.run(let_in(scope))
+    scope.release()
+    scope.check_out(pool)
+    scope.close()
+
+    assert begun == [True]

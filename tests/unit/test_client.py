@@ -66,6 +66,13 @@ def test_an_address_that_nobody_knows_is_of_everybody(settings: Any, kind: str) 
     assert client_of(incoming(kind, "")) is None
 
 
+@everywhere
+def test_no_header_passes_for_the_address(settings: Any, kind: str) -> None:
+    settings.POOLED_DB = {}
+
+    assert client_of(incoming(kind, Remote_Addr="198.51.100.1")) == ADDRESS
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import cast
@@ -349,5 +350,28 @@ def test_those_who_came_in_a_pause_leave_at_its_end(site: Site) -> None:
         site.pace._patience.paused = False  # nobody else comes
         await asyncio.sleep(0.1)
         assert all(one.done() for one in refused)
+
+    site.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("files", "most"), [(1024, 512), (50_000, 10_000), (resource.RLIM_INFINITY, 10_000)]
+)
+def test_half_as_many_as_files_may_be_open_are_held(
+    site: Site, monkeypatch: pytest.MonkeyPatch, files: int, most: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda of: (files, files))
+
+    assert Pace(site.loop)._most == most
+    site.loop.close()
+
+
+def test_a_first_refusal_is_no_sign_of_a_late_loop(site: Site) -> None:
+    site.loop.now = 1000.0
+
+    async def scenario() -> None:
+        await site.request()
+        await asyncio.sleep(3 * BEAT)
+        assert site.pace._patience._lag < 0.01
 
     site.run(scenario())
