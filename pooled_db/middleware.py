@@ -161,6 +161,10 @@ class PooledConnectionMiddleware:
                 await _connect_in_thread(scope, pool)
 
     def _age(self, request: HttpRequest) -> float:
+        meta = request.META
+        if meta.get("CONTENT_LENGTH") and "wsgi.input" not in meta:
+            # Under ASGI the body is in, and nobody knows how long its client took.
+            return 0.0
         return self.admission.age(FromDjango(request))
 
     # At the end.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -301,3 +302,25 @@ class TestAPageFor500ThatNeedsTheDatabase:
 
         with pytest.raises(PoolTimeout):
             Client(raise_request_exception=False).get("/")
+
+
+# What a proxy has waited for a client to send is no waiting for a connection.
+
+
+def sent_long_ago() -> dict[str, Any]:
+    header = {"x-request-start": f"t={time.time() - 30:.3f}"}
+    return {"data": b"body", "content_type": "text/plain", "headers": header}
+
+
+def test_the_age_of_a_slow_upload_is_not_known_under_asgi(
+    pool: Pool, like_a_server: None, settings: Any
+) -> None:
+    settings.POOLED_DB = {"REQUEST_START_HEADER": "X-Request-Start"}
+
+    async def upload() -> Any:
+        return await AsyncClient().post("/queries", **sent_long_ago())
+
+    assert async_to_sync(upload)().status_code == 200
+    # Under WSGI the client may not have begun to send.
+    client: Any = Client()
+    assert client.post("/queries", **sent_long_ago()).status_code == 503
