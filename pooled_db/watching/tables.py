@@ -151,8 +151,8 @@ def _table(
 ) -> Part:
     """Lay a table out; where it is too wide, without what can be spared."""
     columns = list(zip(head, *rows, strict=True))
-    for name in SPARE if width is not None else ():
-        if _width(columns) <= (width or 0):
+    for name in SPARE:
+        if width is None or _width(columns) <= width:
             break
         columns = [column for column in columns if column[0] != name]
     widths = [max(map(len, column)) for column in columns]

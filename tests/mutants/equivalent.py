@@ -36,6 +36,9 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/patience.py Patience.look: >= -> >": (
         "the clock never shows the very moment"
     ),
+    "pooled_db/watching/server_view.py Busy.close: connection is not None -> False": (
+        "the driver closes what nobody refers to any more"
+    ),
     "pooled_db/watching/tables.py _table: break -> continue": (
         "what fits once goes on fitting, and nothing more is left out"
     ),
