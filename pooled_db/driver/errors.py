@@ -251,6 +251,11 @@ def error_code(error: BaseException) -> int | None:
     code = error.args[0] if error.args else None
     if not isinstance(code, int):
         return None
+    if repr(error.args).endswith("<NULL>)"):
+        # mysqlclient (2.3) decodes each text as UTF-8, also that of a connection with
+        # another character set. If that fails, the process crashes as soon as anybody
+        # touches the text.
+        error.args = code, "The driver cannot read the text: it is not in UTF-8"
     text = str(error.args[-1])
     if code == 2002 and (said := _BEFORE_TLS(text)):
         return int(said[1])

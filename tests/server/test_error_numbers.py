@@ -14,7 +14,7 @@ from typing import Any
 
 import MySQLdb
 import pytest
-from django.db import connections
+from django.db import IntegrityError, connections
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import path
@@ -164,3 +164,19 @@ def test_what_no_waiting_cures_is_a_500(
 ) -> None:
     refuse(code)
     assert client.get("/number").status_code == 500
+
+
+@pytest.mark.parametrize("character_set", ["latin1", "cp1250", "gbk"])
+def test_an_error_whose_text_the_driver_cannot_decode_crashes_nobody(
+    character_set: str,
+) -> None:
+    """mysqlclient leaves a hole where the text should be."""
+    ask("CREATE TEMPORARY TABLE named (a VARCHAR(9) UNIQUE) CHARSET utf8mb4")
+    connections["default"].connection.set_character_set(character_set)
+    ask("INSERT INTO named VALUES (%s)", "é")
+    with pytest.raises(IntegrityError) as raised:
+        ask("INSERT INTO named VALUES (%s)", "é")
+
+    number, text = raised.value.args
+    assert number == 1062
+    assert "not in UTF-8" in text
