@@ -166,10 +166,10 @@ class Connection(GuardedConnection):
         if code in RETIRING or code == OUT_OF_STEP or outage_in(error) is not None:
             self.is_doubtful = True
             self.met_no_room |= has_no_room(error)
-            if outage_in(error) is not None:
-                self.closed_for = "dead"
             self.is_out_of_step |= code == OUT_OF_STEP
         name_too_large(error, size, self._options)
+        if outage_in(error) is not None:
+            self.closed_for = "dead"
         mark_pooled(error, self.alias)
 
     def close(self) -> None:

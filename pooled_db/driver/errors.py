@@ -45,6 +45,7 @@ _READ_ONLY = "the server is read-only"
 _SHUTTING_DOWN = "the server is shutting down"
 _OFFLINE = "the server is in offline mode"
 _NOT_THERE = "the server is not available"
+_NO_THREAD = "the server cannot start a thread for another connection"
 _BLOCKED = "the server has blocked this host after failed connects"
 _NO_BACKEND = "the proxy reaches no server"
 
@@ -61,6 +62,7 @@ SIGNS = (
     Sign(1047, _NOT_READY, _NOT_READY, text="WSREP"),
     Sign(1053, _SHUTTING_DOWN, _SHUTTING_DOWN, lost=True),
     Sign(1129, _BLOCKED, _BLOCKED),
+    Sign(1135, _NO_THREAD, _NO_THREAD),
     Sign(
         1159,
         "the server has waited for too long to be logged in to",

@@ -29,12 +29,24 @@ pytestmark = [
     pytest.mark.usefixtures("like_a_server"),
 ]
 
-UNAVAILABLE = [1040, 1053, 1129, 1159, 1203, 1226, 1836, 3032, 3168]
+UNAVAILABLE = [1040, 1053, 1129, 1135, 1159, 1203, 1226, 1836, 3032, 3168]
 UNAVAILABLE += [2002, 2003, 2005, 2006, 2013, 2027, 5014]
 LOST = [1053, 1159, 1927, 2006, 2013, 2027, 2055, 4031, 5014]
 #: What a proxy passes on of its own connect as the answer to a statement, and what a
 #: server says that cannot serve for now.
-UNAVAILABLE_IN_STATEMENT = [1040, 1129, 1203, 1290, 1836, 2002, 2003, 2005, 3032, 3168]
+UNAVAILABLE_IN_STATEMENT = [
+    1040,
+    1129,
+    1135,
+    1203,
+    1290,
+    1836,
+    2002,
+    2003,
+    2005,
+    3032,
+    3168,
+]
 #: The number is certain by its text only.
 TEXTS = {1290: "running with the --read-only option"}
 #: A statement that was killed or timed out; a transaction that may not write; a

@@ -349,6 +349,16 @@ def test_the_next_request_gets_another_connection(site: Client) -> None:
     assert connection.open
 
 
+def test_nor_does_it_count_as_a_failure_of_the_server(site: Client) -> None:
+    before = pools.for_alias("default").stats()
+    site.get("/too_large")
+    connections["default"].close()
+    closed = pools.for_alias("default").stats().closed
+
+    assert closed.get("doubtful", 0) == before.closed.get("doubtful", 0) + 1
+    assert closed.get("dead", 0) == before.closed.get("dead", 0)
+
+
 def test_a_large_statement_whose_connection_was_lost_is_lost(
     site: Client, server: Server
 ) -> None:
