@@ -30,11 +30,11 @@ _LOCK_FUNCTION = (
     rb"|VERSION_TOKENS_LOCK_EXCLUSIVE)"
 )
 _is_lock_function = re.compile(_LOCK_FUNCTION).fullmatch
-_starts_lock_function = re.compile(_LOCK_FUNCTION + rb"(?![\w$\x80-\xff])").match
+_starts_lock_function = re.compile(_LOCK_FUNCTION + rb"(?![\w$])").match
 #: What they all have in their names. It is found in place, at 1 ns a byte.
 _mentions_lock = re.compile(rb"_(?i:LOCK)").search
 _LONGEST_PREFIX = len("SERVICE_GET_WRITE")
-_word_at_end = re.compile(rb"[\w$\x80-\xff]*\Z").search
+_word_at_end = re.compile(rb"[\w$]*\Z").search
 
 #: Character sets in which a quote or a backslash is always one, and never the second
 #: byte of a character, as it may be in gbk, gb18030, big5, sjis and cp932.
@@ -184,7 +184,10 @@ def _after_name(statement: Statement, position: int, escapes: bool) -> int:
     end = statement.find(quote, position)
     if (
         end == -1
-        or _is_lock_function(statement, position, end)
+        or (
+            _is_lock_function(statement, position, end)
+            and _may_be_called(statement, end + 1)
+        )
         or (quote == b'"' and escapes and statement.find(b"\\", position, end) != -1)
     ):
         return _UNSURE
@@ -203,9 +206,15 @@ _ats = re.compile(b"@+").match
 def _after_lock(statement: Statement, position: int, escapes: bool) -> int:
     start = max(0, position - _LONGEST_PREFIX - 1)
     word = _word_at_end(statement, start, position)
-    if word is not None and _starts_lock_function(statement, word.start()):
+    name = word and _starts_lock_function(statement, word.start())
+    if name is not None and _may_be_called(statement, name.end()):
         return _UNSURE
     return position + 1
+
+
+def _may_be_called(statement: Statement, position: int) -> bool:
+    """Whether the name that ends at *position* may be a function's."""
+    return _is_no_call(statement, _after_blanks(statement, position, _blanks)) is None
 
 
 def _after_dollar(statement: Statement, position: int, escapes: bool) -> int:
@@ -278,6 +287,9 @@ _AFTER = {
     0: _is_unsure,
 }
 _blank = re.compile(rb"[\s(]*").match
+_blanks = re.compile(rb"\s*").match
+#: Anything else may be a blank in some character set, as 0xA0 is in latin1.
+_is_no_call = re.compile(rb"[\w`,.;=<>!)]|\Z").match
 _blank_or_end = re.compile(rb"[\s;]*").match
 
 _resource_group = re.compile(

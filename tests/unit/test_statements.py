@@ -44,6 +44,9 @@ SELECT is_locked FROM door_lock
 SELECT job_lock FROM t WHERE job_lock (1)
 INSERT INTO t (job_lock) VALUES ('@')
 INSERT INTO job_lock (a) VALUES (1)
+INSERT INTO t (`get_lock`, release_lock) VALUES ('@', 1)
+SELECT `t`.`release_lock` FROM t WHERE get_lock = 1 AND release_lock /* a */ < 2
+SELECT get_lock FROM t -- done
 SELECT t.get_lock_count, forget_lock, get_locks FROM t
 SELECT 'GET_LOCK(1)', `my get_lock`
 SELECT IS_FREE_LOCK('a'), IS_USED_LOCK('a')
@@ -196,6 +199,23 @@ def test_a_lock_function_is_seen_whatever_stands_before_its_bracket(
     name: str, gap: str
 ) -> None:
     assert may_change_session(f"SELECT {name}{gap}('a', 1)".encode())
+
+
+@pytest.mark.parametrize("name", [b"GET_LOCK", b"`GET_LOCK`", b"Release_Lock"])
+def test_a_byte_that_may_be_a_blank_hides_no_lock_function(name: bytes) -> None:
+    # 0xA0 is a blank in latin1, and a part of names elsewhere.
+    for statement in (b"SELECT %b\xa0('a', 1)", b"SELECT 1,\xa0%b('a', 1)"):
+        assert may_change_session(statement % name, lambda: True, lambda: "latin1")
+
+
+@pytest.mark.parametrize("after", [",", " FROM t", ")", " = 1", ";", "", "\n<\n1"])
+@pytest.mark.parametrize("name", ["GET_LOCK", "`GET_LOCK`", '"GET_LOCK"'])
+def test_a_column_with_the_name_of_a_lock_function_is_none(
+    name: str, after: str
+) -> None:
+    assert not may_change_session(f"SELECT {name}{after}".encode())
+    # What no name is followed by may be a blank, or stand for one.
+    assert may_change_session(f"SELECT {name}\x01{after}".encode())
 
 
 @pytest.mark.parametrize(

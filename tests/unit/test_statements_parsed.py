@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from hypothesis import assume, given, settings
 from sqlglot.dialects.mysql import MySQL
@@ -44,8 +45,11 @@ def test_nothing_that_a_parser_sees_is_overlooked(statement: str) -> None:
     assert TokenType.PARAMETER not in kinds
     if TokenType.SEMICOLON in kinds:
         assert {*kinds[kinds.index(TokenType.SEMICOLON) :]} == {TokenType.SEMICOLON}
+    for token, following in pairwise(tokens):
+        if token.token_type in names and token.text.upper() in LOCK_FUNCTIONS:
+            # It is a column's name.
+            assert following.token_type is not TokenType.L_PAREN
     for token in tokens:
-        assert token.token_type not in names or token.text.upper() not in LOCK_FUNCTIONS
         for comment in token.comments:
             assert f"/*{comment}" not in statement or not re.match("M?!", comment)
 
