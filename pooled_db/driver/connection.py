@@ -192,6 +192,10 @@ class Connection(GuardedConnection):
         self._make_dirty(b"set_character_set()")
         self._run(super().set_character_set, charset, collation)
 
+    def set_server_option(self, option: int) -> None:
+        self._run(super().set_server_option, option)
+        self.is_doubtful = True  # a reset leaves it as it is
+
     def change_user(self, *args: Any, **kwargs: Any) -> None:
         self._make_dirty(b"change_user()")
         self.isolation_level = NOT_SET_UP

@@ -38,6 +38,10 @@ def run(*statements: str) -> Callable[[Connection], None]:
     return change
 
 
+#: What mysqlclient's set_server_option() takes.
+MULTI_STATEMENTS_OFF = 1
+
+
 def fail(connection: Connection, sql: str) -> None:
     with pytest.raises(MySQLdb.Error):
         ask(connection, sql)
@@ -215,6 +219,37 @@ def test_no_character_hides_what_follows_its_string(
 
     loan, connection = lend(pool)
     assert ask(connection, "SELECT @a") is None
+    loan.checkin()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [b"SELECT GET_LOCK\xa0('mine', 0)", b"SELECT 1,\xa0GET_LOCK('mine', 0)"],
+)
+def test_no_blank_hides_a_function_that_takes_a_lock(
+    make_pool: MakePool, server: Server, statement: bytes
+) -> None:
+    # 0xA0 is one in latin1.
+    connect = connector(server, "pooled_bare", charset="latin1")
+    pool = make_pool(connect, pool_size=1)
+    loan, connection = lend(pool)
+    connection.query(statement)
+    assert connection.store_result().fetch_row()[0][-1] == 1
+    loan.checkin()
+
+    loan, connection = lend(pool)
+    assert ask(connection, "SELECT IS_FREE_LOCK('mine')") == 1
+    loan.checkin()
+
+
+def test_several_statements_may_be_sent_by_the_next_user(pool: Pool) -> None:
+    loan, connection = lend(pool)
+    connection.set_server_option(MULTI_STATEMENTS_OFF)
+    fail(connection, "SELECT 1; SELECT 2")
+    loan.checkin()
+
+    loan, connection = lend(pool)
+    assert ask(connection, "SELECT 1; SELECT 2") == 1
     loan.checkin()
 
 
