@@ -140,7 +140,7 @@ class Connection(GuardedConnection):
             self._refuse_to_lie(self._last, statement)
 
     def _refuse_to_lie(self, last: LastStatement, statement: bytes | bytearray) -> None:
-        words = last.asks_for_lost(statement, self.insert_id())
+        words = last.asks_for_lost(statement, self.insert_id(), self._backslash_escapes)
         if words is not None:
             raise MySQLdb.ProgrammingError(
                 0,

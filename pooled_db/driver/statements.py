@@ -292,6 +292,54 @@ _blanks = re.compile(rb"\s*").match
 _is_no_call = re.compile(rb"[\w`,.;=<>!)]|\Z").match
 _blank_or_end = re.compile(rb"[\s;]*").match
 
+_opens = re.compile(
+    rb"""(?x: ['"`] | /\*M?!\d* | /\* | -- (?= [\x00-\x20] | \Z ) | \# )"""
+).search
+_ends_double_quotes = {
+    True: re.compile(rb'["\\]').search,
+    False: re.compile(rb'"').search,
+}
+
+
+def code_of(statement: Statement, escapes: bool) -> bytes:
+    """Return *statement* without its strings and comments, and the quotes of its names.
+
+    As a server without ANSI_QUOTES reads it, executable comments too.
+    """
+    parts: list[Statement] = []
+    position = 0
+    while (opens := _opens(statement, position)) is not None:
+        parts.append(statement[position : opens.start()])
+        position = opens.end()
+        kind = opens[0]
+        if kind == b"'":
+            position = _after_string(statement, opens.start(), escapes)
+        elif kind == b'"':
+            position = _after_double_quotes(statement, position, escapes)
+        elif kind == b"`":
+            end = statement.find(b"`", position)
+            parts.append(statement[position:end])
+            position = end + 1 or _UNSURE
+        elif kind == b"/*":
+            end = statement.find(b"*/", position)
+            position = _UNSURE if end == -1 else end + 2
+        elif kind in (b"--", b"#"):
+            position = _after_line(statement, position, escapes)
+        if position == _UNSURE:
+            return b" ".join(parts)
+    return b" ".join([*parts, statement[position:]])
+
+
+def _after_double_quotes(statement: Statement, position: int, escapes: bool) -> int:
+    ends = _ends_double_quotes[escapes]
+    while (found := ends(statement, position)) is not None:
+        position = found.end()
+        if found[0] == b'"':
+            return position
+        position += 1
+    return _UNSURE
+
+
 _resource_group = re.compile(
     rb"""(?x: \b RESOURCE
     (?: \s
