@@ -56,7 +56,6 @@ class Connection(GuardedConnection):
         def character_set_name(self) -> str: ...
         def escape_string(self, text: bytes) -> bytes: ...
         def discard_result(self) -> None: ...
-        def read_query_result(self) -> None: ...
 
     #: The server's number for it.
     _id: int | None = None
@@ -219,6 +218,8 @@ class Connection(GuardedConnection):
 
     def is_drained(self) -> bool:
         """Whether no result is left to be read."""
+        if self._is_sent:
+            return False
         if not self._may_have_more():
             # Each statement was a single one, and its rows have been stored. Asking the
             # driver would let go of the interpreter, which others may want.
@@ -261,7 +262,7 @@ class Connection(GuardedConnection):
             DriverConnection.send_query(self, b"DO 0")
             if not self._readable.within(within):
                 return False
-            self.read_query_result()
+            DriverConnection.read_query_result(self)
         except MySQLdb.Error:
             return False
         return True

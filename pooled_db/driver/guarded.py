@@ -15,7 +15,7 @@ from .cursor import taking_turns
 from .last_statement import LastStatement
 from .slot import AT_WORK, RESTED, TRANSACTION, Slot
 from .unbuffered import Unbuffered
-from .use import ANY_THREAD, ANYBODYS, Use
+from .use import ANY_THREAD, ANYBODYS, NO_THREAD, Use, given_back
 
 #: How much of a statement that may have changed a session is kept, to be told.
 LONGEST_TOLD = 1000
@@ -48,6 +48,8 @@ class GuardedConnection(DriverConnection):
         # thread may do so: whoever ends the loan takes that away.
         self._unread = False
         self._reader: int | None = None
+        # Whether it has been sent only, and its answer is on the way.
+        self._is_sent = False
         self._unbuffered = False
         # With autocommit off: whether there is something to commit.
         self._uncommitted = False
@@ -150,12 +152,34 @@ class GuardedConnection(DriverConnection):
             self._unbuffered = True
             result = super().use_result()  # type: ignore[no-untyped-call]
             self._unread = False
-            return result and Unbuffered(result, self._judge)
+            return result and Unbuffered(result, self, self.loan)
         except BaseException as error:
             self._judge(error)
             raise
         finally:
             self._rest()
+
+    def read_on(self, loan: Use, read: Callable[..., Any], *args: Any) -> Any:
+        """Read more rows of a statement that was made during *loan*, if it lasts.
+
+        Whoever ends it meanwhile leaves the connection to this thread, to be closed
+        afterwards: the driver must not close what is just being read.
+        """
+        if self.is_out_for(loan):
+            try:
+                self._busy = get_ident()
+                if self.is_out_for(loan):  # as in _begin
+                    return read(*args)
+            except MySQLdb.Error as error:
+                self._judge(error)
+                raise
+            finally:
+                self._rest()
+        raise given_back()
+
+    def is_out_for(self, loan: Use) -> bool:
+        """Whether it is still *loan* that it is out for."""
+        return self.loan is loan and loan.user != NO_THREAD
 
     def cursor(self, cursorclass: type[Any] | None = None) -> Any:
         """Open a cursor, for which the loan is kept until it is closed."""
@@ -338,12 +362,30 @@ class GuardedConnection(DriverConnection):
         finally:
             self._rest()
 
+    # A statement in two halves.
+
     def send_query(self, query: bytes | str) -> None:
         self._begin()
         try:
-            self._make_dirty(query)
+            self._look_at(query)
+            self._is_sent = self._uncommitted = self._unread = True
+            self._reader = self._busy
             super().send_query(query)  # type: ignore[no-untyped-call]
+        except BaseException as error:
+            self._judge(error, len(query))
+            raise
         finally:
+            self._rest()
+
+    def read_query_result(self) -> None:
+        self._begin_reading()
+        try:
+            super().read_query_result()  # type: ignore[no-untyped-call]
+        except BaseException as error:
+            self._judge(error)
+            raise
+        finally:
+            self._is_sent = False
             self._rest()
 
 

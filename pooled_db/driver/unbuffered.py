@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import MySQLdb
+if TYPE_CHECKING:
+    from .guarded import GuardedConnection
+    from .use import Use
 
 
 class Unbuffered:
-    """The driver's result, whose errors *judge* is told."""
+    """The driver's *result* of a statement that was made on *connection* for *loan*."""
 
-    def __init__(self, result: Any, judge: Callable[[BaseException], None]) -> None:
+    def __init__(self, result: Any, connection: GuardedConnection, loan: Use) -> None:
         self._result = result
-        self._judge = judge
+        self._connection = connection
+        self._loan = loan
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._result, name)
 
     def fetch_row(self, *args: Any) -> Any:
-        try:
-            return self._result.fetch_row(*args)
-        except MySQLdb.Error as error:
-            self._judge(error)
-            raise
+        return self._connection.read_on(self._loan, self._result.fetch_row, *args)
+
+    def discard(self) -> None:
+        # Of a loan that is over nobody reads the rest: its connection is closed.
+        if self._connection.is_out_for(self._loan):
+            self._connection.read_on(self._loan, self._result.discard)

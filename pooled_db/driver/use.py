@@ -35,6 +35,11 @@ class Use(Protocol):
         """Make *thread* the user, or raise MySQLdb.InterfaceError."""
 
 
+def given_back() -> MySQLdb.InterfaceError:
+    """Return the error of whoever goes on using what is not theirs any more."""
+    return MySQLdb.InterfaceError(0, "This connection has been given back to its pool.")
+
+
 class OwnUse:
     """The use of a connection that is not lent."""
 
@@ -48,9 +53,7 @@ class OwnUse:
         self.pins.discard(thread)
 
     def take_turn(self, thread: int) -> None:
-        raise MySQLdb.InterfaceError(
-            0, "This connection has been given back to its pool."
-        )
+        raise given_back()
 
 
 NOBODYS: Use = OwnUse(NO_THREAD)

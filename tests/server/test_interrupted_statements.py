@@ -12,6 +12,7 @@ from types import FrameType
 
 import pytest
 from django.db import connection, connections, transaction
+from MySQLdb.cursors import SSCursor
 
 from pooled_db import pools
 from pooled_db.driver.connection import Connection
@@ -89,6 +90,55 @@ def read(connection: Connection, sql: bytes) -> object:
     with connection.cursor() as cursor:
         cursor.execute(sql)
         return cursor.fetchall()
+
+
+def in_two_halves(connection: Connection) -> None:
+    connection.send_query(b"SELECT 2")
+    connection.read_query_result()
+    connection.store_result().fetch_row()
+
+
+def row_by_row(connection: Connection) -> None:
+    cursor = connection.cursor(SSCursor)
+    cursor.execute("SELECT 2 UNION SELECT 4")
+    cursor.fetchone()
+    cursor.close()
+
+
+#: Whatever the driver has to speak with the server, besides a cursor's statement.
+OTHERS: dict[str, Callable[[Connection], object]] = {
+    "in two halves": in_two_halves,
+    "row by row": row_by_row,
+    "several": lambda connection: read(connection, b"SELECT 2; SELECT 4"),
+    "dirty": lambda connection: read(connection, b"SELECT @a := 2"),
+    "commit": lambda connection: connection.commit(),
+    "rollback": lambda connection: connection.rollback(),
+    "ping": lambda connection: connection.ping(),
+    "select_db": lambda connection: connection.select_db("information_schema"),
+    "character set": lambda connection: connection.set_character_set("latin1"),
+    "autocommit": lambda connection: connection.autocommit(False),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_at_whatever_moment_the_driver_is_cut(kind: str) -> None:
+    pool = pools.for_alias("default")
+    loan, lent = lend(pool)
+    fresh = b"SELECT 3, @a, DATABASE(), @@autocommit, @@character_set_client"
+    expected = read(lent, fresh)
+    loan.checkin()
+    for moment in range(1, 1000):
+        loan, lent = lend(pool)
+        cut = partial(OTHERS[kind], lent)
+        was_there = interrupt(cut, moment, "MySQLdb", "pooled_db.driver")
+        loan.checkin()
+        assert pool.gate.free == pool.gate.capacity
+        loan, lent = lend(pool)
+        assert read(lent, fresh) == expected
+        loan.checkin()
+        if not was_there:
+            break
+    assert 3 < moment < 999
 
 
 @pytest.mark.parametrize("modules", [("MySQLdb",), ("pooled_db.driver",)])

@@ -208,6 +208,9 @@ def test_a_session_that_cannot_be_made_as_new_is_lent_to_nobody(
     [
         lambda connection: connection.query(b"DO 1"),
         lambda connection: connection.send_query(b"DO 1"),
+        lambda connection: connection.read_query_result(),
+        lambda connection: connection.store_result(),
+        lambda connection: connection.use_result(),
         lambda connection: connection.commit(),
         lambda connection: connection.rollback(),
         lambda connection: connection.autocommit(False),
