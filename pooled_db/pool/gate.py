@@ -148,7 +148,7 @@ class Gate(Waiting):
                 or (
                     (self._newcomers or self._prior or self.reserved)
                     and not permit.begun
-                    and not self._may_enter(permit)
+                    and not self._lets_in(permit)
                 )
             )
             if at_once:
@@ -312,13 +312,9 @@ class Gate(Waiting):
 
     # Under the lock.
 
-    def _may_enter(self, permit: Permit) -> bool:
-        """Whether a newcomer may have a permit that is free."""
-        if not permit.is_known or self._prior:
-            return False
-        return permit.priority or (
-            not self._newcomers and len(self._held) < self.limit - self.reserved
-        )
+    def _lets_in(self, permit: Permit) -> bool:
+        """Whether newcomer *permit* may have one that is free."""
+        return self._queue.lets_in(permit, self._held, self.limit - self.reserved)
 
     def _queue_up(self, permit: Permit, now: float) -> None:
         self._try_one_more(now)
@@ -380,7 +376,7 @@ class Gate(Waiting):
 
     def _next(self) -> Permit | None:
         """Who is next to have a permit, if that may be one that is free now."""
-        return self._queue.next(all_may=len(self._held) < self.limit - self.reserved)
+        return self._queue.next(self._held, self.limit - self.reserved)
 
     def _refuse(self, permit: Permit, reason: Reason, now: float) -> None:
         permit.state = REFUSED

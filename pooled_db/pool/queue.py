@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from ..exceptions import Reason
 from .lane import Lane
@@ -101,6 +101,20 @@ class Queue:
 
     # Coming.
 
+    def lets_in(
+        self, permit: Permit, held: Collection[Permit], open_to_all: int
+    ) -> bool:
+        """Whether newcomer *permit* may have one that is free; otherwise as `next`."""
+        if not permit.is_known or self.prior:
+            return False
+        if not permit.priority:
+            return not self.newcomers and len(held) < open_to_all
+        if self.newcomers:
+            if self._others_are_up(held, open_to_all):
+                return False
+            self._prior_in_a_row += 1
+        return True
+
     def turns_away(self, permit: Permit, now: float) -> tuple[Permit, Reason] | None:
         """Who cannot stay if *permit* comes, it or another in its place, and why."""
         lane = self._lane_of(permit)
@@ -182,14 +196,27 @@ class Queue:
 
     # Going.
 
-    def next(self, *, all_may: bool) -> Permit | None:
-        """Who is next; of those without priority only if *all_may*."""
+    def next(self, held: Collection[Permit], open_to_all: int) -> Permit | None:
+        """Who is next, with *held* taken, of which *open_to_all* are not reserved."""
         if self.begun:
             return next(iter(self.begun))
-        others = bool(self.newcomers) and all_may
+        others = bool(self.newcomers) and (
+            len(held) < open_to_all or self._others_are_up(held, open_to_all)
+        )
         if self.prior and not (others and self._prior_in_a_row >= PRIOR_IN_A_ROW):
             return self._prior_lane.first()
         return self._lane.first() if others else None
+
+    def _others_are_up(self, held: Iterable[Permit], open_to_all: int) -> bool:
+        """Whether one without priority may have what is reserved, in its turn.
+
+        Those with priority would keep all others out for as long as they come. What is
+        reserved stays theirs: the others never have more than is open to all.
+        """
+        return (
+            self._prior_in_a_row >= PRIOR_IN_A_ROW
+            and sum(map(_is_unprivileged, held)) < open_to_all
+        )
 
     def served(self, permit: Permit, now: float) -> None:
         """Note that *permit*, which was next, has been served."""
@@ -213,3 +240,7 @@ class Queue:
         if lane is not None and lane.gives_up(permit, now):
             return Reason.OVERLOADED
         return None
+
+
+def _is_unprivileged(permit: Permit) -> bool:
+    return not (permit.begun or permit.priority)

@@ -65,7 +65,7 @@ STATED = [
     (ARCHITECTURE, f"hashed to {g(lane.LINES)} lines"),
     (ARCHITECTURE, f"empty goes first, but for {ONE_IN[lane.NEW_IN_A_ROW + 1]}"),
     (ARCHITECTURE, f"go first, but for {ONE_IN[queue.PRIOR_IN_A_ROW + 1]}"),
-    (SETTINGS, f"gets {ONE_IN[queue.PRIOR_IN_A_ROW + 1]} of the other connections"),
+    (SETTINGS, f"gets {ONE_IN[queue.PRIOR_IN_A_ROW + 1]}"),
     (ARCHITECTURE, f"longer than a burst ({g(queue.CROWDED)} intervals)"),
     (SETTINGS, f"beyond {g(CLOCKS_DIFFER)} s as waiting"),
     (SETTINGS, f"more than {g(OLDEST / 60)} minutes ago is ignored"),

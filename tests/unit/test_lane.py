@@ -215,6 +215,50 @@ def test_a_share_is_for_those_with_priority() -> None:
     assert state_of(others[3]) is ADMITTED
 
 
+def test_the_rest_gets_one_in_four_however_many_come_with_priority() -> None:
+    """Though they have all connections, and the reserved share is never free."""
+    queue = Queue(4, reserved_share=0.25)
+    waiters = [queue.ask("a") for _ in range(3)]
+    waiters += [queue.ask("p", priority=True) for _ in range(9)]
+
+    served = [queue.serve(waiters) for _ in range(12)]
+
+    assert clients(served) == "pppa" * 3
+
+
+def test_those_with_priority_who_need_not_wait_leave_one_in_four_as_well() -> None:
+    gate = Gate(4, reserved_share=0.25)
+
+    def enter(*, priority: bool) -> Permit:
+        permit = Permit()
+        permit.priority = priority
+        gate.enter(permit, 60.0)
+        return permit
+
+    held = [enter(priority=True) for _ in range(3)]
+    waiting = enter(priority=False)
+    for come in range(3):
+        assert state_of(waiting) is WAITING, come
+        # There are never fewer than three: what is not reserved is not free.
+        held.append(enter(priority=True))
+        gate.release(held.pop(0))
+
+    assert state_of(waiting) is ADMITTED
+    assert [state_of(one) for one in held] == [ADMITTED] * 3
+
+
+def test_the_rest_never_takes_what_is_reserved() -> None:
+    queue = Queue(4, reserved_share=0.25)
+    for permit in queue.held[1:]:
+        permit.begun = False  # three that came without priority
+    queue.held.reverse()
+    waiters = [queue.ask("a")] + [queue.ask("p", priority=True) for _ in range(8)]
+
+    served = [queue.serve(waiters) for _ in range(8)]
+
+    assert clients(served) == "p" * 8
+
+
 @pytest.mark.parametrize(("capacity", "reserved"), [(1, 0), (3, 0), (4, 1), (10, 2)])
 def test_a_share_is_rounded_down(capacity: int, reserved: int) -> None:
     assert Gate(capacity, reserved_share=0.25).reserved == reserved
