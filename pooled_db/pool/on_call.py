@@ -59,7 +59,9 @@ class OnCall:
                 on_call = [entry for entry in resting if entry[1].may_be_missed]
         on_call.sort(key=_ripe_at)
         look_at = now + (MOMENT if on_call else PAUSE)
-        for ripe_at, loan in on_call[:wanted]:
+        for ripe_at, loan in on_call:
+            if len(into) == wanted:
+                break
             if ripe_at > now:
                 look_at = min(ripe_at, now + PAUSE)
                 break

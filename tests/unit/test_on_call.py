@@ -28,7 +28,9 @@ class FakeLoan:
         state: State = LENT,
         is_on_call: bool = True,
         receiving: float | None = None,
+        has_cursor: bool = False,
     ) -> None:
+        self.has_cursor = has_cursor
         self.state = state
         self.is_on_call = is_on_call
         self.may_be_missed = True
@@ -39,7 +41,7 @@ class FakeLoan:
         return self._since
 
     def call_back(self) -> bool:
-        return True
+        return not self.has_cursor
 
 
 class Outsider(Permit):
@@ -83,6 +85,13 @@ def test_the_one_that_has_rested_for_longest_is_called_first() -> None:
     short, long = FakeLoan(1.0), FakeLoan(2.0)
     assert called(short, long)[0] == [long]
     assert called(short, long, waiters=5)[0] == [long, short]
+
+
+def test_one_that_cannot_be_called_back_keeps_none_of_the_others() -> None:
+    """It has rested for longest, and somebody has a cursor on it."""
+    kept, other = FakeLoan(9.0, has_cursor=True), FakeLoan(1.0)
+    assert called(kept, other)[0] == [other]
+    assert called(kept, other, FakeLoan(0.5))[0] == [other]
 
 
 def test_what_is_not_on_call_stays_while_somebody_works() -> None:
