@@ -33,7 +33,11 @@ def is_stalled(loan: Loan) -> bool:
     Of those who wait for each other the last to come is the one to see it.
     """
     with _lock:
-        return _is_closed(loan.pool.gate, [])
+        stalled = _is_closed(loan.pool.gate, [])
+        if stalled:
+            # It gives up: whoever looks next need not.
+            end_waiting(loan)
+        return stalled
 
 
 def _is_closed(gate: Gate, seen: list[Gate]) -> bool:
