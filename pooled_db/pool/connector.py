@@ -261,6 +261,10 @@ class Connector:
     ) -> None:
         """Close what a loan has given back, and see what it says of the server."""
         self.discard(fairy, queue)
+        if self._pool.gate.lock.locked():
+            # Perhaps by this very thread, in which a finalizer has come here: it must
+            # not wait. What others need to know is seen again soon.
+            return
         if connection.met_no_room:
             self.limit.failed_late("the proxy's server has no room")
         elif connection.makes_room:

@@ -19,6 +19,7 @@ from pooled_db.pool.pool import Pool
 from pooled_db.pool.store import NoIdleConnection
 from pooled_db.pool.turn import Turn
 from tests.conftest import connector
+from tests.gates import PATIENCE, start
 from tests.harness.processes import poll
 from tests.harness.server import Server
 from tests.loans import connection_of, lend
@@ -333,6 +334,25 @@ def test_a_loan_that_ends_just_as_it_is_lent_has_ended(make_pool: MakePool) -> N
     assert not loan.lend(lambda: None, threading.get_ident())
     assert (loan.has_ended, loan.user, loan.borrower) == (True, NO_THREAD, None)
     assert pool.gate.free == 1
+
+
+@pytest.mark.parametrize("what", ["makes_room", "met_no_room"])
+def test_a_finalizer_may_end_a_loan_in_the_thread_that_has_the_lock(
+    make_pool: MakePool, what: str
+) -> None:
+    """Even one whose connection tells how many there may be."""
+    pool = make_pool(pool_size=2)
+    loan, connection = lend(pool)
+    connection.is_doubtful = True
+    setattr(connection, what, True)
+
+    def collect() -> None:
+        with pool.gate.lock:
+            loan.discard()
+        pool.gate.settle()
+
+    start(collect).result(PATIENCE)
+    assert (loan.has_ended, connection.open, pool.gate.free) == (True, 0, 2)
 
 
 def test_disposing_closes_idle_connections_now_and_lent_ones_on_return(
