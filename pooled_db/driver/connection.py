@@ -94,6 +94,8 @@ class Connection(GuardedConnection):
         self.isolation_level: object = NOT_SET_UP
         #: Whether anybody has had it yet.
         self.fresh: bool = True
+        #: In which thread it was opened.
+        self.opened_by: int = 0
         #: When the connection is to be replaced, on the monotonic clock.
         self.expires: float = float("inf")
         #: Whether it leads to an address that was not there, or had failed, before.

@@ -319,7 +319,7 @@ class Pool(Entrance):
             if connection is not None and fairy is not None:
                 connection.is_clean = False
                 connection.closed_for = connection.closed_for or "doubtful"
-                if fairy.is_valid and loan.queue is self._store.queue:
+                if fairy.is_valid:
                     self._connector.discard(fairy, loan.queue)
                 connection.close()
         finally:

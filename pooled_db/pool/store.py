@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, cast
@@ -127,10 +128,14 @@ class Store:
                 slot = queue.connect()
             except (NoSlot, NoIdleConnection):
                 return
-            if queue is not self.queue:
-                slot.invalidate()
-                return
             self._parked.append(slot)
+            if queue is not self.queue:
+                # Another has taken its place meanwhile, and may have seen it or not.
+                with contextlib.suppress(ValueError):
+                    self._parked.remove(slot)
+                if slot.is_valid:
+                    slot.invalidate()
+                return
 
     def close_parked(self, since: float, least: int) -> None:
         """Close what is parked and was used before *since*, but keep *least* open."""
@@ -163,14 +168,10 @@ class Store:
         return min(map(_last_used, list(self._parked)), default=None)
 
     def dispose(self) -> None:
-        """Close what is idle, and never lend again."""
-        queue, parked = self.queue, self._parked
-        self._parked = []
-        for slot in parked:
-            slot.invalidate()
+        """Close what is idle now, and what is out on its return."""
         # QueuePool.dispose() forgets the connections that are out, and its counters
-        # are wrong from then on.
-        queue.dispose()
+        # are wrong from then on: another takes its place.
+        self._replace(self.queue)
 
     def discard(self, slot: PoolProxiedConnection, queue: QueuePool | None) -> None:
         """Close the connection of *slot*, which is out of *queue*."""
@@ -203,13 +204,25 @@ class Store:
             raise
 
     def renew(self, interrupted: QueuePool) -> None:
-        """Go on with another queue."""
-        if self.queue is interrupted:
+        """Go on with another queue, after an interrupt in this thread."""
+        self._replace(interrupted)
+        # What the interrupt has cut off is in no queue, and nobody would ever have it.
+        here = threading.get_ident()
+        for connection, entry in list(self.open.items()):
+            opens = connection.fresh and connection.opened_by != here
+            if not entry.in_use and not opens:
+                connection.closed_for = connection.closed_for or "doubtful"
+                connection.close()
+                self._forget(connection, entry)
+
+    def _replace(self, queue: QueuePool) -> None:
+        if self.queue is queue:
             parked, self._parked, self._empty = self._parked, [], []
             self.queue = self._new()
+            event.listen(queue, "checkin", _close_at_return)
             for slot in parked:
                 slot.invalidate()
-        interrupted.dispose()
+        queue.dispose()
 
     def _new(self) -> QueuePool:
         queue = self._make()
@@ -218,6 +231,7 @@ class Store:
         return queue
 
     def _note(self, connection: Any, entry: ConnectionPoolEntry) -> None:
+        connection.opened_by = threading.get_ident()
         self.open[connection] = entry
         self._opened(connection)
 
@@ -230,3 +244,8 @@ def _last_used(slot: PoolProxiedConnection) -> float:
     # It may just have been needed: then it is nobody's to close.
     rested: float = getattr(slot.dbapi_connection, "rested", float("inf"))
     return rested
+
+
+def _close_at_return(connection: object, entry: ConnectionPoolEntry) -> None:
+    if connection is not None:
+        entry.invalidate()

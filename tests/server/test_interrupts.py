@@ -39,6 +39,8 @@ def assert_nothing_lost(pool: Pool) -> None:
     # What the upkeep is just parking counts as checked out for a moment.
     assert poll(lambda: pool.checkedout() == 0), pool.checkedout()
     loans = [lend(pool) for _ in range(gate.capacity)]
+    # No connection is open that nobody can have.
+    assert pool.stats().idle == 0
     for _, lent in loans:
         with lent.cursor() as cursor:
             cursor.execute("SELECT @@autocommit, @mine")

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.pool import Pool
@@ -151,6 +152,26 @@ def test_a_disposed_pool_closes_what_is_parked(
 
     assert poll(lambda: len(server.process_list()) == before)
     assert pool.look_after(time.monotonic()) is None
+
+
+def test_a_pool_that_is_disposed_of_during_a_look_closes_all(
+    make_pool: MakePool,
+) -> None:
+    pool = make_pool(pool_size=3, max_idle=LONG)
+    burst(pool, 3)
+    connections = list(pool._store.open)
+
+    def dispose(*_: object) -> None:
+        if not pool.is_disposed:
+            pool.dispose()
+
+    # While the first is on its way out of the queue.
+    event.listen(pool._store.queue, "checkout", dispose)
+    in_another_thread(lambda: pool.look_after(time.monotonic()))
+
+    assert pool.is_disposed
+    assert not any(connection.open for connection in connections)
+    assert pool.stats().idle == 0
 
 
 def test_with_none_all_stay(make_pool: MakePool) -> None:

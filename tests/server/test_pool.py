@@ -372,6 +372,25 @@ def test_disposing_closes_idle_connections_now_and_lent_ones_on_return(
     assert pool.gate.free == 2
 
 
+def test_what_comes_back_while_its_pool_is_disposed_of_is_closed(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its session is being made as new meanwhile, which takes some round trips."""
+    pool = make_pool(pool_size=2)
+    loan, connection = lend(pool)
+    ask(connection, "SET @mine = 1")
+    make_new = Connection.reset_session
+
+    def reset_session(connection: Connection, autocommit: bool) -> bool:
+        pool.dispose()
+        return make_new(connection, autocommit)
+
+    monkeypatch.setattr(Connection, "reset_session", reset_session)
+    loan.checkin()
+
+    assert (connection.open, pool.stats().idle, pool.gate.free) == (0, 0, 2)
+
+
 def test_a_connection_in_the_middle_of_a_commit_is_closed_when_it_comes_out(
     make_pool: MakePool, server: Server
 ) -> None:
