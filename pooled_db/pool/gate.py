@@ -285,16 +285,21 @@ class Gate(Waiting):
 
     def _tell(self) -> None:
         """Wake those for whom there is something new to see."""
-        while self._answered:
-            try:
-                permit = self._answered.popleft()
-            except IndexError:
-                return
-            try:
-                permit.wake()
-            except Gone:
-                # The permit goes to the next.
-                self.returned.append(permit)
+        # As in release(): no interrupt comes between a `for` and its body.
+        try:
+            for permit in iter(self._answered.popleft, None):
+                try:
+                    permit.wake()
+                except Gone:
+                    # The permit goes to the next.
+                    self.returned.append(permit)
+                except RuntimeError:
+                    raise  # it would be raised again, and for somebody else
+                except BaseException:
+                    self._answered.append(permit)
+                    raise
+        except IndexError:
+            return
 
     def _call_back(self) -> None:
         """Take back, for those who wait, what its holders do not work with."""
@@ -366,13 +371,17 @@ class Gate(Waiting):
             reason = self._queue.too_old(permit, now)
             if reason is not None:
                 self._refuse(permit, reason, now)
+                self._leave_line(permit)
+                self._answered.append(permit)
             else:
-                self._held.add(permit)
                 permit.state = permit.begins_as
                 permit.waited = now - permit.arrived
+                # No call up to the next line, after which an interrupt may come: who
+                # has a permit is told so.
+                self._held |= {permit}
+                self._answered += (permit,)
                 self._queue.served(permit, now)
-            self._leave_line(permit)
-            self._answered.append(permit)
+                self._leave_line(permit)
 
     def _next(self) -> Permit | None:
         """Who is next to have a permit, if that may be one that is free now."""

@@ -61,11 +61,14 @@ class Lane:
     def remove(self, permit: Permit) -> None:
         """Let *permit* stand in it no more, if it does."""
         line = self._line_of(permit)
-        line.permits.pop(permit, None)
-        if not line.permits:
-            self._new.pop(line, None)
-        # At last: an interrupt on the way leaves it here, to be removed again.
-        self.order.pop(permit, None)
+        # No call from here on, after which an interrupt may come: who is in one of them
+        # and not in the other would be in the way for ever.
+        if permit in line.permits:
+            del line.permits[permit]
+        if not line.permits and line in self._new:
+            del self._new[line]
+        if permit in self.order:
+            del self.order[permit]
 
     def first(self) -> Permit | None:
         """Who is served next."""
@@ -79,13 +82,14 @@ class Lane:
             age = 0.0 if oldest is None else now - oldest
             self.shedding.served(max(age, permit.waited), now)
         line = self._line_of(permit)
-        if self._new.pop(line, line) is None:
-            self._new_in_a_row += 1
-        else:
-            self._new_in_a_row = 0
         # Even if it is empty now: else a client that comes back at once is new again.
         self._old[line] = None
         self._old.move_to_end(line)
+        if line in self._new:
+            del self._new[line]
+            self._new_in_a_row += 1
+        else:
+            self._new_in_a_row = 0
         self.remove(permit)
 
     def turns_away(self, permit: Permit, now: float) -> bool:
