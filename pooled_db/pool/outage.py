@@ -57,7 +57,8 @@ class Outage:
         self._failures = 0
         self._since = 0.0
         self._next = 0.0
-        self._probing = False
+        # Who makes an attempt while the last one has failed.
+        self._prober: object = None
 
     @property
     def is_known(self) -> bool:
@@ -86,32 +87,36 @@ class Outage:
         pauses grow up to *longest_pause* seconds, before jitter; ``None`` for those of
         an outage.
         """
-        self._enter()
+        me = object()
         try:
-            connection = open_connection()
-        except MySQLdb.OperationalError as error:
-            self._failed(error, longest_pause(error))
-            raise
-        except BaseException:
-            # An interrupt, or a mistake in the options: it says nothing of the server.
-            with self._lock:
-                self._probing = False
-            raise
-        with self._lock:
-            self._error = None
-            self._failures = 0
-            self._probing = False
-        return connection
+            known = self._learnt(me)
+            if known is None:
+                try:
+                    connection = open_connection()
+                except MySQLdb.OperationalError as error:
+                    self._failed(error, longest_pause(error))
+                    raise
+                with self._lock:
+                    self._error = None
+                    self._failures = 0
+                return connection
+        finally:
+            # Whatever has happened: an interrupt, or a mistake in the options, says
+            # nothing of the server.
+            if self._prober is me:
+                self._prober = None
+        raise type(known)(*known.args)
 
-    def _enter(self) -> None:
+    def _learnt(self, me: object) -> MySQLdb.OperationalError | None:
+        """What the last attempt has learnt, or `None` if *me* may make another."""
         with self._lock:
             error = self._error
             if error is None:
-                return
-            if not self._probing and self._clock() >= self._next:
-                self._probing = True
-                return
-        raise type(error)(*error.args)
+                return None
+            if self._prober is None and self._clock() >= self._next:
+                self._prober = me
+                return None
+            return error
 
     def _failed(self, error: MySQLdb.OperationalError, longest: float | None) -> None:
         with self._lock:
@@ -127,7 +132,6 @@ class Outage:
             # A copy: the traceback would keep a request's variables until the server is
             # back.
             self._error = type(error)(*error.args)
-            self._probing = False
 
 
 class Outages:

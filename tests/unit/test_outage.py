@@ -12,6 +12,7 @@ import MySQLdb
 import pytest
 
 from pooled_db.pool.outage import Outage
+from tests.harness.interrupts import interrupt
 
 #: Documented are pauses of 0.05 to 0.5 s.
 FIRST_PAUSE, LONGEST = 0.05, 0.5
@@ -149,6 +150,29 @@ def test_what_says_nothing_of_the_server_blocks_nobody(error: BaseException) -> 
         server.outage.connect(fail)
     server.error = None
     assert server.connect() == "connection"
+
+
+@pytest.mark.parametrize("is_back", [True, False])
+def test_an_attempt_that_is_interrupted_at_any_moment_is_not_the_last(
+    is_back: bool,
+) -> None:
+    for moment in range(1, 1_000):
+        server = Server(DOWN)
+
+        def attempt() -> None:
+            with contextlib.suppress(MySQLdb.OperationalError):
+                server.connect()  # noqa: B023 - it is called at once
+
+        attempt()
+        server.now += 10.0
+        server.error = None if is_back else DOWN
+        was_there = interrupt(attempt, moment, Outage.__module__)
+        server.error = None
+        server.now += 10.0
+        assert server.connect() == "connection", moment
+        if not was_there:
+            break
+    assert 5 < moment < 999
 
 
 def test_without_an_outage_all_may_connect_at_once() -> None:
