@@ -44,18 +44,18 @@ class Upkeep:
         """Have *pool* looked after at *at*, or earlier if that was arranged before."""
         with self._changed:
             known = self._due.get(pool)
-            if known is not None and known <= at:
-                return
-            self._due[pool] = at
-            self._changed.notify()
-            if self._thread is None:
-                thread = threading.Thread(
+            if known is None or at < known:
+                self._due[pool] = at
+                self._changed.notify()
+            # It may have failed to start, or have ended by a mistake.
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(
                     target=self._run, name="pooled_db upkeep", daemon=True
                 )
-                # A process that ends, or may have no more threads, goes on without.
+                # A process that ends, or may have no more threads, goes on without for
+                # the time being.
                 with contextlib.suppress(RuntimeError):
-                    thread.start()
-                    self._thread = thread
+                    self._thread.start()
 
     def _run(self) -> None:
         while True:

@@ -228,6 +228,34 @@ def test_a_pool_that_nobody_keeps_is_not_kept_by_its_upkeep() -> None:
     assert poll(lambda: not is_running(upkeep))
 
 
+def test_a_thread_that_could_not_start_is_started_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    upkeep, watched = Upkeep(), Watched()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        upkeep.watch(watched, time.monotonic())
+    upkeep.watch(watched, time.monotonic() + LONG)
+    assert watched.looked.wait(PATIENCE)
+
+
+def test_a_thread_that_has_ended_by_a_mistake_is_replaced() -> None:
+    class Ending(Watched):
+        def look_after(self, now: float) -> float | None:
+            raise SystemExit
+
+    upkeep, watched = Upkeep(), Watched()
+    upkeep.watch(Ending(), time.monotonic())
+    thread = upkeep._thread
+    assert thread is not None
+    thread.join(PATIENCE)
+    upkeep.watch(watched, time.monotonic())
+    assert watched.looked.wait(PATIENCE)
+
+
 @pytest.mark.filterwarnings("ignore:This process.*:DeprecationWarning")
 def test_a_forked_child_has_a_thread_of_its_own() -> None:
     upkeep, watched = Upkeep(), Watched()
