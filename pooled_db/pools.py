@@ -18,7 +18,7 @@ from .driver.connection import Connection
 from .driver.connection import connections as open_connections
 from .exceptions import Reason
 from .fork import in_child, notice_fork
-from .pool import stall
+from .pool import cleaners, stall
 from .pool.destination import Destination
 from .pool.pool import Leading, Pool
 from .pool.stats import PoolStats
@@ -243,6 +243,7 @@ def _settings_changed(*, setting: str, **kwargs: Any) -> None:
 
 in_child(_forget_parent)
 in_child(stall.after_fork)
+in_child(cleaners.after_fork)
 in_child(upkeep.after_fork)
 in_child(addresses.after_fork)
 setting_changed.connect(_settings_changed)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from itertools import islice
 
+from .cleaners import is_on_event_loop, off_the_loop
 from .loan import Loan
 from .permit import LENT, Permit
 
@@ -76,7 +77,10 @@ class OnCall:
             permit = called[-1]
             try:
                 assert isinstance(permit, Loan)
-                permit.checkin()
+                if is_on_event_loop() and permit.needs_io():
+                    off_the_loop(permit.checkin)
+                else:
+                    permit.checkin()
                 called.pop()
             except BaseException:
                 self.hand_in(called)

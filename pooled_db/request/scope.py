@@ -11,13 +11,13 @@ from typing import Any
 import MySQLdb
 
 from ..exceptions import ServerUnavailable
+from ..pool.cleaners import cleaners
 from ..pool.loan import Loan
 from ..pool.permit import ADMITTED, READY, TAKING
 from ..pool.pool import Leading, Pool, outsiders
 from ..pool.store import NoIdleConnection
 from ..pool.thread_end import give_back_at_thread_end
 from ..pool.turn import BorrowerRef
-from .cleaners import cleaners
 from .identity import Identity
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 
 import MySQLdb
 import pytest
 
+from pooled_db.driver.connection import Connection
+from pooled_db.pool.loan import Loan
 from pooled_db.pool.pool import Pool
 from tests.database_server import SERVER
 from tests.harness.server import Server
-from tests.loans import ask, lend, pool_of_one
+from tests.loans import ask, connection_of, lend, pool_of_one
 
 MakePool = Callable[..., Pool]
 
@@ -49,6 +52,43 @@ def test_a_usual_statement_costs_nothing_on_return(
 
     assert server.status("Questions") == statements
     assert pool.stats().opened == opened
+
+
+class Borrower:
+    """A wrapper that has nothing open."""
+
+    has_transaction = False
+
+    def detach(self) -> None: ...
+
+
+def test_no_event_loop_makes_a_session_as_new(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that of a connection either which is called back for a task that waits."""
+    pool = make_pool(pool_size=1, reset="always")
+    borrower = Borrower()
+    loan = pool.checkout(lambda: borrower)
+    connection = connection_of(loan)
+    loan.unpin(threading.get_ident())
+    ask(connection, "SELECT 1")
+    make_new = Connection.reset_session
+    threads: list[int] = []
+
+    def reset_session(connection: Connection, autocommit: bool) -> bool:
+        threads.append(threading.get_ident())
+        return make_new(connection, autocommit)
+
+    async def wait() -> None:
+        waiting = Loan(pool)
+        await pool.admit_async(waiting)
+        waiting.checkin()
+
+    monkeypatch.setattr(Connection, "reset_session", reset_session)
+    asyncio.run(wait())
+
+    assert (pool.stats().called_back, len(threads)) == (1, 1)
+    assert threads != [threading.get_ident()]
 
 
 #: Questions about statements before, and what a new session answers.
