@@ -186,6 +186,8 @@ class Pool(Entrance):
                         if loan.state is ADMITTED:
                             loan.state = TAKING
                             mine = True
+                    if self.gate.returned:
+                        self.gate.settle()
                     if not mine:
                         return
                 if not loan.over:

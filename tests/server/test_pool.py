@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import MySQLdb
 import pytest
@@ -15,11 +16,12 @@ from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.driver.connection import Connection
 from pooled_db.driver.use import NO_THREAD
 from pooled_db.pool.loan import Loan
+from pooled_db.pool.permit import State
 from pooled_db.pool.pool import Pool
 from pooled_db.pool.store import NoIdleConnection
 from pooled_db.pool.turn import Turn
 from tests.conftest import connector
-from tests.gates import PATIENCE, start
+from tests.gates import LONG, PATIENCE, start
 from tests.harness.processes import poll
 from tests.harness.server import Server
 from tests.loans import connection_of, lend
@@ -334,6 +336,43 @@ def test_a_loan_that_ends_just_as_it_is_lent_has_ended(make_pool: MakePool) -> N
     assert not loan.lend(lambda: None, threading.get_ident())
     assert (loan.has_ended, loan.user, loan.borrower) == (True, NO_THREAD, None)
     assert pool.gate.free == 1
+
+
+class LockWithCompany:
+    """A lock that others find taken once, right after it was."""
+
+    def __init__(self, lock: threading.Lock, they_do: Callable[[], object]) -> None:
+        self.acquire, self.release, self.locked = (
+            lock.acquire,
+            lock.release,
+            lock.locked,
+        )
+        self._they_do: Callable[[], object] | None = they_do
+
+    def __enter__(self) -> None:
+        self.acquire()
+        they_do, self._they_do = self._they_do, None
+        if they_do is not None:
+            they_do()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def test_what_is_given_back_while_another_takes_goes_to_the_next(
+    make_pool: MakePool,
+) -> None:
+    pool = make_pool(pool_size=2)
+    out, taking, waiting = pool.checkout(), pool.admit(Loan(pool)), Loan(pool)
+    assert not pool.gate.enter(waiting, LONG)
+    lock: Any = LockWithCompany(pool.gate.lock, out.checkin)
+    pool.gate.lock = lock
+
+    pool.take(taking)
+
+    assert waiting.state is State.ADMITTED
+    for loan in (taking, waiting):
+        loan.checkin()
 
 
 @pytest.mark.parametrize("what", ["makes_room", "met_no_room"])
