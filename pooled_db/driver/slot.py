@@ -9,11 +9,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-#: Places of the words: the connection's number on the server (0 for none), whether
-#: somebody works with it, whether a transaction is open. And of the times, by the
-#: monotonic clock: since when it is lent (0.0 if it is not), when its last statement
-#: ended, and when it was opened.
+#: Places of the words: the connection's number on the server (0 if there is no
+#: connection), whether somebody works with it, whether a transaction is open. And of
+#: the times, by the monotonic clock: since when it is lent (0.0 if it is not), when its
+#: last statement ended, and when it was opened.
 CONNECTION, AT_WORK, TRANSACTION, SINCE, RESTED, OPENED_AT = range(6)
+#: The number of a connection to which its server gives none, as MySQL Router does.
+NO_NUMBER: Final = -1
 #: Where the text begins, which says who has it, and how long it is: in words, bytes.
 TEXT: Final = 8
 TEXT_SIZE: Final = 128

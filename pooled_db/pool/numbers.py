@@ -15,6 +15,7 @@ from typing import Final
 from ..driver.slot import (
     AT_WORK,
     CONNECTION,
+    NO_NUMBER,
     OPENED_AT,
     RESTED,
     SINCE,
@@ -176,7 +177,10 @@ class Numbers:
         return by_name(self.words, self.times)
 
     def occupy(self, connection_id: int) -> Slot | None:
-        """Give a connection a slot, if there is one left."""
+        """Give a connection a slot, if there is one left.
+
+        *connection_id* is its number on the server, 0 if it has none.
+        """
         try:
             slot = self.free.popleft()
         except IndexError:
@@ -184,7 +188,7 @@ class Numbers:
         slot.words[AT_WORK] = slot.words[TRANSACTION] = 0
         slot.times[SINCE] = slot.times[RESTED] = 0.0
         slot.times[OPENED_AT] = time.monotonic()
-        slot.words[CONNECTION] = connection_id
+        slot.words[CONNECTION] = connection_id or NO_NUMBER
         return slot
 
     def vacate(self, slot: Slot) -> None:

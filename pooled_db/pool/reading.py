@@ -28,6 +28,8 @@ Counts = dict[str, float]
 class Held:
     """A connection, and who has it. Times are in seconds.
 
+    ``connection_id`` is its number on the server, 0 if the server gives it none.
+
     ``lent`` is for how long it has been lent, ``None`` if it is idle; ``rested`` for
     how long nobody has worked with it, ``None`` while somebody does. ``who`` is empty
     for a request that has not used it yet.
@@ -136,7 +138,7 @@ def _held(slot: bytes, now: float) -> Held | None:
     rests = not (words[AT_WORK] or transaction)
     rested = max(0.0, now - max(since, times[RESTED])) if since and rests else None
     return Held(
-        words[CONNECTION],
+        max(0, words[CONNECTION]),
         who,
         max(0.0, now - since) if since else None,
         rested,

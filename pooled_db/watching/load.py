@@ -159,7 +159,7 @@ def _at_work(host: Host, alias: str) -> set[int]:
         for process in host.processes
         if alias in process.pools
         for held in process.pools[alias].loans
-        if held.state == "at work"
+        if held.state == "at work" and held.connection_id
     }
 
 

@@ -132,6 +132,20 @@ def test_what_is_counted_is_read(directory: Path) -> None:
     assert (stats.connects.sum, stats.waits.sum, stats.uses.sum) == (0.003, 0.02, 0.2)
 
 
+def test_a_connection_without_a_number_is_seen(directory: Path) -> None:
+    """MySQL Router gives none to those that share its connections."""
+    numbers = make(directory)
+    slots = [numbers.occupy(0) for _ in range(2)]
+    assert slots[0] is not None
+    numbers.lent(0.0, 5.0, slots[0])
+
+    (process,) = host.look(directory).processes
+    pool = process.pools["default"]
+
+    assert (pool.stats.in_use, pool.stats.idle) == (1, 1)
+    assert [held.connection_id for held in pool.connections] == [0, 0]
+
+
 def test_a_histogram_counts_up_to_its_bounds(directory: Path) -> None:
     numbers = Numbers()
     for seconds in (*BOUNDS, 31.0):
