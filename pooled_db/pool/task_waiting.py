@@ -56,8 +56,11 @@ class TaskWaiting:
                 self._timer.cancel()
 
     def _review(self) -> None:
-        self._gate.review(self._permit)
-        self._look()
+        try:
+            self._gate.review(self._permit)
+        finally:
+            # Another loan may have failed to be called back, which is none of its own.
+            self._look()
 
     def _look(self) -> None:
         if self._permit.state is not WAITING:

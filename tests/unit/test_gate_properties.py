@@ -87,6 +87,29 @@ def test_a_task_is_refused_at_its_deadline_however_often_it_is_reviewed() -> Non
     assert (gate.waiting, clock.now) == (0, 105.5)
 
 
+def test_a_task_is_refused_at_its_deadline_though_a_review_has_failed() -> None:
+    """Somebody else's connection could not be taken back, for instance."""
+
+    class FailingAtFirst(Gate):
+        failed = False
+
+        def review(self, permit: Permit) -> None:
+            if not self.failed:
+                self.failed = True
+                raise ValueError
+            super().review(permit)
+
+    clock = Clock()
+    gate = FailingAtFirst(1, queue_target=0.5, clock=clock)
+    hold(gate)
+    loop = asyncio.SelectorEventLoop(VirtualSelector(clock))
+    loop.time = clock  # type: ignore[method-assign]
+    loop.set_exception_handler(lambda *_: None)
+    with contextlib.closing(loop), pytest.raises(Refused) as refused:
+        loop.run_until_complete(gate.acquire_async(Permit(), 5.0))
+    assert (gate.failed, refused.value.waited) == (True, 5.0)
+
+
 def test_a_waiting_task_blocks_no_thread_and_holds_no_lock() -> None:
     clock = Clock()
     gate = Gate(1, clock=clock)
