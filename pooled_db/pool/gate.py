@@ -165,8 +165,9 @@ class Gate(Waiting):
             return True
         self.settle()
         if permit.state is NEW:
-            # Not with the lock held: it may be the project's own code that tells.
-            permit.introduce()
+            if not permit.is_known:
+                # Not with the lock held: it may be the project's own code that tells.
+                permit.introduce()
             return self.enter(permit, timeout)
         if permit.state is WAITING and permit is self._watcher:
             self._call_back()
@@ -322,7 +323,8 @@ class Gate(Waiting):
         return self._queue.lets_in(permit, self._held, self.limit - self.reserved)
 
     def _queue_up(self, permit: Permit, now: float) -> None:
-        self._try_one_more(now)
+        if self._try_one_more(now):
+            return  # it comes again, for there may be one that is free
         permit.arrived -= permit.waited_before
         turned_away = self._queue.turns_away(permit, now)
         if turned_away is not None:
@@ -343,11 +345,13 @@ class Gate(Waiting):
         if self._on_line is not None:
             self._tell_line(self._on_line)
 
-    def _try_one_more(self, now: float) -> None:
-        """Let one permit more be held, if it is time, for whoever is first in line."""
-        if now >= self.raise_at:
-            self.raise_at = float("inf")
-            self.limit = min(self.limit + 1, self.capacity)
+    def _try_one_more(self, now: float) -> bool:
+        """Let one permit more be held, if it is time, by whoever is first in line."""
+        if now < self.raise_at:
+            return False
+        self.raise_at = float("inf")
+        self.limit = min(self.limit + 1, self.capacity)
+        return True
 
     def _leave_line(self, permit: Permit) -> None:
         self._queue.remove(permit)

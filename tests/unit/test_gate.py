@@ -178,3 +178,19 @@ def test_no_more_than_max_waiting_queue(clock: Clock, max_waiting: int) -> None:
     assert gate.enter(Permit(), 1, ignore) == (not max_waiting)
     assert refusal(gate) is Reason.QUEUE_FULL
     assert repr(gate) == f"<Gate: 0 of 1 free, {max_waiting} waiting>"
+
+
+@pytest.mark.parametrize("max_waiting", [0, 1])
+def test_who_comes_when_one_permit_more_may_be_held_is_not_refused(
+    clock: Clock, max_waiting: int
+) -> None:
+    """The line is full, and gets shorter by it; or nobody may stand in it at all."""
+    gate = Gate(2, max_waiting=max_waiting, clock=clock)
+    hold(gate)
+    gate.limit, gate.raise_at = 1, clock.now + 1
+    first = [queue(gate) for _ in range(max_waiting)]
+    assert refusal(gate) is Reason.QUEUE_FULL
+    clock.now += 1
+    newcomer = Permit()
+    assert gate.enter(newcomer, LONG, ignore) == (not first)
+    assert newcomer in gate.held() or [one.state for one in first] == [State.ADMITTED]
