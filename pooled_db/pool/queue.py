@@ -144,9 +144,12 @@ class Queue:
             lane.add(permit)
 
     def add_first(self, permit: Permit) -> None:
-        """Let *permit*, which has begun, be the next."""
-        self.begun[permit] = None
-        self.begun.move_to_end(permit, last=False)
+        """Let *permit* be the next, but for those who came before it and wait again."""
+        again = [one for one in self.begun if one.waits_again]
+        earlier = [one for one in again if one.arrived <= permit.arrived]
+        for one in (permit, *reversed(earlier)):
+            self.begun[one] = None
+            self.begun.move_to_end(one, last=False)
 
     def _is_crowded(self, now: float) -> bool:
         """Whether there are too many, and have been for some time.

@@ -194,3 +194,16 @@ def test_who_comes_when_one_permit_more_may_be_held_is_not_refused(
     newcomer = Permit()
     assert gate.enter(newcomer, LONG, ignore) == (not first)
     assert newcomer in gate.held() or [one.state for one in first] == [State.ADMITTED]
+
+
+def test_those_who_wait_again_are_served_in_order_of_arrival(clock: Clock) -> None:
+    gate = Gate(3, clock=clock)
+    holder, *again = hold(gate), Permit(), Permit()
+    for permit in again:
+        assert gate.enter(permit, LONG, ignore)
+        clock.now += 1
+    gate.limit = 1
+    for permit in again:
+        gate.enter_again(permit, ignore)
+    gate.release(holder)
+    assert [permit.state for permit in again] == [State.ADMITTED, State.WAITING]
