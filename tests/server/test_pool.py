@@ -394,6 +394,41 @@ def test_a_finalizer_may_end_a_loan_in_the_thread_that_has_the_lock(
     assert (loan.has_ended, connection.open, pool.gate.free) == (True, 0, 2)
 
 
+def test_a_thread_that_is_done_leaves_the_connection_to_one_with_a_cursor(
+    make_pool: MakePool,
+) -> None:
+    """What that one does then is cleaned all the same, and its own cursor is void."""
+    pool = make_pool(pool_size=1)
+    loan, connection = lend(pool)
+    mine = connection.cursor()
+    mine.execute("SELECT 1")
+
+    def borrower() -> None: ...
+
+    def begin() -> Any:
+        assert loan.lend(borrower, threading.get_ident())
+        loan.unpin(threading.get_ident())
+        cursor = connection.cursor()
+        cursor.execute("SELECT 2")
+        return cursor
+
+    assert not loan.leave()  # to whom?
+    with ThreadPoolExecutor(1) as other:
+        other.submit(other.submit(begin).result().close).result()
+        assert not loan.leave()  # nobody would go on with it
+        theirs = other.submit(begin).result()
+        assert loan.leave()
+        assert (loan.over, loan.borrower) == (False, None)
+        with pytest.raises(MySQLdb.InterfaceError, match="given back"):
+            mine.execute("SELECT 1")
+        other.submit(theirs.execute, "SET @mine = 1").result()
+    loan.checkin()
+
+    loan, connection = lend(pool)
+    assert ask(connection, "SELECT @mine") is None
+    loan.checkin()
+
+
 def test_disposing_closes_idle_connections_now_and_lent_ones_on_return(
     make_pool: MakePool, server: Server
 ) -> None:
