@@ -26,11 +26,20 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/thread_waiting.py ThreadWaiting.until_answered: not -> nothing": (
         "a wait that has timed out is followed by a pause of 0, and a review"
     ),
+    "pooled_db/request/admission.py Admission.age: header -> True": (
+        "nobody asks it where no header is set"
+    ),
+    "pooled_db/request/pace.py Pace.__init__: 0 -> 1": (
+        "refusals count from where they begin, and one is below any capacity"
+    ),
     "pooled_db/request/pace.py Pace.__init__: self._beat_at = 0.0 -> pass": (
         "hold() sets it before there is a beat"
     ),
     "pooled_db/request/pace.py Pace._is_low: < -> <=": (
         "it lets as many go as there are permits, one waiter sooner"
+    ),
+    "pooled_db/request/pace.py Pace._look_after: <= -> <": (
+        "the clock never shows the very moment"
     ),
     "pooled_db/request/patience.py <module>: 0.6 -> 1.2": "tuned, and not promised",
     "pooled_db/request/patience.py Patience.look: >= -> >": (
@@ -38,6 +47,9 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/watching/server_view.py Busy.close: connection is not None -> False": (
         "the driver closes what nobody refers to any more"
+    ),
+    "pooled_db/request/scope.py Scope.admit_async: self.was_admitted -> True": (
+        "_new_loan() looks at it, too: the condition only saves a call"
     ),
     "pooled_db/watching/tables.py _table: break -> continue": (
         "what fits once goes on fitting, and nothing more is left out"
