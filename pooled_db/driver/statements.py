@@ -14,7 +14,8 @@ _begins_harmlessly = re.compile(
     rb"""[\s(]*
     (?: SET \s+ STATEMENT \s+ %b (?: \s* , \s* %b ){0,50} \s+ FOR \b [\s(]* )?
     (?: SELECT | INSERT | UPDATE | DELETE | REPLACE | WITH | VALUES | SHOW | EXPLAIN
-      | DESC | DESCRIBE | DO | SAVEPOINT | RELEASE \s+ SAVEPOINT | ROLLBACK \s+ TO ) \b
+      | ANALYZE | DESC | DESCRIBE | DO | SAVEPOINT | RELEASE \s+ SAVEPOINT
+      | ROLLBACK \s+ TO ) \b
     """
     % (_SETTING, _SETTING),
     re.IGNORECASE | re.VERBOSE,

@@ -15,7 +15,16 @@ from tests.statements import statements
 
 HARMLESS = {
     *("SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "VALUES", "SHOW"),
-    *("EXPLAIN", "DESC", "DESCRIBE", "DO", "SAVEPOINT", "RELEASE", "ROLLBACK"),
+    *(
+        "EXPLAIN",
+        "ANALYZE",
+        "DESC",
+        "DESCRIBE",
+        "DO",
+        "SAVEPOINT",
+        "RELEASE",
+        "ROLLBACK",
+    ),
 }
 LOCK_FUNCTIONS = {"GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS"}
 
