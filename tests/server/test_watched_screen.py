@@ -9,7 +9,7 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,15 @@ from tests.sites import ROOT, site_settings
 ENDS = {signal.SIGINT: 0, signal.SIGTERM: 128 + signal.SIGTERM}
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Whoever runs tests in the background, as a script does, ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", ENDS, ids=lambda number: number.name)
 @pytest.mark.parametrize("rich", [True, False])
 def test_the_terminal_gets_its_screen_back(
