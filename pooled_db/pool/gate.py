@@ -165,7 +165,7 @@ class Gate(Waiting):
             return True
         self.settle()
         if permit.state is NEW:
-            if not permit.is_known:
+            if not (permit.begun or permit.is_known):
                 # Not with the lock held: it may be the project's own code that tells.
                 permit.introduce()
             return self.enter(permit, timeout)

@@ -207,3 +207,18 @@ def test_those_who_wait_again_are_served_in_order_of_arrival(clock: Clock) -> No
         gate.enter_again(permit, ignore)
     gate.release(holder)
     assert [permit.state for permit in again] == [State.ADMITTED, State.WAITING]
+
+
+def test_nobody_asks_whose_it_is_that_has_begun(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even when one permit more may be held: the project's own code would run."""
+    asked: list[Permit] = []
+    monkeypatch.setattr(Permit, "introduce", asked.append)
+    gate = Gate(2, clock=clock)
+    hold(gate)
+    gate.limit, gate.raise_at = 1, clock.now
+    another = Permit()
+    another.begun, another.is_known = True, False
+    assert gate.enter(another, LONG, ignore)
+    assert not asked
