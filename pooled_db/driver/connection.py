@@ -7,6 +7,7 @@ import os
 import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import MySQLdb
@@ -175,8 +176,10 @@ class Connection(GuardedConnection):
 
     def close(self) -> None:
         self.proxy = None  # the two have kept each other
-        # The pool closes what its user has closed already, and must not mind.
-        if self.open:
+        # The pool closes what its user has closed already, and must not mind. Of two
+        # threads only one may: the driver would free its memory twice.
+        here = get_ident()
+        if self.open and self.__dict__.setdefault("_closer", here) == here:
             super().close()  # type: ignore[no-untyped-call]
 
     def is_of(self, name: str, address: str) -> None:

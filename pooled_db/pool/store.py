@@ -210,7 +210,12 @@ class Store:
         here = threading.get_ident()
         for connection, entry in list(self.open.items()):
             opens = connection.fresh and connection.opened_by != here
-            if not entry.in_use and not opens:
+            if entry.in_use or opens:
+                continue
+            # Another thread may be just taking it. That has it in use before it looks
+            # whether it is clean, so one of the two sees the other.
+            connection.is_clean = False
+            if not entry.in_use:
                 connection.closed_for = connection.closed_for or "doubtful"
                 connection.close()
                 self._forget(connection, entry)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import MySQLdb
@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 
 from pooled_db import PoolTimeout, ServerUnavailable
+from pooled_db.driver import DriverConnection
 from pooled_db.driver.connection import Connection
 from pooled_db.driver.use import NO_THREAD
 from pooled_db.pool.loan import Loan
@@ -463,6 +464,47 @@ def test_what_comes_back_while_its_pool_is_disposed_of_is_closed(
     loan.checkin()
 
     assert (connection.open, pool.stats().idle, pool.gate.free) == (0, 0, 2)
+
+
+def test_of_two_threads_one_closes_what_an_interrupt_may_have_cut_off(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one closes it, the other has just got it from the queue."""
+    pool = make_pool(pool_size=2)
+    loan, connection = lend(pool)
+    loan.checkin()
+    queue = pool._store.queue
+    closes, goes_on = threading.Event(), threading.Event()
+    closed: list[DriverConnection] = []
+    close: Callable[..., None] = DriverConnection.close
+
+    def close_slowly(it: DriverConnection) -> None:
+        closed.append(it)
+        closes.set()
+        assert goes_on.wait(PATIENCE)
+        close(it)
+
+    def interrupted_elsewhere() -> bool:
+        """QueuePool asks for this before anybody can see that it is in use."""
+        others.append(start(lambda: pool._store.renew(queue)))
+        assert closes.wait(PATIENCE)
+        return False
+
+    others: list[Future[None]] = []
+    monkeypatch.setattr(DriverConnection, "close", close_slowly)
+    monkeypatch.setattr(queue, "_should_log_debug", interrupted_elsewhere)
+    try:
+        loan, another = lend(pool)
+        assert another is not connection
+        assert closed == [connection]
+    finally:
+        goes_on.set()
+        for other in others:
+            other.result(PATIENCE)
+    assert ask(another, "SELECT 1") == 1
+    loan.checkin()
+    assert pool.gate.free == 2
+    assert pool.stats().idle == 0  # its queue has been replaced
 
 
 def test_a_connection_in_the_middle_of_a_commit_is_closed_when_it_comes_out(
