@@ -369,7 +369,12 @@ class Scope(Identity):
             # if this task is cancelled.
             _checkin_all([loan for loan in loans if loan not in dirty])
             loop = asyncio.get_running_loop()
-            await asyncio.shield(loop.run_in_executor(cleaners(), self.close))
+            try:
+                closing = loop.run_in_executor(cleaners(), self.close)
+            except RuntimeError:
+                self.close()  # the process ends, or may have no more threads
+            else:
+                await asyncio.shield(closing)
         else:
             self.close()
 

@@ -10,8 +10,10 @@ import MySQLdb
 import pytest
 
 from pooled_db.driver.connection import Connection
+from pooled_db.pool import cleaners
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.pool import Pool
+from pooled_db.request.scope import Scope
 from tests.database_server import SERVER
 from tests.harness.server import Server
 from tests.loans import ask, connection_of, lend, pool_of_one
@@ -89,6 +91,25 @@ def test_no_event_loop_makes_a_session_as_new(
 
     assert (pool.stats().called_back, len(threads)) == (1, 1)
     assert threads != [threading.get_ident()]
+
+
+def test_where_no_thread_can_start_a_request_gives_back_all_the_same(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool = make_pool(pool_size=1)
+    loan, connection = lend(pool)
+    ask(connection, "SET @mine = 1")
+    scope = Scope()
+    scope.adopt(pool, loan, ends_with_it=True)
+    monkeypatch.setattr(cleaners, "_executor", None)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        asyncio.run(scope.close_async())
+
+    assert (loan.has_ended, pool.gate.free, pool.stats().resets) == (True, 1, 1)
 
 
 #: Questions about statements before, and what a new session answers.
