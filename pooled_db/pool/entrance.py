@@ -82,7 +82,7 @@ class Entrance:
                 self.gate.wait(loan)
             return loan
         except Refused as refusal:
-            raise self._refusal(refusal, loan, age) from None
+            raise self._refusal(refusal, loan, age - loan.waited_before) from None
 
     def _admit_begun(self, loan: Loan, instead: Loan | None) -> Loan:
         turn: Turn | None = None
@@ -116,7 +116,7 @@ class Entrance:
                 loan.waited_before = max(0.0, age - CLOCKS_DIFFER)
             await self.gate.acquire_async(loan, self.timeout - age)
         except Refused as refusal:
-            raise self._refusal(refusal, loan, age) from None
+            raise self._refusal(refusal, loan, age - loan.waited_before) from None
 
     def _refuse_too_old(self, age: float) -> None:
         """Refuse who has waited elsewhere for all of its time, free permit or not."""
@@ -127,14 +127,15 @@ class Entrance:
         """Make the error of whoever waited in vain for its turn with *loan*."""
         return self._refusal(Refused(Reason.TIMEOUT, waited), loan, 0.0)
 
-    def _refusal(self, refusal: Refused, loan: Shared, age: float) -> PoolTimeout:
+    def _refusal(self, refusal: Refused, loan: Shared, before: float) -> PoolTimeout:
+        """Make an error of *refusal*, whose wait does not count *before* seconds."""
         self.numbers.refused(refusal.reason)
         if self._overdue is not None:
             self._overdue.pass_by(time.monotonic())
         return PoolTimeout(
             self.alias,
             refusal.reason,
-            refusal.waited + age - loan.waited_before,
+            refusal.waited + before,
             self.gate.capacity - self.gate.free,
             self.granted,
             self.gate.waiting,

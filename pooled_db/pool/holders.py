@@ -31,10 +31,12 @@ class Holders:
     def described_for(self, asking: Shared) -> Described:
         """Say what whoever asks holds already, and who has held others for longest."""
         now = time.monotonic()
-        if not asking.begun and now - self._looked < FRESH:
-            return self._seen  # a newcomer holds nothing
+        # One that waits for its turn has a connection, though it may not have begun.
+        holds_nothing = not asking.begun and asking.connection is None
+        if holds_nothing and now - self._looked < FRESH:
+            return self._seen
         seen = self._look(asking, now)
-        if not asking.begun:
+        if holds_nothing:
             self._looked, self._seen = now, seen
         return seen
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pooled_db import ServerUnavailable
+from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.driver.connection import Connection
 from pooled_db.pool import state_file
 from pooled_db.pool.loan import Loan
@@ -382,3 +382,18 @@ def test_connections_that_are_closed_are_replaced_in_a_full_server(
         use(pool)
 
     assert pool.stats().refused == 0
+
+
+def test_who_waits_in_vain_for_another_has_not_waited_for_less_than_no_time(
+    few: Callable[..., Pool],
+) -> None:
+    """The request has waited elsewhere, and was let in at once."""
+    pool = few(1, timeout=2.0)
+    first, second = pool.checkout(), pool.admit(Loan(pool), age=1.9)
+
+    with pytest.raises(PoolTimeout) as refusal:
+        pool.take(second)
+
+    assert refusal.value.waited >= 0.0
+    second.checkin()
+    first.checkin()

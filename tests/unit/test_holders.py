@@ -1,0 +1,82 @@
+"""What a refusal says of who holds the connections, and of who has waited."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pooled_db import PoolTimeout
+from pooled_db.driver.connection import Connection
+from pooled_db.pool import holders
+from pooled_db.pool.loan import Loan
+from pooled_db.pool.permit import LENT
+from pooled_db.pool.pool import Pool
+
+
+class Request:
+    """One that waits as all others do."""
+
+    receiving_since = None
+
+    def describe(self) -> str:
+        return "GET /"
+
+    def label(self) -> str:
+        return "GET /"
+
+    def client(self) -> None:
+        return None
+
+    def has_priority(self) -> bool:
+        return False
+
+
+def connect() -> Connection:
+    raise AssertionError("nobody gets that far")
+
+
+def newcomer(pool: Pool) -> Loan:
+    request = Request()
+    return Loan(pool, lambda: request)
+
+
+def lent(pool: Pool, age: float = 0.0) -> Loan:
+    loan = newcomer(pool)
+    pool.admit(loan, age)
+    connection: Any = SimpleNamespace(is_at_rest=False)
+    loan.connection = connection
+    loan.state = LENT
+    return loan
+
+
+def refused(pool: Pool, loan: Loan) -> PoolTimeout:
+    with pytest.raises(PoolTimeout) as refusal:
+        pool.admit(loan)
+    return refusal.value
+
+
+def test_what_a_request_holds_is_not_told_to_the_next_that_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Newcomers are told the same, but who waits for its turn is none."""
+    monkeypatch.setattr(holders, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    pool = Pool("default", connect, pool_size=1, max_waiting=0)
+    loan = lent(pool)
+
+    turn = pool.refuse_turn(loan, 5.0)
+    first, second = (refused(pool, newcomer(pool)) for _ in range(2))
+    again = pool.refuse_turn(loan, 5.0)
+
+    for one in (turn, again):
+        assert (len(one.own), len(one.holders)) == (1, 0)
+    for one in (first, second):
+        assert (len(one.own), len(one.holders)) == (0, 1)
+
+
+def test_who_waited_for_its_turn_has_waited_for_that_long_however_old_its_request() -> (
+    None
+):
+    pool = Pool("default", connect, pool_size=1, timeout=5.0)
+    assert pool.refuse_turn(lent(pool, age=4.0), 5.0).waited == 5.0
