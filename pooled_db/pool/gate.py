@@ -283,6 +283,8 @@ class Gate(Waiting):
                 self._tell()
         if self._answered:
             self._tell()
+            if self.returned:
+                self.settle()
 
     def _tell(self) -> None:
         """Wake those for whom there is something new to see."""
@@ -294,10 +296,10 @@ class Gate(Waiting):
                 except Gone:
                     # The permit goes to the next.
                     self.returned.append(permit)
-                except RuntimeError:
-                    raise  # it would be raised again, and for somebody else
-                except BaseException:
-                    self._answered.append(permit)
+                except BaseException as error:
+                    # It would be raised again, and for somebody else.
+                    if type(error) is not RuntimeError:
+                        self._answered.append(permit)
                     raise
         except IndexError:
             return

@@ -11,7 +11,7 @@ import pytest
 
 from pooled_db.exceptions import Reason
 from pooled_db.pool.gate import Gate
-from pooled_db.pool.permit import Permit, State
+from pooled_db.pool.permit import Gone, Permit, State
 from pooled_db.pool.thread_waiting import ThreadWaiting
 from tests.gates import (
     LONG,
@@ -222,3 +222,34 @@ def test_nobody_asks_whose_it_is_that_has_begun(
     another.begun, another.is_known = True, False
     assert gate.enter(another, LONG, ignore)
     assert not asked
+
+
+@pytest.mark.parametrize("interrupt", [Interrupted, RecursionError])
+def test_what_a_closed_loop_cannot_take_goes_to_the_next_after_an_interrupt(
+    clock: Clock, interrupt: type[BaseException]
+) -> None:
+    """Who is told last is told by somebody who has nothing to give back."""
+    gate = Gate(2, clock=clock)
+    holders, first, gone, last = (hold(gate), hold(gate)), Permit(), Permit(), Permit()
+    told: list[State] = []
+    interrupts = [interrupt()]
+
+    def wake() -> None:
+        if interrupts:
+            raise interrupts.pop()
+        told.append(first.state)
+
+    def wake_nobody() -> None:
+        raise Gone
+
+    gate.enter(first, LONG, wake)
+    gate.enter(gone, LONG, wake_nobody)
+    gate.enter(last, LONG, ignore)
+    gate.returned.append(holders[0])
+    with pytest.raises(interrupt):
+        gate.release(holders[1])
+
+    gate.settle()
+
+    assert told == [State.ADMITTED]
+    assert (gone.state, last.state) == (State.RETURNED, State.ADMITTED)
