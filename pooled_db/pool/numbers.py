@@ -129,7 +129,9 @@ class Numbers:
 
     def were_lent(self, at_once: int) -> None:
         """Note how many are lent at this moment."""
-        self.words[PEAK] = max(self.words[PEAK], at_once)
+        # No call in between, during which another thread could note more.
+        if at_once > self.words[PEAK]:
+            self.words[PEAK] = at_once
 
     @property
     def checkouts(self) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from pooled_db.driver.slot import padded
 from pooled_db.pool import host, state_file
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.nodes import _is_true
+from pooled_db.pool.numbers import Numbers
 from pooled_db.pool.overdue import Overdue
 from pooled_db.pool.pool import Pool
 from pooled_db.pool.share import Share, no_siblings
@@ -39,6 +41,29 @@ def test_all_loans_are_looked_at_a_few_times_in_the_time_they_may_take() -> None
         now = 1000.0 + tenth / 10
         overdue.pass_by(now)
     assert 2 <= len(looks) <= 10
+
+
+# How many were lent at once.
+
+
+def test_who_notes_fewer_at_the_same_time_takes_nothing_from_the_peak() -> None:
+    """Another thread may get its turn whenever a call in C returns."""
+    numbers, noted = Numbers(), [3]
+
+    def in_between(frame: FrameType, event: str, arg: object) -> None:
+        if event == "c_return" and frame.f_code is Numbers.were_lent.__code__:
+            sys.setprofile(None)
+            noted.append(7)
+            numbers.were_lent(7)
+
+    before = sys.getprofile()
+    sys.setprofile(in_between)
+    try:
+        numbers.were_lent(3)
+    finally:
+        sys.setprofile(before)
+
+    assert numbers.read()["peak"] == max(noted)
 
 
 # How many may wait under WSGI.
