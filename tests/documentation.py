@@ -119,7 +119,7 @@ DATABASES = {"default": {"ENGINE": "pooled_db.backends.mysql"}}
 
 def run(block: Block, **given: Any) -> dict[str, Any]:
     """Run *block*, which may use what is *given*; the names that it makes."""
-    names = dict(given)
+    names = {"__name__": "documented", **given}
     exec(BEFORE, names)
     with _stand_ins():
         exec(

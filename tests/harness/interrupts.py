@@ -30,8 +30,12 @@ def interrupt(action: Callable[[], object], moment: int, *modules: str) -> bool:
         frame.f_trace_opcodes = True
         looks = event == "call"
         if event == "opcode":
+            now = dis.opname[frame.f_code.co_code[frame.f_lasti]]
             looks = before.get(frame, "").startswith(("CALL", "JUMP_BACK"))
-            before[frame] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+            # Not after a call that has raised: CPython looks for none there, and would
+            # lose count of what is being handled.
+            looks &= now != "PUSH_EXC_INFO"
+            before[frame] = now
         left -= looks
         if looks and left == 0:
             raise Interrupted
