@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from contextvars import ContextVar
 
 from django.http import HttpRequest
 
 from .. import conf
 from .client import client_of
 from .incoming import FromDjango, Incoming
+
+#: Whether this code is called to tell who the client is. Of the context, not of the
+#: request: two of its threads may have to wait at once.
+_tells_apart: ContextVar[bool] = ContextVar("pooled_db_tells_apart", default=False)
 
 
 class Identity:
@@ -20,7 +25,6 @@ class Identity:
     #: What a door knows of it, and Django's request once there is one.
     incoming: Incoming | None = None
     request: HttpRequest | None = None
-    _is_being_told_apart: bool = False
 
     def describe(self) -> str:
         """Name the request and its view, without its query string."""
@@ -51,17 +55,17 @@ class Identity:
 
     def client(self) -> Hashable:
         """Whose request it is, as ``POOLED_DB["CLIENT"]`` tells them apart."""
-        if self._is_being_told_apart:
+        if _tells_apart.get():
             raise RuntimeError(
                 'The function in POOLED_DB["CLIENT"] must not wait for the database: '
                 "it is called because no connection is free."
             )
-        self._is_being_told_apart = True
+        token = _tells_apart.set(True)
         try:
             incoming = self._incoming()
             return None if incoming is None else client_of(incoming)
         finally:
-            self._is_being_told_apart = False
+            _tells_apart.reset(token)
 
     def has_priority(self) -> bool:
         """Whether ``POOLED_DB["PRIORITY"]`` has its path."""

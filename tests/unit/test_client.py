@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from django.test import RequestFactory
 from pooled_db.asgi import FromASGI
 from pooled_db.request import client as telling
 from pooled_db.request.client import client_of
+from pooled_db.request.identity import Identity
 from pooled_db.request.incoming import FromDjango, Incoming
 from pooled_db.wsgi import FromWSGI
 
@@ -130,6 +133,23 @@ def test_a_function_that_fails_leaves_the_address_and_is_logged_once(
     for _ in range(3):
         assert client_of(incoming(kind)) == ADDRESS
     assert len([one for one in caplog.records if "CLIENT" in one.getMessage()]) == 1
+
+
+def test_two_threads_of_a_request_may_be_told_apart_at_once(settings: Any) -> None:
+    both = threading.Barrier(2, timeout=30)
+
+    def tenant(headers: Mapping[str, str]) -> str:
+        both.wait()
+        return "seven"
+
+    settings.POOLED_DB = {"CLIENT": tenant}
+    request = Identity()
+    request.incoming = incoming("asgi")
+
+    with ThreadPoolExecutor(2) as threads:
+        clients = [threads.submit(request.client) for _ in range(2)]
+
+    assert {client.result() for client in clients} == {"seven"}
 
 
 # What a server tells of a request's headers, under ASGI line by line.
