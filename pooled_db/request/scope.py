@@ -204,10 +204,20 @@ class Scope(Identity):
             return None
         return loan
 
+    def _set_aside(self, loan: Loan | None) -> None:
+        """Go on with another: *loan* is over, or of a pool that was disposed of.
+
+        Or it is another thread's, which has just done the same.
+        """
+        if loan is not None and not loan.over:
+            self._loans[loan] = loan
+            if not self.is_open and loan.requester is self.ref:
+                loan.checkin()
+
     def _keep(self, loan: Loan) -> None:
         before = self._loans.get(loan.pool.alias)
-        if before is not None and before is not loan and not before.over:
-            self._loans[before] = before
+        if before is not None and before is not loan:
+            self._set_aside(before)
         self._loans[loan.pool.alias] = loan
         self.was_admitted = True
         if not self.is_open and loan.requester is self.ref:
@@ -252,8 +262,8 @@ class Scope(Identity):
             if shared is None:
                 loan = self._new_loan(pool, leading)
                 replaced = self._loans.get(pool.alias)
-                if replaced is not None and replaced.over:
-                    self._loans.pop(pool.alias, None)
+                if replaced is not None and self._shared(pool) is None:
+                    self._set_aside(self._loans.pop(pool.alias, None))
                 shared = self._loans.setdefault(pool.alias, loan)
                 if shared is loan:
                     return self._lend_new(pool, loan, borrower)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextvars
 import copy
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
@@ -178,3 +179,21 @@ def test_the_connections_of_an_alias_that_is_deleted_are_closed(
         site_database,
     )
     assert told.split("\n")[:2] == ["[]", "['default']"]
+
+
+def test_a_request_goes_on_if_its_pool_is_disposed_of(rf: RequestFactory) -> None:
+    """As that of a tenant whose alias is deleted, and made again."""
+    threads = ThreadPoolExecutor(1)
+
+    def view(request: HttpRequest) -> HttpResponse:
+        with transaction.atomic():
+            first = ask("SELECT CONNECTION_ID()")
+            pools.dispose("default")
+            asking = contextvars.copy_context().run
+            other = threads.submit(asking, ask, "SELECT CONNECTION_ID()")
+            assert other.result(timeout=10) != first
+        return HttpResponse(str(pools.for_alias("default").stats().in_use))
+
+    with threads:  # which the end of the request leaves nothing to do
+        assert PooledConnectionMiddleware(view)(rf.get("/")).content == b"1"
+    assert pools.for_alias("default").stats().in_use == 0
