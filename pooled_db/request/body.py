@@ -156,11 +156,12 @@ class ClientStream:
 
     def _receiving(self, read: Callable[..., Any], args: tuple[int, ...]) -> Any:
         scope = self._scope
-        scope.receiving_since = time.monotonic()
+        # A streaming body, which waits for its client anyway, may read, too.
+        before, scope.receiving_since = scope.receiving_since, time.monotonic()
         try:
             return read(*args)
         finally:
-            scope.receiving_since = None
+            scope.receiving_since = before
 
 
 def watch_body(request: HttpRequest, scope: Scope) -> None:

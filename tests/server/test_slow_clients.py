@@ -13,14 +13,17 @@ from urllib.parse import quote
 
 import pytest
 from django.db import connections
-from django.test import override_settings
+from django.http import HttpRequest, StreamingHttpResponse
+from django.test import RequestFactory, override_settings
 
 from pooled_db import asgi, pools
+from pooled_db.middleware import PooledConnectionMiddleware
 from pooled_db.pool.pool import Pool
 from tests.harness.load import Plan, Request, run
 from tests.harness.processes import poll
 from tests.servers_here import needs
 from tests.site.endings import CHUNK, CHUNKS
+from tests.site.views import ask
 from tests.sites import Site
 
 Serve = Callable[..., Site]
@@ -207,6 +210,26 @@ def test_clients_that_read_slowly_leave_the_connections_to_others(
         # Each goes on with another connection.
         assert len(streams[0].read()) == CHUNKS * len(CHUNK)
     served.assert_nothing_left()
+
+
+def test_a_body_that_reads_its_request_leaves_the_connection_in_between(
+    pool: Pool, rf: RequestFactory
+) -> None:
+    def view(request: HttpRequest) -> StreamingHttpResponse:
+        def body() -> Iterator[bytes]:
+            while part := request.read(1):
+                ask("SELECT 1")
+                yield part
+
+        return StreamingHttpResponse(body())
+
+    request = rf.post("/", b"sent", content_type="text/plain")
+    response = PooledConnectionMiddleware(view)(request)
+    try:
+        next(response.streaming_content)
+        assert [loan.is_on_call for loan in pool.lent()] == [True]
+    finally:
+        response.close()
 
 
 @pytest.mark.parametrize("kind", ["gunicorn", "uvicorn"])
