@@ -205,10 +205,7 @@ class Scope(Identity):
         return loan
 
     def _set_aside(self, loan: Loan | None) -> None:
-        """Go on with another: *loan* is over, or of a pool that was disposed of.
-
-        Or it is another thread's, which has just done the same.
-        """
+        """Go on with another, and leave *loan* to the end of the request."""
         if loan is not None and not loan.over:
             self._loans[loan] = loan
             if not self.is_open and loan.requester is self.ref:
@@ -340,13 +337,9 @@ class Scope(Identity):
     def release(self) -> None:
         """Give back what nobody works with; the next query takes one again."""
         here = threading.get_ident()
-        _checkin_all(
-            [
-                loan
-                for loan in self._all()
-                if loan.user == here or loan.resting_since() is not None
-            ]
-        )
+        loans = self._all()
+        at_rest = [one for one in loans if one.resting_since() is not None]
+        _checkin_all([one for one in loans if one.user == here or one in at_rest])
 
     def close(self) -> None:
         """End every loan, once and for all."""
