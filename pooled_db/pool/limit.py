@@ -201,7 +201,7 @@ class Limit:
 
     def _forget(self) -> None:
         gate = self._gate
-        self.granted = None
+        self.granted = self._told = None
         self._late_pause = 0.0
         gate.limit = gate.capacity
         gate.raise_at = float("inf")

@@ -16,6 +16,8 @@ from pooled_db import pools, state
 from pooled_db.driver.addresses import Addresses
 from pooled_db.driver.slot import padded
 from pooled_db.pool import host, state_file
+from pooled_db.pool.gate import Gate
+from pooled_db.pool.limit import Limit
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.nodes import _is_true
 from pooled_db.pool.numbers import Numbers
@@ -64,6 +66,27 @@ def test_who_notes_fewer_at_the_same_time_takes_nothing_from_the_peak() -> None:
         sys.setprofile(before)
 
     assert numbers.read()["peak"] == max(noted)
+
+
+# How many connections the server grants.
+
+
+def test_what_is_granted_is_logged_again_if_the_server_granted_all_meanwhile(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, there = Clock(), 5
+    limit = Limit("default", Gate(10, clock=clock), lambda: there)
+
+    def fail() -> int:
+        clock.now += 60.0
+        limit.failed(clock.now + 1.0, "it has no more", no_room=True)
+        return len(caplog.records)
+
+    assert [fail(), fail()] == [1, 1]
+    there = 10
+    limit.opened()
+    there = 5
+    assert [fail(), fail()] == [2, 2]
 
 
 # How many may wait under WSGI.
