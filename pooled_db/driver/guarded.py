@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -347,8 +348,10 @@ class GuardedConnection(DriverConnection):
             if self.slot is not None:
                 self.slot.words[TRANSACTION] = on != self.home_mode
 
-    def ping(self, *args: Any) -> None:
-        self._run(super().ping, *args)
+    def ping(self, *args: Any, **kwargs: Any) -> None:
+        # With reconnect, mysqlclient would connect again in secret ever after.
+        self.is_doubtful |= any((*args, *kwargs.values()))
+        self._run(partial(super().ping, *args, **kwargs))
 
     def _run(self, function: Callable[..., None], *args: Any) -> None:
         """Call *function*, which speaks with the server without :meth:`query`."""

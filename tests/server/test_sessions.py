@@ -253,6 +253,18 @@ def test_several_statements_may_be_sent_by_the_next_user(pool: Pool) -> None:
     loan.checkin()
 
 
+@pytest.mark.filterwarnings("ignore:The reconnect parameter:DeprecationWarning")
+def test_no_driver_connects_again_for_the_next_user(pool: Pool, server: Server) -> None:
+    loan, connection = lend(pool)
+    connection.ping(True)
+    loan.checkin()
+
+    loan, connection = lend(pool)
+    server.ask("KILL %s", connection.thread_id())
+    fail(connection, "SELECT 1")
+    loan.checkin()
+
+
 @pytest.mark.parametrize("kind", [bytes, bytearray])
 def test_a_statement_is_looked_at_without_a_copy(
     pool: Pool, kind: type[bytes] | type[bytearray]
