@@ -60,7 +60,7 @@ test-monitoring:  ## The documented monitoring, with Debian's Prometheus
 test-django: setup  ## Django's own tests, on both backends at once; ARGS=--all
 	$(BIN)/python -m tests.django_suite $(ARGS)
 
-soak: setup  ## Let everything fail by chance, and audit; 7 minutes
+soak: setup  ## Let everything fail at random, and audit; 7 minutes
 	$(BIN)/python -m tests.soak $(ARGS)
 
 recovery: setup  ## Measure how soon a site serves again once its server is back
