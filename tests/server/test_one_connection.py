@@ -81,7 +81,8 @@ def test_threads_that_are_awaited_are_served_on_a_small_pool(
 
 
 def test_a_thread_pool_in_a_view_is_served_on_a_small_pool(site: Serve) -> None:
-    served = site("gunicorn", pool=PATIENT)
+    # More threads than clients: else some would be refused, so that others can be.
+    served = site("gunicorn", threads=32, pool=PATIENT)
     assert at_once(served, "/thread-pool", clients=8) == {200}
 
 

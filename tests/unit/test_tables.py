@@ -44,7 +44,7 @@ def seen() -> dict[str, Any]:
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Any:
     def has(columns: int, lines: int) -> None:
         size = os.terminal_size((columns, lines))
-        monkeypatch.setattr("shutil.get_terminal_size", lambda: size)
+        monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: size)
 
     return has
 
