@@ -15,6 +15,7 @@ from pooled_db.pool.loan import Loan
 from pooled_db.pool.pool import Pool
 from pooled_db.request.scope import Scope
 from tests.database_server import SERVER
+from tests.harness.processes import poll
 from tests.harness.server import Server
 from tests.loans import ask, connection_of, lend, pool_of_one
 
@@ -207,10 +208,11 @@ def test_an_interrupted_statement_closes_the_connection(
 
 
 def kill_query(server: Server, thread_id: int) -> None:
-    while not any(
-        process["id"] == thread_id and process["info"]
-        for process in server.process_list()
-    ):
-        pass
+    assert poll(
+        lambda: any(
+            process["id"] == thread_id and process["info"]
+            for process in server.process_list()
+        )
+    )
     with server.admin() as admin, admin.cursor() as cursor:
         cursor.execute(f"KILL QUERY {thread_id}")

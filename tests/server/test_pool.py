@@ -164,8 +164,9 @@ def test_connections_that_the_server_has_closed_are_never_lent(
 
 
 def wait_until_gone(server: Server, thread_id: int) -> None:
-    while any(process["id"] == thread_id for process in server.process_list()):
-        pass
+    assert poll(
+        lambda: all(process["id"] != thread_id for process in server.process_list())
+    )
 
 
 def test_a_connection_that_its_user_has_closed_is_replaced_without_a_word(
@@ -293,8 +294,8 @@ def test_a_cursor_that_outlives_its_loan_never_reaches_the_next_user(
         other.checkin()
 
 
-def sleep(connection: Connection) -> None:
-    connection.query("SELECT SLEEP(0.3)")
+def wait_for_lock(connection: Connection) -> None:
+    connection.query("SELECT GET_LOCK('until it may come out', 60)")
     connection.store_result()
 
 
@@ -306,12 +307,13 @@ def test_a_connection_in_the_middle_of_a_statement_is_closed_when_it_comes_out(
     thread_id = connection.thread_id()
     loan.share()
 
-    with ThreadPoolExecutor(1) as threads:
-        statement = threads.submit(sleep, connection)
-        while not connection.in_query:
-            pass
+    with ThreadPoolExecutor(1) as threads, server.admin() as admin:
+        admin.query("DO GET_LOCK('until it may come out', 0)")
+        statement = threads.submit(wait_for_lock, connection)
+        assert poll(lambda: connection.in_query)
         loan.checkin()
         assert (loan.has_ended, pool.gate.free) == (False, 0)
+        admin.query("DO RELEASE_ALL_LOCKS()")
         statement.result()
 
     assert (loan.has_ended, pool.gate.free) == (True, 1)
@@ -520,8 +522,7 @@ def test_a_connection_in_the_middle_of_a_commit_is_closed_when_it_comes_out(
     with ThreadPoolExecutor(1) as threads, server.admin() as admin:
         admin.query("FLUSH TABLES WITH READ LOCK")  # which makes a commit wait
         commit = threads.submit(connection.commit)
-        while not connection.in_query:
-            pass
+        assert poll(lambda: connection.in_query)
         loan.checkin()
         assert (loan.has_ended, pool.gate.free) == (False, 0)
         admin.query("UNLOCK TABLES")

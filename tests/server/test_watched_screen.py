@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 
 from pooled_db.driver.slot import padded
 from pooled_db.pool import state_file
-from tests.harness.processes import completed
+from tests.harness.processes import PATIENCE, completed
 from tests.sites import ROOT, site_settings
 
 ENDS = {signal.SIGINT: 0, signal.SIGTERM: 128 + signal.SIGTERM}
@@ -100,5 +101,6 @@ def _read(terminal: int, enough: Callable[[bytes], bool]) -> bytes:
     # Linux tells of the end of the other side by an error.
     with contextlib.suppress(OSError):
         while not enough(told):
+            assert select.select([terminal], [], [], PATIENCE)[0], told
             told += os.read(terminal, 65536)
     return told

@@ -12,6 +12,7 @@ from pooled_db.exceptions import Reason
 from pooled_db.pool.gate import Gate
 from pooled_db.pool.permit import Permit, Refused, State
 from tests.gates import LONG, PATIENCE, Clock, hold, ignore, queue, start
+from tests.harness.processes import poll
 
 
 def begun(*, bounded: bool = False) -> Permit:
@@ -107,8 +108,7 @@ def test_whoever_is_withdrawn_waits_no_more_and_takes_no_permit() -> None:
     holder = hold(gate)
     waiter = begun()
     waiting = start(lambda: gate.acquire(waiter, LONG))
-    while waiter.state is not State.WAITING:
-        pass
+    assert poll(lambda: waiter.state is State.WAITING)
     with gate.lock:
         assert gate.withdraw(waiter)
     gate.settle()
