@@ -3,8 +3,8 @@ export PYTHON
 BIN := .venv/bin
 
 # Each worker has a private server of its own; one that exists already can be asked
-# what it did by one worker only.
-WORKERS := $(if $(POOLED_DB_TEST_URL),0,auto)
+# what it did by one worker only. Tests wait more than they work, hence two for each core.
+WORKERS := $(if $(POOLED_DB_TEST_URL),0,$(shell expr 2 \* $$(nproc)))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
