@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from tests.harness.processes import poll
+from tests.harness.processes import PATIENCE, poll
 from tests.harness.sockets import CONNECTING, clients_of
 from tests.server.faults.conftest import POOL_SIZE, Distant
 from tests.server.faults.crowd import Crowd, Told, ask, ask_together, assert_own_answers
@@ -34,7 +34,7 @@ def statuses(told: list[Told]) -> set[int]:
 def test_cuts_under_load_are_answered_with_200_and_503(
     distant: Serve, kind: str
 ) -> None:
-    here = distant(kind, pool=NO_SHEDDING)
+    here = distant(kind, pool={**NO_SHEDDING, "timeout": PATIENCE})
     with Crowd(here.site, "/token", clients=12) as crowd:
         for _ in range(8):
             crowd.wait_for(20)
