@@ -36,8 +36,13 @@ class Slot:
         self.text: memoryview = memory[8 * TEXT :]
 
 
+def on_one_line(text: str) -> str:
+    """Escape *text* if a client could begin a line or command a terminal with it."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
+
+
 @lru_cache(maxsize=1024)
 def padded(text: str) -> bytes:
     """Make of *text* what fills a slot's text."""
-    cut = text.encode(errors="replace")[:TEXT_SIZE]
+    cut = on_one_line(text).encode()[:TEXT_SIZE]
     return cut.ljust(TEXT_SIZE, b"\0")

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
+from ..driver.slot import on_one_line
 from ..exceptions import Holder
 from .loan import Loan
 from .origin import describe
@@ -67,10 +68,10 @@ def describe_loan(loan: Loan, now: float) -> Holder:
     requester = loan.requester() if loan.requester is not None else None
     if requester is None:
         who = f"taken {describe(loan.origin)}"
-    elif loan.origin is not None:
-        who = f"{requester.describe()}, taken {describe(loan.origin)},"
     else:
-        who = requester.describe()
+        who = on_one_line(requester.describe())
+        if loan.origin is not None:
+            who = f"{who}, taken {describe(loan.origin)},"
     resting = loan.resting_since()
     rested = None if resting is None else max(0.0, now - resting)
     return Holder(who, now - loan.since, rested, loan.user)

@@ -9,6 +9,7 @@ import pytest
 
 from pooled_db import PoolTimeout
 from pooled_db.driver.connection import Connection
+from pooled_db.driver.slot import padded
 from pooled_db.pool import holders
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import LENT
@@ -80,3 +81,22 @@ def test_who_waited_for_its_turn_has_waited_for_that_long_however_old_its_reques
 ):
     pool = Pool("default", connect, pool_size=1, timeout=5.0)
     assert pool.refuse_turn(lent(pool, age=4.0), 5.0).waited == 5.0
+
+
+def test_a_path_begins_no_line_and_commands_no_terminal() -> None:
+    """Neither in the log nor in the table of ``manage.py pools``."""
+    path = "GET /x\n503 for 1 request(s)\x1b[2J\u2028\x9b2J\udc80/größe"
+    pool = Pool("default", connect, pool_size=1, max_waiting=0)
+    request = Request()
+    request.describe = lambda: path  # type: ignore[method-assign]
+    loan = Loan(pool, lambda: request)
+    pool.admit(loan, 0.0)
+    connection: Any = SimpleNamespace(is_at_rest=False)
+    loan.connection, loan.state = connection, LENT
+
+    error = str(refused(pool, newcomer(pool)))
+
+    for text in (error, padded(path).rstrip(b"\0").decode()):
+        assert text.isprintable()
+        assert r"GET /x\n503 for 1 request(s)\x1b[2J" in text
+    assert padded("GET /größe").decode().startswith("GET /größe\0")
