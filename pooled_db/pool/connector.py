@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -98,10 +99,9 @@ class Connector:
 
     def take_from(self, queue: QueuePool, loan: Loan) -> PoolProxiedConnection:
         """Take an idle connection out of *queue*, or open one."""
-        try:
+        with contextlib.suppress(NoSlot):
             return queue.connect()
-        except NoSlot:
-            return self.open_another(queue, loan)
+        return self.open_another(queue, loan)
 
     def open_another(self, queue: QueuePool, loan: Loan) -> PoolProxiedConnection:
         """Take a connection for *loan*, though *queue* had none to give."""

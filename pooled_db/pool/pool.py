@@ -194,6 +194,8 @@ class Pool(Entrance):
                     try:
                         fairy = queue.connect()
                     except NoSlot:
+                        fairy = None  # opened below, where its errors stand alone
+                    if fairy is None:
                         fairy = self._connector.open_another(queue, loan)
                     while not self._connector.is_fit(fairy.dbapi_connection, loan):  # type: ignore[arg-type]
                         self._connector.discard(fairy, queue)

@@ -10,10 +10,12 @@ from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import Any
 
+import MySQLdb
 import pytest
 
 from pooled_db import pools, state
 from pooled_db.driver.addresses import Addresses
+from pooled_db.driver.connection import Connection
 from pooled_db.driver.slot import padded
 from pooled_db.pool import host, state_file
 from pooled_db.pool.gate import Gate
@@ -43,6 +45,21 @@ def test_all_loans_are_looked_at_a_few_times_in_the_time_they_may_take() -> None
         now = 1000.0 + tenth / 10
         overdue.pass_by(now)
     assert 2 <= len(looks) <= 10
+
+
+# What an error says.
+
+
+def test_an_error_of_opening_stands_alone() -> None:
+    """Whoever has written a wrong password reads one traceback."""
+
+    def connect() -> Connection:
+        raise MySQLdb.OperationalError(1045, "Access denied")
+
+    pool = Pool("default", connect)
+    with pytest.raises(MySQLdb.OperationalError) as refused:
+        pool.checkout()
+    assert refused.value.__context__ is None
 
 
 # How many were lent at once.
