@@ -3,38 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 
 import MySQLdb
 import pytest
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 
 from pooled_db import PoolTimeout, ServerUnavailable
-from pooled_db.driver import DriverConnection
 from pooled_db.driver.connection import Connection
-from pooled_db.driver.use import NO_THREAD
 from pooled_db.pool.loan import Loan
-from pooled_db.pool.permit import State
 from pooled_db.pool.pool import Pool
 from pooled_db.pool.store import NoIdleConnection
-from pooled_db.pool.turn import Turn
 from tests.conftest import connector
-from tests.gates import LONG, PATIENCE, start
 from tests.harness.processes import poll
 from tests.harness.server import Server
-from tests.loans import connection_of, lend
+from tests.loans import ask, connection_of, lend
 
 MakePool = Callable[..., Pool]
-
-
-def ask(connection: Connection, sql: str) -> object:
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        row = cursor.fetchone() if cursor.description else None
-    return row[0] if row else None
 
 
 def test_a_full_pool_refuses_at_the_deadline_then_lends_again(
@@ -294,144 +280,6 @@ def test_a_cursor_that_outlives_its_loan_never_reaches_the_next_user(
         other.checkin()
 
 
-def wait_for_lock(connection: Connection) -> None:
-    connection.query("SELECT GET_LOCK('until it may come out', 60)")
-    connection.store_result()
-
-
-def test_a_connection_in_the_middle_of_a_statement_is_closed_when_it_comes_out(
-    make_pool: MakePool, server: Server
-) -> None:
-    pool = make_pool(pool_size=1)
-    loan, connection = lend(pool)
-    thread_id = connection.thread_id()
-    loan.share()
-
-    with ThreadPoolExecutor(1) as threads, server.admin() as admin:
-        admin.query("DO GET_LOCK('until it may come out', 0)")
-        statement = threads.submit(wait_for_lock, connection)
-        assert poll(lambda: connection.in_query)
-        loan.checkin()
-        assert (loan.has_ended, pool.gate.free) == (False, 0)
-        admin.query("DO RELEASE_ALL_LOCKS()")
-        statement.result()
-
-    assert (loan.has_ended, pool.gate.free) == (True, 1)
-    again = pool.checkout()
-    assert connection_of(again).thread_id() != thread_id
-    again.checkin()
-
-
-def test_a_loan_that_ends_just_as_it_is_lent_has_ended(make_pool: MakePool) -> None:
-    """Whoever ends it does not wait for the lock, which the other holds."""
-    pool = make_pool(pool_size=1)
-    loan = Loan(pool)
-    pool.take(pool.admit(loan))
-
-    class EndsIt(deque[Turn]):
-        def __bool__(self) -> bool:
-            if not loan.over:
-                loan.checkin()
-            return False
-
-    loan.line = EndsIt()  # looked at between the state of before and that of after
-
-    assert not loan.lend(lambda: None, threading.get_ident())
-    assert (loan.has_ended, loan.user, loan.borrower) == (True, NO_THREAD, None)
-    assert pool.gate.free == 1
-
-
-class LockWithCompany:
-    """A lock that others find taken once, right after it was."""
-
-    def __init__(self, lock: threading.Lock, they_do: Callable[[], object]) -> None:
-        self.acquire, self.release, self.locked = (
-            lock.acquire,
-            lock.release,
-            lock.locked,
-        )
-        self._they_do: Callable[[], object] | None = they_do
-
-    def __enter__(self) -> None:
-        self.acquire()
-        they_do, self._they_do = self._they_do, None
-        if they_do is not None:
-            they_do()
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-
-def test_what_is_given_back_while_another_takes_goes_to_the_next(
-    make_pool: MakePool,
-) -> None:
-    pool = make_pool(pool_size=2)
-    out, taking, waiting = pool.checkout(), pool.admit(Loan(pool)), Loan(pool)
-    assert not pool.gate.enter(waiting, LONG)
-    lock: Any = LockWithCompany(pool.gate.lock, out.checkin)
-    pool.gate.lock = lock
-
-    pool.take(taking)
-
-    assert waiting.state is State.ADMITTED
-    for loan in (taking, waiting):
-        loan.checkin()
-
-
-@pytest.mark.parametrize("what", ["makes_room", "met_no_room"])
-def test_a_finalizer_may_end_a_loan_in_the_thread_that_has_the_lock(
-    make_pool: MakePool, what: str
-) -> None:
-    """Even one whose connection tells how many there may be."""
-    pool = make_pool(pool_size=2)
-    loan, connection = lend(pool)
-    connection.is_doubtful = True
-    setattr(connection, what, True)
-
-    def collect() -> None:
-        with pool.gate.lock:
-            loan.discard()
-        pool.gate.settle()
-
-    start(collect).result(PATIENCE)
-    assert (loan.has_ended, connection.open, pool.gate.free) == (True, 0, 2)
-
-
-def test_a_thread_that_is_done_leaves_the_connection_to_one_with_a_cursor(
-    make_pool: MakePool,
-) -> None:
-    """What that one does then is cleaned all the same, and its own cursor is void."""
-    pool = make_pool(pool_size=1)
-    loan, connection = lend(pool)
-    mine = connection.cursor()
-    mine.execute("SELECT 1")
-
-    def borrower() -> None: ...
-
-    def begin() -> Any:
-        assert loan.lend(borrower, threading.get_ident())
-        loan.unpin(threading.get_ident())
-        cursor = connection.cursor()
-        cursor.execute("SELECT 2")
-        return cursor
-
-    assert not loan.leave()  # to whom?
-    with ThreadPoolExecutor(1) as other:
-        other.submit(other.submit(begin).result().close).result()
-        assert not loan.leave()  # nobody would go on with it
-        theirs = other.submit(begin).result()
-        assert loan.leave()
-        assert (loan.over, loan.borrower) == (False, None)
-        with pytest.raises(MySQLdb.InterfaceError, match="given back"):
-            mine.execute("SELECT 1")
-        other.submit(theirs.execute, "SET @mine = 1").result()
-    loan.checkin()
-
-    loan, connection = lend(pool)
-    assert ask(connection, "SELECT @mine") is None
-    loan.checkin()
-
-
 def test_disposing_closes_idle_connections_now_and_lent_ones_on_return(
     make_pool: MakePool, server: Server
 ) -> None:
@@ -466,70 +314,6 @@ def test_what_comes_back_while_its_pool_is_disposed_of_is_closed(
     loan.checkin()
 
     assert (connection.open, pool.stats().idle, pool.gate.free) == (0, 0, 2)
-
-
-def test_of_two_threads_one_closes_what_an_interrupt_may_have_cut_off(
-    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """While one closes it, the other has just got it from the queue."""
-    pool = make_pool(pool_size=2)
-    loan, connection = lend(pool)
-    loan.checkin()
-    queue = pool._store.queue
-    closes, goes_on = threading.Event(), threading.Event()
-    closed: list[DriverConnection] = []
-    close: Callable[..., None] = DriverConnection.close
-
-    def close_slowly(it: DriverConnection) -> None:
-        closed.append(it)
-        closes.set()
-        assert goes_on.wait(PATIENCE)
-        close(it)
-
-    def interrupted_elsewhere() -> bool:
-        """QueuePool asks for this before anybody can see that it is in use."""
-        others.append(start(lambda: pool._store.renew(queue)))
-        assert closes.wait(PATIENCE)
-        return False
-
-    others: list[Future[None]] = []
-    monkeypatch.setattr(DriverConnection, "close", close_slowly)
-    monkeypatch.setattr(queue, "_should_log_debug", interrupted_elsewhere)
-    try:
-        loan, another = lend(pool)
-        assert another is not connection
-        assert closed == [connection]
-    finally:
-        goes_on.set()
-        for other in others:
-            other.result(PATIENCE)
-    assert ask(another, "SELECT 1") == 1
-    loan.checkin()
-    assert pool.gate.free == 2
-    assert pool.stats().idle == 0  # its queue has been replaced
-
-
-def test_a_connection_in_the_middle_of_a_commit_is_closed_when_it_comes_out(
-    make_pool: MakePool, server: Server
-) -> None:
-    pool = make_pool(pool_size=1)
-    loan, connection = lend(pool)
-    ask(connection, "CREATE TABLE IF NOT EXISTS committed (n INT) ENGINE=InnoDB")
-    connection.autocommit(False)
-    ask(connection, "INSERT INTO committed VALUES (1)")
-    loan.share()
-
-    with ThreadPoolExecutor(1) as threads, server.admin() as admin:
-        admin.query("FLUSH TABLES WITH READ LOCK")  # which makes a commit wait
-        commit = threads.submit(connection.commit)
-        assert poll(lambda: connection.in_query)
-        loan.checkin()
-        assert (loan.has_ended, pool.gate.free) == (False, 0)
-        admin.query("UNLOCK TABLES")
-        commit.result()
-
-    assert (loan.has_ended, pool.gate.free) == (True, 1)
-    assert pool.stats().idle == 0
 
 
 def test_a_query_sent_without_waiting_makes_the_session_dirty(
