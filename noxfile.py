@@ -78,6 +78,8 @@ PAIRS: dict[str, Pair] = {
     "newest": ("3.13", NEWEST, []),
     "newest-on-3.14": ("3.14", NEWEST, []),
 }
+#: As in the Makefile.
+WORKERS = str(2 * (os.cpu_count() or 1))
 #: Per cent. What is missing overrides attributes of Django's, whose types are its own.
 LEAST_TYPED = 97.0
 SHOWN = (
@@ -234,6 +236,7 @@ def run_tests(
         try:
             session.run(
                 *("python", "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+                *("-n", WORKERS, "--dist", "worksteal"),
                 f"--junitxml={junit.name}",
                 *(session.posargs or tests),
                 env=env,
