@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 
@@ -79,6 +81,9 @@ STAND_INS: dict[str, tuple[str, ...]] = {
     "otherpackage.mysql": ("base",),
 }
 
+#: What some code cannot run without, and `make matrix` does not install everywhere.
+OPTIONAL = {"debug_toolbar", "django_prometheus", "pymysql"}
+
 
 @contextlib.contextmanager
 def _stand_ins() -> Iterator[None]:
@@ -121,9 +126,12 @@ def run(block: Block, **given: Any) -> dict[str, Any]:
     """Run *block*, which may use what is *given*; the names that it makes."""
     names = {"__name__": "documented", **given}
     exec(BEFORE, names)
+    code = compile(f"{chr(10) * (block.line - 1)}{block.text}", block.page, "exec")
     with _stand_ins():
-        exec(
-            compile(f"{chr(10) * (block.line - 1)}{block.text}", block.page, "exec"),
-            names,
-        )
+        try:
+            exec(code, names)
+        except ModuleNotFoundError as error:
+            if error.name not in OPTIONAL:
+                raise
+            pytest.skip(f"{error.name} is not installed")
     return names

@@ -68,7 +68,17 @@ def _chosen(accepted: str, cookie: str) -> str:
     request = SimpleNamespace(
         COOKIES={settings.LANGUAGE_COOKIE_NAME: cookie}, META=headers
     )
-    return translation.get_language_from_request(request)  # type: ignore[arg-type]
+    # Django 4.2 leaves to its middleware what is none of the site's languages.
+    code: str | None = translation.get_language_from_request(request)  # type: ignore[arg-type]
+    return code or _of_the_site()
+
+
+def _of_the_site() -> str:
+    code: str = settings.LANGUAGE_CODE
+    try:
+        return translation.get_supported_language_variant(code)
+    except LookupError:
+        return code
 
 
 @cache

@@ -176,7 +176,11 @@ def test_a_request_of_the_test_client_does_not_queue(
     if kind == "sync":
         response = Client().get("/nothing")
     else:
-        response = async_to_sync(AsyncClient().get)("/nothing")
+
+        async def get() -> Any:
+            return await AsyncClient().get("/nothing")
+
+        response = async_to_sync(get)()
     assert response.status_code == 200
     assert full_pool.stats().refused == 0
 

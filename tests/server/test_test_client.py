@@ -17,7 +17,11 @@ from tests.site.models import Item
 def get(kind: str, path: str) -> Any:
     if kind == "sync":
         return Client().get(path)
-    return async_to_sync(AsyncClient().get)(path)
+
+    async def get_async() -> Any:
+        return await AsyncClient().get(path)
+
+    return async_to_sync(get_async)()
 
 
 both = pytest.mark.parametrize("kind", ["sync", "async"])

@@ -92,6 +92,17 @@ def test_the_language_is_the_one_that_this_client_wants(
 
 
 @pytest.mark.usefixtures("negotiating")
+@pytest.mark.parametrize(("site", "code"), [("fr-ca", "fr"), ("xx", "xx")])
+def test_a_client_whose_language_is_none_of_the_sites_gets_the_sites(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, site: str, code: str
+) -> None:
+    """Django 4.2 says that there is none."""
+    settings.LANGUAGE_CODE = site
+    monkeypatch.setattr(translation, "get_language_from_request", lambda _: None)
+    assert choose("tlh").code == code
+
+
+@pytest.mark.usefixtures("negotiating")
 @pytest.mark.parametrize(
     ("cookie", "code"),
     [

@@ -19,7 +19,7 @@ from unittest import mock
 import pytest
 
 import pooled_db
-from pooled_db import conf, opentelemetry
+from pooled_db import conf
 from pooled_db.exceptions import Reason
 from pooled_db.management.commands.pools import Command
 from pooled_db.metrics import PoolCollector
@@ -246,6 +246,9 @@ def test_the_tables_of_metrics_are_what_is_exported() -> None:
 
 
 def _of_opentelemetry() -> Iterator[tuple[str, str]]:
+    pytest.importorskip("opentelemetry")
+    from pooled_db import opentelemetry
+
     meter = mock.Mock()
     with mock.patch("pooled_db.opentelemetry.in_child"):
         opentelemetry._Metrics(meter)
