@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from ..driver.slot import on_one_line
 from .advice import Advice
 
 #: How many loans are listed, those at work for longest first.
@@ -72,7 +73,8 @@ def processes(seen: dict[str, Any]) -> Table:
     )
     rows: list[Sequence[str]] = []
     for process in seen["processes"]:
-        up = timedelta(seconds=int(time.time() - process["started"]))
+        # Not before it began: the clock may have been set back since.
+        up = timedelta(seconds=max(0, int(time.time() - process["started"])))
         for alias, pool in process["pools"].items():
             who = (str(process["pid"]), process["program"], str(up))
             rows.append((*who, alias, *_numbers(pool)))
@@ -150,7 +152,11 @@ def _table(
     head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None
 ) -> Part:
     """Lay a table out; where it is too wide, without what can be spared."""
-    columns = list(zip(head, *rows, strict=True))
+    # Names of accounts and aliases may be anything.
+    columns = [
+        [on_one_line(cell) for cell in column]
+        for column in zip(head, *rows, strict=True)
+    ]
     for name in SPARE:
         if width is None or _width(columns) <= width:
             break

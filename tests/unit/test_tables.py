@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,23 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Any:
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+def test_no_name_begins_a_line_or_commands_the_terminal() -> None:
+    odd = 'a "quoted"\nalias\x1b[2J\u2028, größer'
+    pool = ProcessPool(odd, PoolStats(limit=1), (), {})
+    process = Process(4711, "here", "gunicorn", 0.0, {odd: pool})
+    view = ServerView(max_connections=12, accounts=(Account(odd, odd, 1, 0),))
+    printed = tables.text(overview(Host((process,)), {odd: view}))
+    assert all(line.isprintable() for line in printed.split("\n"))
+    assert len(printed.split("\n")) == 3 + 1 + 1 + 1 + 2
+
+
+def test_no_process_began_after_now() -> None:
+    """The clock may have been set back since."""
+    pool = ProcessPool("default", PoolStats(limit=1), (), {})
+    process = Process(4711, "here", "gunicorn", time.time() + 60, {"default": pool})
+    assert "  0:00:00  " in tables.text(overview(Host((process,)), {}))
 
 
 @pytest.mark.parametrize("width", [200, 132, 100, 80, 60, 40])
