@@ -185,7 +185,11 @@ DIRECTORY_OR_NONE: Final = Rule(
     "must be the absolute path of a directory, or None to switch it off",
     lambda value: (
         value is None
-        or (isinstance(value, (str, os.PathLike)) and os.path.isabs(value))
+        or (
+            isinstance(value, (str, os.PathLike))
+            and os.path.isabs(value)
+            and "\0" not in os.fspath(value)
+        )
     ),
 )
 CLIENT: Final = Rule(

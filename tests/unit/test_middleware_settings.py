@@ -55,6 +55,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("REQUEST_START_HEADER", True, HEADER),
     ("STATE_DIR", "", DIRECTORY),
     ("STATE_DIR", "pools", DIRECTORY),
+    ("STATE_DIR", "/pools\0", DIRECTORY),
     ("STATE_DIR", True, DIRECTORY),
     ("DOOR", None, "must be True or False"),
     ("DOOR", "off", "must be True or False"),
