@@ -47,7 +47,10 @@ def check_models(
     may_ask = _are_asked(sys._getframe(1).f_locals.get("checks"))
     with contextlib.ExitStack() as stack:
         for alias in databases or ():
-            connection = connections[alias]
+            try:
+                connection = connections[alias]
+            except (ImproperlyConfigured, ImportError):
+                continue  # its driver is missing, which is for Django to say
             if isinstance(connection, PooledMixin) and not (
                 may_ask and _answers(connection)
             ):

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 
 from pooled_db.checks import USES_DATABASE
 from pooled_db.middleware import PooledConnectionMiddleware
+from pooled_db.model_checks import check_models
 from pooled_db.placement import MIDDLEWARE
 from pooled_db.request.admission import Admission
 from tests.checking import (
@@ -176,4 +177,6 @@ def test_a_database_whose_driver_is_missing_is_its_users_affair(
         connections["elsewhere"]
 
     assert messages() == []
+    # Since 6.1 Django names all databases wherever models are checked.
+    assert check_models(app_configs=[], databases=["elsewhere"]) == []
     assert Admission().eager == ["default"]
