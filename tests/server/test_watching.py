@@ -267,6 +267,25 @@ def test_what_cannot_be_is_refused_in_one_line(wrong: str, tmp_path: Path) -> No
     assert "above 0" in done.stderr.splitlines()[-1]
 
 
+def test_who_reads_one_line_of_many_ends_it_quietly(tmp_path: Path) -> None:
+    """As ``manage.py pools --watch --json | head -1`` does."""
+    given = site_settings({}, POOLED_DB={"STATE_DIR": str(tmp_path)})
+    env = {"TEST_SETTINGS": json.dumps(given), "PYTHONWARNINGS": "error"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "django", "pools", "--watch", "0.01", "--json"],
+        env={**os.environ, **env, "DJANGO_SETTINGS_MODULE": "tests.settings"},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as watching:
+        assert watching.stdout is not None
+        assert watching.stderr is not None
+        assert json.loads(watching.stdout.readline())["processes"] == []
+        watching.stdout.close()
+        assert (watching.stderr.read(), watching.wait()) == ("", 0)
+
+
 def test_more_than_the_server_takes_is_over_budget(serve: Serve) -> None:
     watched = serve(pool_size=25)
     told = watched.json()

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import os
 import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError
@@ -73,6 +74,9 @@ class Command(BaseCommand):
             sys.exit(self._do(options))
         except ImproperlyConfigured as error:
             raise CommandError(str(error), returncode=overview.NOBODY) from error
+        except BrokenPipeError:
+            # Whoever read it has seen enough; Python would complain at the last flush.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _do(self, options: Mapping[str, Any]) -> int:
         if state.directory() is None:
