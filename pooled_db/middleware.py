@@ -137,6 +137,7 @@ class PooledConnectionMiddleware:
     def _check_out(self, scope: Scope, request: HttpRequest) -> None:
         scope.request = request
         if hasattr(request, OF_TEST_CLIENT):
+            scope.is_of_test_client = True
             return
         if outsiders:
             adopt(scope)
@@ -153,6 +154,7 @@ class PooledConnectionMiddleware:
     async def _check_out_async(self, scope: Scope, request: HttpRequest) -> None:
         scope.request = request
         if hasattr(request, OF_TEST_CLIENT):
+            scope.is_of_test_client = True
             return
         age = self._age(request) if self.admission.age_header else 0.0
         for pool in self.admission.pools_for(request.path):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from django.db import connections
 
+from ..pool.loan import Loan
+from ..pool.pool import Pool
 from .scope import Scope
 
 
@@ -18,3 +22,27 @@ def adopt(scope: Scope) -> None:
         if loan is not None and loan.requester is None:
             ends_with_it = loan.may_be_missed and not wrapper.in_atomic_block
             scope.adopt(loan.pool, loan, ends_with_it=ends_with_it)
+
+
+def gives_way(loan: Loan, scope: Scope) -> bool:
+    """Whether *loan*, which this thread has of its own, is given back for *scope*'s.
+
+    An executor's thread may have one at rest from earlier work, and now works for a
+    request: what it leaves in its session must end with that. The request adopts it if
+    it has none.
+    """
+    if (
+        scope.is_of_test_client
+        or loan in scope.loans
+        or loan.pins
+        or not loan.may_be_missed
+        or loan.resting_since() is None
+        or loan.connection is None
+        or loan.connection.has_open_cursor()
+    ):
+        return False
+    if any(one.pool is loan.pool and not one.over for one in scope.loans):
+        loan.checkin()
+        return True
+    scope.adopt(cast("Pool", loan.pool), loan, ends_with_it=True)
+    return False

@@ -43,6 +43,8 @@ class Scope(Identity):
     at_door: bool = False
     #: Whether a query of Django's own thread has opened it.
     is_early: bool = False
+    #: Whether it is of Django's test client, which shares its test's connection.
+    is_of_test_client: bool = False
 
     def __init__(self) -> None:
         #: By what its loans know it: always the same object.

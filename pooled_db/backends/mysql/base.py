@@ -21,6 +21,7 @@ from ...driver.connection import Connection
 from ...fork import notice_fork
 from ...pool.loan import Loan
 from ...pool.origin import describe
+from ...request.adoption import gives_way
 from ...request.current import (
     current,
     current_scope,
@@ -281,6 +282,8 @@ class PooledMixin(OpeningMixin, JudgedMixin):
         if requester is None:
             # uWSGI forks between requests, when a thread may have one of its own.
             notice_fork()
+            if (scope := current_scope()) is not None and gives_way(loan, scope):
+                self.detach()
         else:
             # Each cursor looks three times: is_of_current_request() is called only
             # where the quick answer is no.

@@ -1,0 +1,75 @@
+"""Threads that know nothing of a request, and are given its context or its wrapper."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connections, transaction
+
+import pooled_db
+from pooled_db.request.current import open_scope
+from tests.site.models import Item
+from tests.site.views import ask
+
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
+NUMBER = "SELECT CONNECTION_ID()"
+#: Runs a function in the context of a request.
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def in_request() -> Iterator[Run]:
+    """A request in this thread, whose context others can be given."""
+    connections.close_all()
+    context = contextvars.copy_context()
+    scope = context.run(open_scope)
+    yield lambda function, *args: context.copy().run(function, *args)
+    scope.close()
+    stats = pooled_db.stats()["default"]
+    connections.close_all()
+    assert (stats.in_use - stats.on_call, stats.waiting) == (0, 0)
+
+
+@pytest.fixture
+def executor() -> Iterator[ThreadPoolExecutor]:
+    """One thread, which has a connection of its own, at rest."""
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(ask, NUMBER).result()
+        yield threads
+
+
+def test_its_own_connection_gives_way_to_that_of_the_request(
+    executor: ThreadPoolExecutor, in_request: Run
+) -> None:
+    number = in_request(ask, NUMBER)
+    assert executor.submit(in_request, ask, NUMBER).result() == number
+    assert pooled_db.stats()["default"].in_use == 1
+
+
+@pytest.mark.parametrize("asks_first", [True, False])
+def test_what_it_leaves_in_its_session_ends_with_the_request(
+    executor: ThreadPoolExecutor, in_request: Run, asks_first: bool
+) -> None:
+    if asks_first:
+        in_request(ask, NUMBER)
+    executor.submit(in_request, ask, "SET @mine = 'mine'").result()
+    # The fixture sees that nobody is at work after the request.
+
+
+def test_a_transaction_that_it_has_begun_before_stays_its_own(
+    executor: ThreadPoolExecutor, in_request: Run
+) -> None:
+    in_request(ask, NUMBER)
+    atomic = transaction.atomic()
+    executor.submit(atomic.__enter__).result()
+    executor.submit(Item.objects.create, name="its own").result()
+    found = Item.objects.filter(name="its own").exists
+    assert executor.submit(in_request, found).result()
+    assert not in_request(found)
+    executor.submit(transaction.set_rollback, True).result()
+    executor.submit(atomic.__exit__, None, None, None).result()
