@@ -7,6 +7,7 @@ from contextvars import ContextVar
 
 from asgiref.sync import SyncToAsync
 
+from ..driver.use import ANY_THREAD
 from ..pool.loan import Loan
 from .scope import Scope
 
@@ -27,12 +28,16 @@ def current_scope() -> Scope | None:
 def is_of_current_request(loan: Loan) -> bool:
     """Whether the request that *loan* belongs to, if to any, runs this code.
 
-    An executor's thread serves another request before the first has ended.
+    An executor's thread serves another request before the first has ended. A loan that
+    is shared between threads is good wherever its wrapper is used.
     """
     scope = current.get()
     if scope is None and _early:
         scope = _early_scope()
-    return loan.requester is (None if scope is None else scope.ref)
+    return (
+        loan.requester is (None if scope is None else scope.ref)
+        or loan.user is ANY_THREAD
+    )
 
 
 def scope_of_asgi_request() -> Scope | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -73,3 +74,34 @@ def test_a_transaction_that_it_has_begun_before_stays_its_own(
     assert not in_request(found)
     executor.submit(transaction.set_rollback, True).result()
     executor.submit(atomic.__exit__, None, None, None).result()
+
+
+@pytest.mark.parametrize("shared_first", [True, False])
+def test_a_connection_that_a_request_shares_is_good_in_every_thread(
+    in_request: Run, shared_first: bool
+) -> None:
+    wrapper = connections["default"]
+    if not shared_first:
+        in_request(ask, NUMBER)
+    wrapper.inc_thread_sharing()
+    seen: list[object] = []
+
+    def work() -> None:
+        connections["default"] = wrapper
+        seen.append(Item.objects.filter(name="shared").exists())
+
+    def share() -> None:
+        with transaction.atomic():
+            Item.objects.create(name="shared")
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+            seen.append(Item.objects.filter(name="shared").exists())
+            transaction.set_rollback(True)
+
+    try:
+        in_request(share)
+    finally:
+        wrapper.dec_thread_sharing()
+    assert seen == [True, True]
+    assert not in_request(Item.objects.filter(name="shared").exists)
