@@ -7,6 +7,13 @@ from functools import cache
 from threading import get_ident
 from typing import Any
 
+import MySQLdb
+
+from .use import NO_THREAD, given_back
+
+#: What the driver says of a connection that this process has closed.
+CLOSED = (2006, "")
+
 
 def _in_turn(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
     """Bracket the method *name*: it speaks with the driver before and after.
@@ -30,6 +37,13 @@ def _in_turn(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
                 loan.unpin(thread)
                 loan = connection.begin_use()
             return original(self, *args, **kwargs)
+        except MySQLdb.OperationalError as error:
+            if loan is not None and loan.user == NO_THREAD and error.args == CLOSED:
+                # It ended with its request, before the number of rows was asked for.
+                # What is left of the result would be read as the cursor is closed.
+                self._result = None
+                raise given_back() from error
+            raise
         finally:
             if loan is not None:
                 loan.pins.discard(thread)

@@ -9,10 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import connections, transaction
+from django.db import InterfaceError, connections, transaction
+from django.db.models.expressions import RawSQL
 
 import pooled_db
 from pooled_db.request.current import open_scope
+from tests.harness.processes import PATIENCE, poll
+from tests.harness.server import Server
 from tests.site.models import Item
 from tests.site.views import ask
 
@@ -105,3 +108,31 @@ def test_a_connection_that_a_request_shares_is_good_in_every_thread(
         wrapper.dec_thread_sharing()
     assert seen == [True, True]
     assert not in_request(Item.objects.filter(name="shared").exists)
+
+
+def test_a_statement_that_outlasts_its_request_says_so(server: Server) -> None:
+    connections.close_all()
+    context = contextvars.copy_context()
+    scope = context.run(open_scope)
+    Item.objects.create(name="a row")
+    context.run(ask, NUMBER)
+    holder = server.admin()
+    try:
+        holder.query("DO GET_LOCK('late', 0)")
+        with ThreadPoolExecutor(1) as threads:
+            # Django closes the cursor after an error, which must not hide it.
+            wait = RawSQL("GET_LOCK('late', %s)", [PATIENCE])
+            run: Run = context.copy().run
+            late = threads.submit(run, Item.objects.annotate(got=wait).get)
+            assert poll(
+                lambda: "User lock" in {p["state"] for p in server.process_list()}
+            )
+            scope.close()
+            holder.query("DO RELEASE_LOCK('late')")
+            with pytest.raises(InterfaceError, match="given back to its pool"):
+                late.result()
+            assert threads.submit(context.copy().run, ask, "SELECT 1").result() == 1
+    finally:
+        holder.close()
+    connections.close_all()
+    assert pooled_db.stats()["default"].in_use == 0
