@@ -59,6 +59,11 @@ class Account:
 #: (9.7.4, ``ChangeUserForwarder::connected()``).
 ROUTER = "-router"
 
+#: Whether the account has a default role, which is the session's then.
+IS_DEFAULT_ROLE = """
+SELECT COUNT(*) FROM information_schema.APPLICABLE_ROLES WHERE IS_DEFAULT = 'YES'
+"""
+
 #: Accounts that a server has refused since it last let anybody in with them.
 _refused: set[Account] = set()
 
@@ -93,14 +98,21 @@ def make_as_new(
         if error_code(error) in ACCESS_DENIED:
             _refused.add(account)
         raise
-    if _has_init_connect(connection):
+    init_connect, role = _row(connection, "SELECT @@init_connect, CURRENT_ROLE()")
+    if init_connect:
+        # A login executes it, which change_user does not. To execute it here would be
+        # wrong for accounts that the server exempts, by a privilege that they may have
+        # got from a role. It can change at any time.
+        # https://mariadb.com/docs/server/server-management/variables-and-modes/server-system-variables#init_connect
         return False
+    if role is not None and "MariaDB" in connection.get_server_info():
+        # MariaDB (10.11.19) leaves it to an account that has no default role.
+        (is_default,) = _row(connection, IS_DEFAULT_ROLE)
+        if not is_default:
+            _run(connection, "SET ROLE NONE")
     # From here on in the order of a connect.
     if options.get("init_command"):
-        connection.query(options["init_command"])
-        connection.store_result()
-        while connection.next_result() != -1:
-            connection.discard_result()
+        _run(connection, options["init_command"])
     # The driver keeps a name and a codec of its own, which change_user leaves.
     character_set = options.get("charset") or connection.character_set_name()
     connection.set_character_set(character_set, options.get("collation"))
@@ -128,13 +140,14 @@ def _is_current(account: Account, connection: Connection) -> bool:
         return False
 
 
-def _has_init_connect(connection: Connection) -> bool:
-    """Whether a login executes the server's init_connect, which change_user does not.
+def _row(connection: Connection, question: str) -> Any:
+    connection.query(question)
+    (row,) = connection.store_result().fetch_row()
+    return row
 
-    To execute it here would be wrong for accounts that the server exempts, by a
-    privilege that they may have got from a role. It can change at any time.
-    https://mariadb.com/docs/server/server-management/variables-and-modes/server-system-variables#init_connect
-    """
-    connection.query("SELECT @@init_connect")
-    ((init_connect,),) = connection.store_result().fetch_row()
-    return bool(init_connect)
+
+def _run(connection: Connection, statements: str) -> None:
+    connection.query(statements)
+    connection.store_result()
+    while connection.next_result() != -1:
+        connection.discard_result()

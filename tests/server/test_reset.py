@@ -146,6 +146,28 @@ def test_a_session_made_as_new_equals_a_fresh_one(
     assert pool.stats().opened == 1
 
 
+@pytest.mark.parametrize("statement", ["SET ROLE pooled_other", "PREPARE"])
+def test_a_role_goes_from_an_account_without_a_default_one(
+    make_pool: MakePool, limited: dict[str, Any], admin: Admin, statement: str
+) -> None:
+    whose = "FOR" if SERVER.is_mariadb else "TO"
+    admin(f"SET DEFAULT ROLE NONE {whose} {ACCOUNT}")
+    pool = make_pool(lambda: Connection(**limited), pool_size=1)
+    loan, connection = lend(pool)
+    expected = session(connection)
+    if statement == "PREPARE":
+        ask(connection, "PREPARE hidden FROM 'SET ROLE pooled_other'")
+        statement = "EXECUTE hidden"
+    ask(connection, statement)
+    assert "pooled_other" in str(ask(connection, "SELECT CURRENT_ROLE()"))
+    loan.checkin()
+
+    loan, connection = lend(pool)
+    assert session(connection) == expected
+    loan.checkin()
+    assert pool.stats().opened == 1
+
+
 def test_what_the_server_sets_at_login_is_there_after_a_reset(
     make_pool: MakePool, limited: dict[str, Any], init_connect: None
 ) -> None:

@@ -32,8 +32,8 @@ class Session:
     def store_result(self) -> Any:
         return self
 
-    def fetch_row(self) -> tuple[tuple[str]]:
-        return (("",),)
+    def fetch_row(self) -> tuple[tuple[str, str | None]]:
+        return (("", None),)
 
     def character_set_name(self) -> str:
         return "utf8mb4"

@@ -162,7 +162,7 @@ def test_a_session_is_made_as_new_at_its_address(
     pool: Pool, nodes: list[FakeServer]
 ) -> None:
     for node in nodes:
-        node.answers("SELECT @@init_connect", [[""]])
+        node.answers("SELECT @@init_connect, CURRENT_ROLE()", [["", "NONE"]])
     loan, connection = lend(pool)
     connection.query("SET @a = 1")
     connection.store_result()
