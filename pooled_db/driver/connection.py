@@ -55,6 +55,7 @@ class Connection(GuardedConnection):
         def get_server_info(self) -> str: ...
         def insert_id(self) -> int: ...
         def character_set_name(self) -> str: ...
+        def field_count(self) -> int: ...
         def escape_string(self, text: bytes) -> bytes: ...
         def discard_result(self) -> None: ...
 
@@ -175,6 +176,12 @@ class Connection(GuardedConnection):
         mark_pooled(error, self.alias)
 
     def close(self) -> None:
+    def _has_answer(self) -> bool:
+        # Raw query() and begin() leave nothing to be read where there are no rows.
+        if not self._is_sent and self.open and not self.field_count():
+            self._unread = False
+        return self._unread
+
         self.proxy = None  # the two have kept each other
         # The pool closes what its user has closed already, and must not mind. Of two
         # threads only one may: the driver would free its memory twice.

@@ -97,6 +97,10 @@ class GuardedConnection(DriverConnection):
         self.loan = loan
 
     # For whoever knows the session.
+    def _has_answer(self) -> bool:
+        """Whether the last statement may have left rows to be read."""
+        return self._unread
+
 
     def _look_at(self, query: bytes | bytearray | str) -> None:
         """Note what *query* is about to change; called before it is sent."""
@@ -218,7 +222,7 @@ class GuardedConnection(DriverConnection):
         user = self.loan.user
         if user != get_ident() and user is not ANY_THREAD:
             return NO_MORE_RESULTS
-        if self._unread or self.is_out_of_step:
+        if self.is_out_of_step or (self._unread and self._has_answer()):
             # An interrupt has struck before the answer was asked for. The driver would
             # raise an error in its place.
             self.is_doubtful = self.is_out_of_step = True
@@ -311,7 +315,9 @@ class GuardedConnection(DriverConnection):
     @property
     def was_left_unread(self) -> bool:
         """Whether this thread has not read the answer to an earlier statement."""
-        return self.is_out_of_step or (self._unread and self.is_being_read)
+        return self.is_out_of_step or (
+            self._unread and self.is_being_read and self._has_answer()
+        )
 
     def _rest(self) -> None:
         if self._unread:

@@ -29,6 +29,9 @@ class Connection(connections.Connection):
             self.store_result()
         return affected
 
+    def begin(self) -> None:
+        self.query("BEGIN")
+
     def store_result(self) -> None: ...
 
     def use_result(self) -> None: ...

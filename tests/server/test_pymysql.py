@@ -72,6 +72,19 @@ connection.close()
     assert run(program) == "False\n"
 
 
+def test_a_transaction_that_the_driver_has_begun_is_left_to_nobody(run: Any) -> None:
+    program = """
+from tests.site.models import Item
+def begin(connection):
+    connection.connection.begin()
+    Item.objects.create(name="never committed")
+loan(begin)
+print(Item.objects.filter(name="never committed").exists())
+connection.close()
+"""
+    assert run(program) == "False\n"
+
+
 def test_rows_that_were_not_read_close_the_connection(run: Any) -> None:
     program = """
 from pymysql.cursors import SSCursor

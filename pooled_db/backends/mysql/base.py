@@ -223,6 +223,7 @@ class PooledMixin(OpeningMixin, JudgedMixin):
                 self.connect()
             return super().create_cursor(name)
         finally:
+                and self.autocommit
             loan.pins.discard(thread)
 
     def _set_autocommit(self, autocommit: bool) -> None:
