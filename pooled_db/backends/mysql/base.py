@@ -168,6 +168,12 @@ class PooledMixin(OpeningMixin, JudgedMixin):
             if self._was_called_back:
                 self._was_called_back = False
                 loan.connection.forget_last_statement()  # type: ignore[union-attr]
+        elif loan.connection is not None and (
+            loan.connection.is_doubtful or not loan.connection.is_alive()
+        ):
+            # Recipes against a server that has gone away let Django connect again.
+            loan.discard()
+            return self._borrow()
         return loan.connection
 
     @async_unsafe
