@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import MySQLdb
 
 from . import DriverConnection, reset
+from .as_opened import AsOpened
 from .errors import (
     PACKET_TOO_LARGE,
     TLS_ERROR,
@@ -27,7 +28,7 @@ from .last_statement import LastStatement
 from .packets import name_too_large
 from .readable import Readable
 from .statements import may_change_session, outlasts_reset
-from .use import NOBODYS
+from .use import NOBODYS, Use
 
 #: The isolation level of a session that Django has not set up yet.
 NOT_SET_UP = object()
@@ -54,8 +55,8 @@ class Connection(GuardedConnection):
         def thread_id(self) -> int: ...
         def get_server_info(self) -> str: ...
         def insert_id(self) -> int: ...
-        def character_set_name(self) -> str: ...
         def field_count(self) -> int: ...
+        def character_set_name(self) -> str: ...
         def escape_string(self, text: bytes) -> bytes: ...
         def discard_result(self) -> None: ...
 
@@ -71,12 +72,15 @@ class Connection(GuardedConnection):
     proxy: Any = None
     #: Whether a proxy has answered on it that its server has no room.
     met_no_room: bool = False
+    #: Whether a user has changed how the driver converts values.
+    converts_otherwise: bool = False
     #: Returns the options with which a connection would be opened now.
     current_options: Callable[[], Mapping[str, Any]] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         #: Whether its next user may have it as it is.
         self.is_clean: bool = True
+        self._as_opened = AsOpened()
         self._options = kwargs
         try:
             super().__init__(*args, **kwargs)
@@ -113,11 +117,27 @@ class Connection(GuardedConnection):
         self._descriptor = self.fileno()
         self._inode = os.fstat(self._descriptor).st_ino
         self._readable = Readable(self._descriptor)
+        self.is_opened()
         connections.add(self)
 
     def __repr__(self) -> str:
         # The driver's own names the host.
         return f"<Connection {self._id}: {'open' if self.open else 'closed'}>"
+
+    def is_opened(self) -> None:
+        """Note how it is: what has opened it has set what it wants by now."""
+        self._as_opened.note(self)
+
+    def lent_for(self, loan: Use) -> None:
+        """Forget what its last user had, and obey *loan* from now on."""
+        self._cursors = []
+        self._last = None
+        self.after_rest = None
+        as_opened = self._as_opened
+        self.cursorclass = as_opened.cursorclass
+        if self.converts_otherwise or self.encoders is not as_opened.encoders:
+            as_opened.put_tables_back(self)
+        self.loan = loan
 
     @property
     def connection_id(self) -> int | None:
@@ -156,6 +176,12 @@ class Connection(GuardedConnection):
         """Let nobody ask what the last statement left: it is another user's."""
         self._last = LastStatement()
 
+    def _has_answer(self) -> bool:
+        # Raw query() and begin() leave nothing to be read where there are no rows.
+        if not self._is_sent and self.open and not self.field_count():
+            self._unread = False
+        return self._unread
+
     def _judge(self, error: BaseException, size: int = 0) -> None:
         """Draw the consequences of *error*, of a statement of *size* bytes."""
         if not isinstance(error, MySQLdb.Error):
@@ -176,12 +202,6 @@ class Connection(GuardedConnection):
         mark_pooled(error, self.alias)
 
     def close(self) -> None:
-    def _has_answer(self) -> bool:
-        # Raw query() and begin() leave nothing to be read where there are no rows.
-        if not self._is_sent and self.open and not self.field_count():
-            self._unread = False
-        return self._unread
-
         self.proxy = None  # the two have kept each other
         # The pool closes what its user has closed already, and must not mind. Of two
         # threads only one may: the driver would free its memory twice.
@@ -220,12 +240,14 @@ class Connection(GuardedConnection):
         present one, a login would do more, or the server did not do it. Transactions
         are rolled back.
         """
+        self._as_opened.put_tables_back(self)  # answers are read on the way
         try:
             if not reset.make_as_new(self, self._options, autocommit):
                 return False
         except MySQLdb.Error:
             return False
         self.is_dirty = False
+        self._as_opened.remove_marks(self)
         return True
 
     def is_drained(self) -> bool:

@@ -89,24 +89,17 @@ class GuardedConnection(DriverConnection):
             return None
         return by if isinstance(by, str) else by.decode(errors="replace")
 
-    def lent_for(self, loan: Use) -> None:
-        """Forget what its last user had, and obey *loan* from now on."""
-        self._cursors = []
-        self._last = None
-        self.after_rest = None
-        self.loan = loan
-
     # For whoever knows the session.
-    def _has_answer(self) -> bool:
-        """Whether the last statement may have left rows to be read."""
-        return self._unread
-
 
     def _look_at(self, query: bytes | bytearray | str) -> None:
         """Note what *query* is about to change; called before it is sent."""
 
     def _judge(self, error: BaseException, size: int = 0) -> None:
         """Draw the consequences of *error*, of a statement of *size* bytes."""
+
+    def _has_answer(self) -> bool:
+        """Whether the last statement may have left rows to be read."""
+        return self._unread
 
     # Statements.
 

@@ -195,6 +195,7 @@ class Connector:
         if connection.destination == loan.destination:
             connection.destination = loan.destination  # soon told again
         connection.alias = self._pool.alias
+        connection.is_opened()
         connection.rested = now = time.monotonic()
         connection.expires = self.turnover.end_of(now)
         return connection

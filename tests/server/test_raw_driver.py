@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
+import MySQLdb
+import MySQLdb.cursors
 import pytest
 from django.db import DatabaseError, OperationalError, connection, transaction
+from MySQLdb.constants import FIELD_TYPE
 
+from pooled_db.driver.connection import Connection
+from pooled_db.pool.pool import Pool
 from tests.harness.processes import poll
 from tests.harness.server import Server
+from tests.loans import lend
 from tests.site.models import Item
 from tests.site.views import ask
 
@@ -112,3 +119,95 @@ def test_a_lost_connection_is_an_error_where_nobody_connects_again(
     close(server)
     with pytest.raises(OperationalError, match="2006"):
         ask("SELECT 1")
+
+
+# What users change of the driver's object is gone with them.
+
+
+def use_dicts(raw: Connection) -> None:
+    raw.cursorclass = MySQLdb.cursors.DictCursor
+
+
+def use_server_side_cursors(raw: Connection) -> None:
+    raw.cursorclass = MySQLdb.cursors.SSCursor
+
+
+def read_otherwise(raw: Connection) -> None:
+    raw.converter[FIELD_TYPE.NEWDECIMAL] = float
+
+
+def write_otherwise(raw: Connection) -> None:
+    raw.encoders.update({bool: lambda value, mapping: b"'yes'"})
+
+
+def write_by_another_table(raw: Connection) -> None:
+    raw.encoders = {**raw.encoders, bool: lambda value, mapping: b"'yes'"}
+
+
+def write_nothing(raw: Connection) -> None:
+    del raw.encoders[bool]
+
+
+def answers() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT CAST(1.5 AS DECIMAL(4,2)), %s UNION SELECT 2, 3", [True])
+        return repr((cursor.rowcount, cursor.fetchall()))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        use_dicts,
+        use_server_side_cursors,
+        read_otherwise,
+        write_otherwise,
+        write_by_another_table,
+        write_nothing,
+    ],
+)
+def test_rows_and_values_are_for_the_next_user_as_at_first(
+    change: Callable[[Connection], None],
+) -> None:
+    expected = answers()
+    raw = connection.connection
+    change(raw)
+    with contextlib.suppress(MySQLdb.Error, TypeError):
+        assert answers() != expected
+    connection.close()
+
+    assert answers() == expected
+    assert connection.connection is raw
+
+
+def test_what_was_set_when_it_was_opened_stays(make_pool: Callable[..., Pool]) -> None:
+    def connect() -> Connection:
+        raw = opened()
+        raw.tunnel = "open"
+        raw.cursorclass = MySQLdb.cursors.DictCursor
+        return raw
+
+    opened = make_pool().connect
+    pool = make_pool(connect, pool_size=1)
+    for _ in range(2):
+        loan, raw = lend(pool)
+        assert raw.tunnel == "open"  # type: ignore[attr-defined]
+        with raw.cursor() as cursor:
+            cursor.execute("SELECT @a := 1 AS a")
+            assert cursor.fetchall() == ({"a": 1},)
+        loan.checkin()
+    assert pool.stats().opened == 1
+
+
+def set_up_once() -> str:
+    """Set up a session that is new, as far as its driver's connection tells."""
+    connection.ensure_connection()
+    if not getattr(connection.connection, "has_time_zone", False):
+        ask("SET time_zone = '+05:00'")
+        connection.connection.has_time_zone = True
+    return str(ask("SELECT @@time_zone"))
+
+
+def test_a_mark_that_says_that_a_session_is_set_up_goes_with_it() -> None:
+    assert set_up_once() == "+05:00"
+    connection.close()
+    assert set_up_once() == "+05:00"

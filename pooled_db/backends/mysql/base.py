@@ -223,13 +223,13 @@ class PooledMixin(OpeningMixin, JudgedMixin):
                 connection is not None
                 and connection.was_left_unread
                 and not self.in_atomic_block
+                and self.autocommit
             ):
                 # An interrupt has struck between a statement and its answer.
                 loan.discard()
                 self.connect()
             return super().create_cursor(name)
         finally:
-                and self.autocommit
             loan.pins.discard(thread)
 
     def _set_autocommit(self, autocommit: bool) -> None:
