@@ -36,8 +36,9 @@ NOT_SET_UP = object()
 #: Errors after which the connection is not lent again, besides those of an outage. It
 #: was closed over a packet that was too large; or the statement was killed or timed
 #: out, and a KILL that came late may hit the next one; or the server lets nobody write,
-#: as a primary after a fail-over.
-RETIRING = frozenset({TLS_ERROR, *PACKET_TOO_LARGE, 1317, 1969, 3024, 1792})
+#: as a primary after a fail-over; or the session has lost its storage engine, after an
+#: XA PREPARE that no statement has shown.
+RETIRING = frozenset({TLS_ERROR, *PACKET_TOO_LARGE, 1317, 1969, 3024, 1792, 1031})
 
 #: Every open connection of this process, for those who must know after a fork.
 connections: weakref.WeakSet[Connection] = weakref.WeakSet()

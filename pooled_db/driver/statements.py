@@ -355,9 +355,10 @@ def outlasts_reset(statement: Statement) -> bool:
     """Whether *statement* changes what a session keeps when it is made as new.
 
     MySQL forgets a session's resource group only with the connection, and either server
-    its profiles, which are the texts of the last statements.
+    its profiles, which are the texts of the last statements. MariaDB (10.11.19) makes a
+    session as new that has prepared an XA transaction, and refuses it InnoDB then.
     """
     text = statement.upper()
-    if b"PROFILING" in text:
+    if b"PROFILING" in text or (b"XA" in text and b"PREPARE" in text):
         return True
     return b"RESOURCE" in text and (b"/*!" in text or _resource_group(text) is not None)

@@ -50,8 +50,8 @@ UNAVAILABLE_IN_STATEMENT = [
 #: The number is certain by its text only.
 TEXTS = {1290: "running with the --read-only option"}
 #: A statement that was killed or timed out; a transaction that may not write; a
-#: packet that was too large; an answer that was not read.
-RETIRING = [1317, 1969, 3024, 1792, 1153, 2020, 2014]
+#: packet that was too large; an answer that was not read; no storage engine any more.
+RETIRING = [1317, 1969, 3024, 1792, 1153, 2020, 2014, 1031]
 #: A lock waited for in vain, a deadlock, a duplicate, a missing table, and what
 #: an application says itself.
 HARMLESS = [1205, 1213, 1062, 1146, 1644]

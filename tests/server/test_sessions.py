@@ -202,6 +202,23 @@ def test_the_texts_of_statements_are_shown_to_nobody_else(pool: Pool) -> None:
     lease.checkin()
 
 
+def test_a_prepared_transaction_leaves_no_session_that_cannot_read(
+    pool: Pool, server: Server
+) -> None:
+    lease, connection = lend(pool)
+    ask(connection, "CREATE TABLE IF NOT EXISTS prepared (a INT)")
+    for step in ("XA START 'a'", "INSERT INTO prepared VALUES (1)", "XA END 'a'"):
+        ask(connection, step)
+    ask(connection, "XA PREPARE 'a'")
+    lease.checkin()
+    try:
+        lease, connection = lend(pool)
+        assert ask(connection, "SELECT COUNT(*) FROM prepared") == 0
+        lease.checkin()
+    finally:
+        server.ask("XA ROLLBACK 'a'")
+
+
 @pytest.mark.parametrize(
     ("character_set", "first_byte"), [("gbk", b"\xbf"), ("sjis", b"\x95")]
 )

@@ -273,6 +273,10 @@ def test_a_variable_after_closed_quotes_is_always_seen(text: str) -> None:
         (b"SET profiling = 1", True),
         (b"SET @@session./**/Profiling=1", True),
         (b"SHOW PROFILES", False),
+        (b"XA PREPARE 'a'", True),
+        (b"EXECUTE IMMEDIATE 'xa/**/prepare ''a'''", True),
+        (b"XA START 'a'", False),
+        (b"PREPARE s FROM 'SELECT 1'", False),
         (b"SET NAMES utf8mb4", False),
     ],
 )
