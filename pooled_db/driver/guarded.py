@@ -52,8 +52,6 @@ class GuardedConnection(DriverConnection):
         # Whether it has been sent only, and its answer is on the way.
         self._is_sent = False
         self._unbuffered = False
-        # With autocommit off: whether there is something to commit.
-        self._uncommitted = False
         self._cursors: list[tuple[ref[Any], int]] = []
         # Whose the last statement is, if it may be another's.
         self._last: LastStatement | None = None
@@ -64,7 +62,7 @@ class GuardedConnection(DriverConnection):
         #: Whether the session may differ from what it was at connect.
         self.is_dirty: bool = False
         # The beginning of the statement that has made it so.
-        self._dirtied_by: bytes | bytearray | str = b""
+        self._dirtied_by: bytes | bytearray = b""
         #: Whether nobody can say in what state it is.
         self.is_doubtful: bool = False
         #: Whether an answer is left on the way, so that no statement can be made.
@@ -74,9 +72,11 @@ class GuardedConnection(DriverConnection):
         #: The autocommit mode in which it is lent.
         self.home_mode: bool = bool(kwargs.get("autocommit", True))
         super().__init__(*args, **kwargs)
-        self.is_dirty = self._uncommitted = self._unread = False
+        self.is_dirty = self._unread = False
+        # With autocommit off: whether there is something to commit.
+        self._uncommitted = False
 
-    def _make_dirty(self, by: bytes | bytearray | str) -> None:
+    def _make_dirty(self, by: bytes | bytearray) -> None:
         if not self.is_dirty:
             self.is_dirty = True
             self._dirtied_by = by[:LONGEST_TOLD]
@@ -84,10 +84,9 @@ class GuardedConnection(DriverConnection):
     @property
     def dirtied_by(self) -> str | None:
         """The beginning of the statement that may have changed the session, if any."""
-        by = self._dirtied_by
         if not self.is_dirty:
             return None
-        return by if isinstance(by, str) else by.decode(errors="replace")
+        return self._dirtied_by.decode(errors="replace")
 
     # For whoever knows the session.
 
