@@ -9,12 +9,31 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/__main__.py _project: 0 -> 1": (
         "python -m has put the current directory first already"
     ),
+    "pooled_db/__main__.py _project: sys.path.insert(0, os.getcwd()) -> pass": (
+        "python -m has put the current directory first already"
+    ),
     "pooled_db/dashboard/snapshot.py _loan: 0.0 -> 1.0": _NARROWS,
     "pooled_db/driver/cursor.py _in_turn: method.__doc__ = original.__doc__ -> pass": (
         "nobody is promised the text of a help()"
     ),
+    "pooled_db/driver/addresses.py Addresses.__init__: 16 -> 17": (
+        "it begins at any of the addresses"
+    ),
+    "pooled_db/driver/connection.py Connection.__init__: 0.0 -> 1.0": (
+        "it is fresh when it is first lent, and given back when it is lent again"
+    ),
     "pooled_db/driver/reset.py let_in: account is not None -> True": (
         "no set of accounts has None in it"
+    ),
+    "pooled_db/pool/gate.py Gate.review: permit is self._watcher and permit.state is "
+    "WAITING -> True": (
+        "whoever looks calls back what is ripe, and one who looks is enough"
+    ),
+    "pooled_db/pool/lane.py Lane.served: self.remove(permit) -> pass": (
+        "the gate takes it out of every line afterwards"
+    ),
+    "pooled_db/pool/numbers.py Numbers.were_lent: > -> >=": (
+        "it writes what is there already"
     ),
     "pooled_db/pool/lane.py Lane.served: oldest is None -> False": _NARROWS,
     "pooled_db/pool/limit.py Limit.__init__: 0.0 -> 1.0": (

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
 
+import MySQLdb
 import pytest
 from django.db import connection, connections, transaction
 from MySQLdb.cursors import SSCursor
 
 from pooled_db import pools
+from pooled_db.driver import DriverConnection
 from pooled_db.driver.connection import Connection
 from tests.harness.interrupts import Interrupted, interrupt
 from tests.loans import lend
@@ -139,6 +141,46 @@ def test_at_whatever_moment_the_driver_is_cut(kind: str) -> None:
         if not was_there:
             break
     assert 3 < moment < 999
+
+
+#: What fails here, and what leads there.
+STEPS: dict[str, Callable[[Connection], object]] = {
+    "query": lambda connection: connection.query(b"SELECT 2"),
+    "store_result": lambda connection: read(connection, b"SELECT 2"),
+    "use_result": row_by_row,
+    "next_result": lambda connection: read(connection, b"SELECT @a := 2"),
+    "send_query": in_two_halves,
+    "read_query_result": in_two_halves,
+    "commit": lambda connection: connection.commit(),
+    "rollback": lambda connection: connection.rollback(),
+    "autocommit": lambda connection: connection.autocommit(False),
+    "ping": lambda connection: connection.ping(),
+    "select_db": lambda connection: connection.select_db("mysql"),
+    "set_character_set": lambda connection: connection.set_character_set("latin1"),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    "error", [MySQLdb.OperationalError(2013, "Lost connection"), Interrupted()]
+)
+def test_whatever_fails_in_the_driver_is_not_lent_again(
+    monkeypatch: pytest.MonkeyPatch, step: str, error: BaseException
+) -> None:
+    pool = pools.for_alias("default")
+    loan, lent = lend(pool)
+
+    def fail(*args: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DriverConnection, step, fail)
+        with pytest.raises(type(error)):
+            STEPS[step](lent)
+    closed_for = "dead" if isinstance(error, MySQLdb.Error) else None
+    assert (lent.is_doubtful, lent.closed_for) == (True, closed_for)
+    loan.checkin()
+    assert not lent.open
 
 
 @pytest.mark.parametrize("modules", [("MySQLdb",), ("pooled_db.driver",)])

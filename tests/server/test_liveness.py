@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable, Iterator
 
@@ -48,6 +49,15 @@ def test_a_connection_that_rested_is_asked_and_lent(
     assert connection_of(loan).store_result().fetch_row() == ((1,),)
     loan.checkin()
     assert pool.stats().opened == 1
+
+
+def test_a_connection_that_was_killed_does_not_answer(server: Server) -> None:
+    """The server may have gone since somebody has looked whether it is there."""
+    with contextlib.closing(connector(server, "pooled_bare")()) as connection:
+        assert connection.answers(30.0)
+        server.ask(f"KILL {connection.thread_id()}")
+
+        assert not connection.answers(30.0)
 
 
 def test_an_event_loop_never_asks(make_pool: MakePool) -> None:

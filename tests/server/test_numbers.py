@@ -131,7 +131,9 @@ def test_each_reset_is_counted_and_nothing_else(make_pool: MakePool) -> None:
     assert closed(pool) == {}
 
 
-@pytest.mark.parametrize("what_for", ["dead", "recycled", "doubtful", "discarded"])
+@pytest.mark.parametrize(
+    "what_for", ["dead", "recycled", "doubtful", "not clean", "discarded"]
+)
 def test_each_connection_that_is_closed_is_counted(
     make_pool: MakePool, server: Server, what_for: str
 ) -> None:
@@ -148,8 +150,10 @@ def test_each_connection_that_is_closed_is_counted(
             assert poll(lambda c=connection: not c.is_alive())  # type: ignore[misc]
         if what_for == "recycled":
             connection.expires = 0.0
+        if what_for == "not clean":  # an interrupt has come between the two
+            connection.is_clean = False
     pool.checkout().checkin()
-    assert closed(pool) == {what_for: K}
+    assert closed(pool) == {"doubtful" if what_for == "not clean" else what_for: K}
     assert pool.stats().opened == K + 1
 
 

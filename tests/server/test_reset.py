@@ -20,6 +20,15 @@ from tests.loans import ask, lend
 MakePool = Callable[..., Pool]
 
 ACCOUNT = "'pooled_limited'@'%'"
+#: What a server says that does not let an account in, once more: no privilege for the
+#: database, a wrong password, a blocked host, one that is not let in, a plugin that it
+#: or the driver has not, passwords in an old format or without one, a password that has
+#: to be changed or has expired, a login that MySQL or MariaDB does not allow, a locked
+#: account.
+REFUSALS = [1044, 1045, 1129, 1130, 1251, 1275, 1524, 1698, 1820, 1862, 1873, 3118]
+REFUSALS += [3955, 4150, 4151]
+#: It says nothing of the account: too many connections.
+HARMLESS = 1040
 #: They differ from session to session, or from moment to moment.
 OWN = {"pseudo_thread_id", "statement_id", "timestamp", "rand_seed1", "rand_seed2"}
 
@@ -277,6 +286,27 @@ def test_a_locked_account_is_tried_once(
     for loan, _ in leases:
         loan.checkin()
     assert counting.logins == 1
+
+
+@pytest.mark.parametrize("code", [*REFUSALS, HARMLESS])
+def test_each_refusal_of_an_account_is_met_once(
+    make_pool: MakePool,
+    limited: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+) -> None:
+    pool = make_pool(lambda: Connection(**limited), pool_size=3)
+    logins = []
+
+    def refuse(*args: object) -> None:
+        logins.append(args)
+        raise MySQLdb.OperationalError(code, "so be it")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DriverConnection, "change_user", refuse)
+        dirty(pool, 3)
+    assert len(logins) == (3 if code == HARMLESS else 1)
+    assert pool.stats().idle == 0
 
 
 def test_no_login_is_tried_where_the_driver_has_lost_its_server(

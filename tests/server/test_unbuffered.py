@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import MySQLdb
 import pytest
@@ -95,6 +97,27 @@ def test_rows_that_nobody_has_read_are_left_to_nobody(make_pool: MakePool) -> No
     loan, another = lend(pool)
     assert ask(another, "SELECT 3") == 3
     loan.checkin()
+
+
+def test_rows_that_are_given_up_are_read_with_the_interpreter_let_go(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the driver reads them where it frees the result, and all threads wait."""
+    pool = make_pool(pool_size=1)
+    loan, connection, cursor = begin(pool, "SELECT 1 UNION SELECT 2")
+    unbuffered: Any = vars(cursor)["_result"]
+    result, read = unbuffered._result, []
+
+    class Watched:
+        def discard(self) -> None:
+            read.append(connection._busy == threading.get_ident())
+            result.discard()
+
+    monkeypatch.setattr(unbuffered, "_result", Watched())
+    cursor.close()
+    loan.checkin()
+
+    assert read == [True]
 
 
 # The two halves of a statement.

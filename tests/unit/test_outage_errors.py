@@ -18,7 +18,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.test import RequestFactory
 
-from pooled_db import ServerUnavailable
+from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.driver.connection import Connection
 from pooled_db.driver.errors import SIGNS, Sign
 from pooled_db.exceptions import Reason
@@ -186,6 +186,23 @@ def test_what_only_looks_like_an_outage_stays_an_error(
     if step == "query":
         lend(pool)[0].checkin()
         assert pool.stats().opened == 1
+
+
+def test_the_room_of_one_that_is_closed_is_tried_at_once(
+    server: FakeServer, pool: Pool
+) -> None:
+    pool = Pool("fake", pool.connect, pool_size=3, timeout=0.05)
+    loans = [pool.checkout() for _ in range(2)]
+    server.says("greeting", 1040, "Too many connections")
+    with pytest.raises(PoolTimeout):
+        pool.checkout()
+    outage = pool._connector.outages.of(None)
+    assert outage.is_known
+    assert outage.retry_at > 0.0
+
+    loans.pop().discard()
+    assert outage.retry_at == 0.0
+    loans.pop().discard()
 
 
 @pytest.mark.parametrize(("sign", "text"), ALL)

@@ -106,6 +106,23 @@ def test_what_is_granted_is_logged_again_if_the_server_granted_all_meanwhile(
     assert [fail(), fail()] == [2, 2]
 
 
+def test_the_pause_before_one_more_is_tried_is_halved_with_each_success_but_one() -> (
+    None
+):
+    clock, there = Clock(), 5
+    gate = Gate(10, clock=clock)
+    limit = Limit("default", gate, lambda: there)
+    limit.failed(clock.now + 8.0, "it has no more", no_room=True)
+    pauses = []
+    for opened in (6, 7, 8, 9):
+        there = opened
+        gate.raise_at = float("inf")  # one has just been tried
+        limit.opened()
+        pauses.append(gate.raise_at - clock.now)
+
+    assert pauses == [8.0, 4.0, 2.0, 1.0]
+
+
 # How many may wait under WSGI.
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -259,6 +260,27 @@ def test_a_node_that_does_not_pass_gets_no_connection(
         loan.checkin()
 
 
+def test_what_leads_to_a_node_that_does_not_pass_is_closed(
+    nodes: list[FakeServer],
+    behind_proxy: Callable[..., Pool],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for node in nodes:
+        node.answers(CHECK, [["0"]])
+    pool = behind_proxy(CHECK)
+    connect, opened = pool.connect, []
+
+    def keep() -> Connection:
+        opened.append(connect())
+        return opened[-1]
+
+    monkeypatch.setattr(pool, "connect", keep)
+    with pytest.raises(ServerUnavailable):
+        pool.checkout()
+
+    assert [connection.open for connection in opened] == [0] * MOST_TRIES
+
+
 def test_another_node_is_tried_where_one_says_that_it_cannot_serve(
     nodes: list[FakeServer], behind_proxy: Callable[..., Pool]
 ) -> None:
@@ -351,6 +373,19 @@ def test_open_connections_end_one_by_one_after_a_failure(
     ends = sorted(connection.expires - clock.now for connection in connections)
     assert SPREAD_OVER / 2 <= ends[0] < ends[-1] <= SPREAD_OVER
     assert len({round(end, 3) for end in ends}) == len(ends)
+
+
+def test_one_that_is_found_dead_lets_the_others_end_soon(
+    pool: Pool,
+) -> None:
+    (dead, connection), *others = [lend(pool) for _ in range(6)]
+    connection.closed_for = "dead"
+    dead.discard()
+
+    latest = time.monotonic() + SPREAD_OVER
+    for loan, connection in others:
+        assert connection.expires <= latest
+        loan.checkin()
 
 
 def test_nothing_is_recycled_while_nothing_can_be_opened(
