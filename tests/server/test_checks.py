@@ -117,6 +117,16 @@ def test_only_the_databases_that_are_named_are_asked(
 # W003: the pool and the server.
 
 
+@pytest.mark.parametrize("pool_size", [10, 100_000])
+def test_an_alias_without_a_pool_has_none_to_fit_into_the_server(
+    add_database: AddDatabase, may_connect: None, settings: Any, pool_size: int
+) -> None:
+    settings.SQLALCHEMY_QUEUEPOOL = {"pool_size": pool_size}
+    add_database("plain", CONN_MAX_AGE=60, OPTIONS={"pool": False})
+
+    assert messages(databases=["plain"]) == []
+
+
 @pytest.mark.parametrize(
     ("processes", "together"), [(None, ""), (1, ""), (2, "2"), (8, "8")]
 )

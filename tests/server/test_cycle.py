@@ -8,6 +8,7 @@ that raises one may be right, and then raises the number here, knowingly.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 import threading
@@ -131,6 +132,22 @@ def test_the_door_adds_five_calls(cycle: Cycle) -> None:
     with_door()
     added = calls_of(with_door) - calls_of(cycle)
     assert added.total() <= 5, added
+
+
+def test_an_event_loop_takes_what_is_idle_without_a_thread(
+    cycle: Cycle, rf: RequestFactory
+) -> None:
+    cycle()
+    connections.close_all()
+
+    async def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse("warm")
+
+    middleware = PooledConnectionMiddleware(view)
+    calls = calls_of(lambda: asyncio.run(middleware(rf.get("/"))))
+
+    assert any("check_out_idle" in name for name in calls), calls
+    assert not any("_connect_in_thread" in name for name in calls), calls
 
 
 def test_the_cycle_takes_each_lock_no_oftener_than_it_must(

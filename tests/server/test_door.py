@@ -20,7 +20,7 @@ from pooled_db.middleware import PooledConnectionMiddleware
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.pool import Pool
 from pooled_db.request import client as telling
-from pooled_db.request.current import open_scope
+from pooled_db.request.current import begin_request, current_scope, open_scope
 from pooled_db.request.scope import Scope
 from tests.harness.load import Plan, Request, run, start
 from tests.harness.processes import poll
@@ -195,6 +195,27 @@ def test_a_cancelled_exchange_leaves_the_queue(full_pool: Pool) -> None:
 
     asyncio.run(scenario())
     assert full_pool.gate.waiting == 0
+
+
+@pytest.mark.parametrize("taken_over", [False, True])
+def test_an_exchange_that_is_cancelled_ends_no_request_that_goes_on(
+    pool: Pool, taken_over: bool
+) -> None:
+    """Django leaves the request's own task behind, which ends it."""
+    seen: list[Scope | None] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(begin_request() if taken_over else current_scope())
+        raise asyncio.CancelledError
+
+    client = Client(REQUEST)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(asgi.Door(application)(http_scope(), client.receive, client.send))
+
+    (scope,) = seen
+    assert scope is not None
+    assert scope.is_open is taken_over
+    scope.close()
 
 
 @pytest.mark.parametrize("kind", ["websocket", "lifespan", "other"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
 from collections.abc import Callable, Iterator
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import connection, connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
@@ -114,3 +117,32 @@ def test_an_interrupted_request_loses_nothing(rf: RequestFactory, how: str) -> N
         assert_nothing_lost(pool)
         if not was_there:
             break
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("how", ["nothing", "variable"])
+def test_an_interrupted_request_of_an_event_loop_loses_nothing(
+    rf: RequestFactory, how: str
+) -> None:
+    async def view(request: HttpRequest) -> HttpResponse:
+        if how == "variable":
+            await sync_to_async(ask)("SET @mine = 1")
+        return HttpResponse("done")
+
+    middleware = PooledConnectionMiddleware(view)
+    connections.close_all()
+    pool = pools.for_alias("default")
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+
+        def serve() -> None:
+            loop.run_until_complete(middleware(rf.get("/")))
+
+        for moment in moments():
+            was_there = interrupt(serve, moment, "pooled_db")
+            serve()
+            # A session that was changed is made as new in a thread.
+            assert poll(lambda: pool.gate.free == pool.gate.capacity)
+            assert_nothing_lost(pool)
+            if not was_there:
+                break

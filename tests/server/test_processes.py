@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,6 +94,30 @@ def test_the_end_of_a_child_leaves_the_parents_connections_alone() -> None:
         connection_of(loan).store_result()
         loan.checkin()
     assert pool.stats().opened == opened
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_that_closes_what_it_inherited_changes_nothing_that_is_told_of_it(
+    settings: Any, tmp_path: Path
+) -> None:
+    settings.POOLED_DB = {"STATE_DIR": str(tmp_path / "state")}
+    connection.close()
+    pools.dispose("default")
+    ask("SELECT 1")
+    (loan,) = pools.for_alias("default").lent()
+    inherited = connection_of(loan)
+    assert inherited.slot is not None
+    told = inherited.slot.words.tolist()
+
+    def work() -> bool:
+        loan.checkin()
+        return not inherited.open  # and nobody has it after this
+
+    assert in_child(work) == 0
+    assert inherited.slot.words.tolist() == told
+    connection.close()
+    pools.dispose("default")
 
 
 def test_preloaded_workers_share_no_connection(

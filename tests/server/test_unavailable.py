@@ -13,10 +13,11 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connections
 from django.http import HttpRequest, HttpResponse
-from django.test import AsyncClient, Client
+from django.test import AsyncClient, Client, RequestFactory
 from django.utils.decorators import async_only_middleware
 
 from pooled_db import PoolTimeout, pools
+from pooled_db.middleware import PooledConnectionMiddleware
 from pooled_db.pool.pool import Pool
 from pooled_db.request.refusals import refusal_log
 
@@ -295,6 +296,20 @@ class TestAPageFor500ThatNeedsTheDatabase:
 
         with pytest.raises(PoolTimeout):
             Client(raise_request_exception=False).get("/")
+
+    def test_one_under_asgi_does_so_too(
+        self, full_pool: Pool, like_a_server: None, rf: RequestFactory
+    ) -> None:
+        async def view(request: HttpRequest) -> HttpResponse:
+            raise ValueError("a mistake of a middleware")
+
+        middleware = PooledConnectionMiddleware(view)
+
+        async def ask() -> Any:
+            return await middleware(rf.get("/exempt/nothing"))
+
+        with pytest.raises(ValueError, match="a mistake"):
+            async_to_sync(ask)()
 
     def test_what_is_to_be_propagated_is(self, full_pool: Pool, settings: Any) -> None:
         settings.MIDDLEWARE = [MIDDLEWARE, f"{__name__}.asks_before_the_view"]

@@ -14,6 +14,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 
 import pooled_db
+from pooled_db import checks
 from tests.checking import (
     AddDatabase,
     changes,
@@ -46,6 +47,21 @@ def test_identifiers_are_unique_and_well_formed() -> None:
         *(f"pooled_db.I{number:03}" for number in range(1, 4)),
         *(f"pooled_db.W{number:03}" for number in range(1, 9)),
     ]
+
+
+def test_every_check_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    registered: list[object] = []
+    monkeypatch.setattr(
+        "django.core.checks.register", lambda check, *tags: registered.append(check)
+    )
+
+    checks.register()
+
+    written = {
+        check for name, check in vars(checks).items() if name.startswith("check_")
+    }
+    assert len(written) > 5
+    assert written <= set(registered)
 
 
 # E001: the pool.
