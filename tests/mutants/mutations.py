@@ -164,7 +164,9 @@ class _Finder(ast.NodeVisitor):
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
         if isinstance(node.op, ast.Not):
-            self._replace(self._start(node), self._start(node.operand), "", node.lineno)
+            # Without the bracket that may follow, which is closed after the operand.
+            start = self._start(node)
+            self._replace(start, start + len("not "), "", node.lineno)
         self.generic_visit(node)
 
     def visit_BinOp(self, node: ast.BinOp) -> None:

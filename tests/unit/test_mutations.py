@@ -30,6 +30,7 @@ def made_of(tmp_path: Path, text: str) -> set[str]:
         ("a.b = b", {"a.b = b -> pass"}),
         ("f(a)", {"f(a) -> pass"}),
         ("return not a", {"not  -> ", "not a -> None"}),
+        ("return not (a or b)", {"not  -> ", " or  ->  and "}),
         ("raise a", {"raise a -> pass"}),
         ("a.b = 3 if a else 0.5", {"3 -> 4", "0.5 -> 1.0", "a -> True", "a -> False"}),
         ("return a and b", {" and  ->  or "}),
@@ -42,8 +43,9 @@ def test_a_statement_has_these_mutants(
     assert changes <= made_of(tmp_path, FUNCTION.format(body))
 
 
-def test_each_mutant_is_a_program_and_another_one(tmp_path: Path) -> None:
-    source = (ROOT / "pooled_db/pool/on_call.py").read_text()
+@pytest.mark.parametrize("name", ["pool/on_call.py", "driver/guarded.py"])
+def test_each_mutant_is_a_program_and_another_one(tmp_path: Path, name: str) -> None:
+    source = (ROOT / "pooled_db" / name).read_text()
     module = tmp_path / "module.py"
     module.write_text(source)
     mutants = mutants_of(tmp_path, "module.py")
