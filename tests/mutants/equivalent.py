@@ -39,6 +39,9 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/limit.py Limit.__init__: 0.0 -> 1.0": (
         "failed() sets the pause before anybody reads it"
     ),
+    "pooled_db/pool/outage.py Outage._failed: < -> <=": (
+        "the clock never shows the very moment"
+    ),
     "pooled_db/pool/overdue.py Overdue.__init__: 0.0 -> 1.0": (
         "the clock says 1 s when the machine has been up for that long"
     ),

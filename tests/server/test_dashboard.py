@@ -128,6 +128,18 @@ class TestWhoMaySeeIt:
         assert browser.get(f"{ADMIN}add/").status == 404
 
 
+def test_a_dump_of_all_models_asks_for_no_table_of_the_pools(
+    people: dict[str, Any],
+) -> None:
+    dump = """
+        from django.core.management import call_command
+        from django.db import connection
+        call_command("dumpdata", "pooled_db_dashboard")
+        connection.close()
+    """
+    assert run_python(dump, people, **dashboards.SETTINGS).strip() == "[]"
+
+
 @contextmanager
 def held(site: Site, server: Server, requests: int) -> Iterator[None]:
     """Let so many requests hold or wait for a connection."""

@@ -73,6 +73,17 @@ def test_it_tells_of_the_wait_the_connection_and_the_pool(
     assert "default after the view 1 0 0 1" in text
 
 
+def test_its_line_in_the_list_of_panels_says_what_matters_most(
+    shared_site: Callable[..., Site],
+) -> None:
+    site = shared_site("gunicorn", pool={"pool_size": 1}, **SETTINGS)
+    site.get("/page?sql=SELECT+1")
+
+    assert "waited 0.0 ms, reused<" in site.get("/page?sql=SELECT+1").body
+    changed = site.get("/page?sql=SET+%40mine+%3D+1").body
+    assert "waited 0.0 ms, reused, changed<" in changed
+
+
 def test_it_names_the_statement_that_made_the_session_dirty(
     panel: Callable[..., str],
 ) -> None:

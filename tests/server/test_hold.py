@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
 
+from pooled_db.pool.loan import Loan
+from pooled_db.pool.pool import Pool
 from tests.harness.load import Plan, Request, run
 from tests.harness.processes import poll
 from tests.harness.server import Server
+from tests.loans import ask, lend
 from tests.sites import Answer, Site
 
 Serve = Callable[..., Site]
@@ -102,3 +107,45 @@ def test_with_the_default_a_request_keeps_its_connection(site: Serve) -> None:
         asked = pausing(served, path, threads)
         assert served.get("/queries").status == 200
         assert asked.result().status == 200
+
+
+# What is called back, and what its user works with.
+
+
+@pytest.mark.parametrize("by", ["pin", "change", "cursor"])
+def test_what_somebody_works_with_is_not_called_back(
+    make_pool: Callable[..., Pool], by: str
+) -> None:
+    pool = make_pool(pool_size=1)
+    loan, connection = lend(pool)
+    loan.unpin(threading.get_ident())
+    with contextlib.ExitStack() as work:
+        if by == "pin":
+            loan.pins.add(threading.get_ident())
+            work.callback(loan.pins.clear)
+        elif by == "change":
+            connection.is_dirty = True
+            work.callback(setattr, connection, "is_dirty", False)
+        else:
+            work.enter_context(contextlib.closing(connection.cursor()))
+        with pool.gate.lock:
+            assert not loan.call_back()
+        assert ask(connection, "SELECT 1") == 1
+
+    with pool.gate.lock:
+        assert loan.call_back()
+        assert not loan.call_back()
+    loan.checkin()
+
+
+def test_what_has_no_permit_yet_is_not_called_back(
+    make_pool: Callable[..., Pool],
+) -> None:
+    pool = make_pool(pool_size=1)
+    loan = Loan(pool)
+    with pool.gate.lock:
+        assert not loan.call_back()
+
+    pool.admit(loan)
+    pool.take(loan)
+    loan.checkin()

@@ -170,6 +170,14 @@ def test_a_full_queue_drops_the_last_of_the_longest_line() -> None:
     assert queue.ask("a").reason is Reason.QUEUE_FULL
 
 
+def test_a_full_queue_drops_nobody_for_one_of_a_line_that_would_be_as_long() -> None:
+    queue = Queue(max_waiting=3)
+    there = [queue.ask(client) for client in "aab"]
+
+    assert queue.ask("b").reason is Reason.QUEUE_FULL
+    assert [one.state for one in there] == [WAITING] * 3
+
+
 # Priority.
 
 

@@ -19,10 +19,11 @@ from pooled_db.driver.connection import Connection
 from pooled_db.driver.slot import padded
 from pooled_db.pool import host, state_file
 from pooled_db.pool.gate import Gate
-from pooled_db.pool.limit import Limit
+from pooled_db.pool.limit import CONTENDED, FIRST_LATE_PAUSE, Limit
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.nodes import _is_true
 from pooled_db.pool.numbers import Numbers
+from pooled_db.pool.outage import PATIENCE
 from pooled_db.pool.overdue import Overdue
 from pooled_db.pool.pool import Pool
 from pooled_db.pool.share import Share, no_siblings
@@ -121,6 +122,51 @@ def test_the_pause_before_one_more_is_tried_is_halved_with_each_success_but_one(
         pauses.append(gate.raise_at - clock.now)
 
     assert pauses == [8.0, 4.0, 2.0, 1.0]
+
+
+def test_one_who_meets_no_room_late_is_tried_after_as_long_a_pause_each_time() -> None:
+    clock, there = Clock(), 5
+    gate = Gate(10, clock=clock)
+    limit = Limit("default", gate, lambda: there)
+    limit.failed_late("the proxy's server has no room")
+    pauses = []
+    for opened in (6, 7, 8):
+        there = opened
+        gate.raise_at = float("inf")
+        limit.opened()
+        pauses.append(gate.raise_at - clock.now)
+
+    assert pauses == [FIRST_LATE_PAUSE] * 3
+
+
+def test_one_more_is_tried_at_once_where_nobody_was_refused_lately() -> None:
+    clock, there = Clock(), 5
+    gate = Gate(10, clock=clock)
+    limit = Limit("default", gate, lambda: there)
+    limit.failed(clock.now + 8.0, "it has no more", no_room=True)
+    clock.now += CONTENDED
+    gate.raise_at = float("inf")
+    there = 6
+    limit.opened()
+
+    assert gate.raise_at == clock.now
+
+
+def test_requests_wait_for_room_anew_after_there_was_some() -> None:
+    clock, there = Clock(), 0
+    limit = Limit("default", Gate(10, clock=clock), lambda: there)
+
+    def fail() -> bool:
+        limit.failed(clock.now + 1.0, "it has no more", no_room=True)
+        return limit.waits_for_room
+
+    assert fail()
+    clock.now += PATIENCE
+    assert not fail()
+    there = 1
+    limit.opened()
+    there = 0
+    assert fail()
 
 
 # How many may wait under WSGI.
