@@ -120,6 +120,19 @@ def test_a_child_that_closes_what_it_inherited_changes_nothing_that_is_told_of_i
     pools.dispose("default")
 
 
+def test_all_who_start_anew_in_a_child_are_told_of_it() -> None:
+    told = {(one.__module__, one.__name__) for one in pooled_db.fork._in_child}
+    package = Path(pooled_db.__file__).parent
+    written = {
+        (".".join(file.relative_to(package.parent).with_suffix("").parts), "after_fork")
+        for file in package.rglob("*.py")
+        if "def after_fork(" in file.read_text()
+    }
+
+    assert len(written) > 3
+    assert written | {("pooled_db.pools", "_forget_parent")} <= told
+
+
 def test_preloaded_workers_share_no_connection(
     site_database: dict[str, Any], server: Server
 ) -> None:

@@ -17,7 +17,7 @@ from pooled_db.driver import addresses as addresses_module
 from pooled_db.driver.addresses import LONGEST_PAUSE, Addresses
 from pooled_db.driver.connection import Connection
 from pooled_db.pool.destination import Destination
-from pooled_db.pool.nodes import HELD_OFF, JITTER, MOST_TRIES, WHO
+from pooled_db.pool.nodes import MOST_TRIES, WHO
 from pooled_db.pool.pool import Pool
 from pooled_db.pool.turnover import SHORTEST, SPREAD_OVER, Turnover
 from tests.checking import like_the_default
@@ -295,8 +295,13 @@ def test_another_node_is_tried_where_one_says_that_it_cannot_serve(
 
 
 def test_a_node_that_did_not_pass_is_held_off_without_a_check(
-    nodes: list[FakeServer], behind_proxy: Callable[..., Pool], clock: Clock
+    nodes: list[FakeServer],
+    behind_proxy: Callable[..., Pool],
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """For 2.5 s at the longest."""
+    monkeypatch.setattr("pooled_db.pool.nodes.random.uniform", lambda low, high: high)
     for node in nodes:
         node.answers(CHECK, [["0"]])
     pool = behind_proxy(CHECK)
@@ -309,11 +314,11 @@ def test_a_node_that_did_not_pass_is_held_off_without_a_check(
     for node in nodes:
         node.answers(CHECK, [["1"]])
     pool._connector.outages.may_end()
-    clock.now = since + HELD_OFF * JITTER[0] - 0.1
+    clock.now = since + 2.4
     with pytest.raises(ServerUnavailable, match="held off"):
         pool.checkout()
     # Who has been sent away there makes it no longer.
-    clock.now = since + HELD_OFF * JITTER[1]
+    clock.now = since + 2.5
     pool._connector.outages.may_end()
     pool.checkout().checkin()
 
