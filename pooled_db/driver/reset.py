@@ -46,7 +46,7 @@ class Account:
             options.get("port"),
             options.get("unix_socket"),
             options["user"],
-            options.get("password", options.get("passwd", "")),
+            options.get("passwd", options.get("password", "")),  # as the driver does
         )
 
     @property
@@ -88,7 +88,8 @@ def make_as_new(
         return False
     if connection.get_server_info().endswith(ROUTER):
         return False
-    database: str = options.get("database", options.get("db", ""))
+    # Where both are given, the driver takes the old name's, from OPTIONS, not NAME.
+    database: str = options.get("db", options.get("database", ""))
     try:
         # Besides the variables it ends transactions, temporary tables, locks, prepared
         # statements and user variables, and sets the default role. See

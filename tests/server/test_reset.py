@@ -155,6 +155,24 @@ def test_a_session_made_as_new_equals_a_fresh_one(
     assert pool.stats().opened == 1
 
 
+def test_of_two_names_for_one_option_the_drivers_choice_counts(
+    make_pool: MakePool, limited: dict[str, Any]
+) -> None:
+    old_names = {"db": "information_schema", "passwd": limited["password"]}
+    options = {**limited, "password": "wrong", **old_names}
+    pool = make_pool(lambda: Connection(**options), pool_size=1)
+    loan, connection = lend(pool)
+    expected = session(connection)
+    assert expected["database"] == "information_schema"
+    ask(connection, "SET @a = 1")
+    loan.checkin()
+
+    loan, connection = lend(pool)
+    assert session(connection) == expected
+    loan.checkin()
+    assert pool.stats().opened == 1
+
+
 @pytest.mark.parametrize("statement", ["SET ROLE pooled_other", "PREPARE"])
 def test_a_role_goes_from_an_account_without_a_default_one(
     make_pool: MakePool, limited: dict[str, Any], admin: Admin, statement: str
