@@ -228,6 +228,7 @@ def test_no_counter_goes_back_in_fifty_scrapes_while_a_worker_is_restarted(
             assert answer.headers["Content-Type"].startswith("text/plain")
             scrapes.append(metrics(answer.body))
     working.join()
+    assert poll(watched.all_are_used)  # the new one, too
     scrapes.append(metrics(watched.site.get("/exempt/metrics").body))
 
     assert len(scrapes) >= 45

@@ -110,7 +110,8 @@ def test_connections_past_wait_timeout_are_replaced_unnoticed(
     database = own_server.database("short")
     options = {
         "pool": {"pool_size": 2},
-        "init_command": "SET SESSION wait_timeout = 1",
+        # More than a slow machine needs between two statements of a request.
+        "init_command": "SET SESSION wait_timeout = 5",
     }
     with serve(kind, database=database, options=options) as site:
         assert site.get("/queries").status == 200
