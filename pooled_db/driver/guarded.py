@@ -178,16 +178,21 @@ class GuardedConnection(DriverConnection):
         """Whether it is still *loan* that it is out for."""
         return self.loan is loan and loan.user != NO_THREAD
 
-    def cursor(self, cursorclass: type[Any] | None = None) -> Any:
-        """Open a cursor, for which the loan is kept until it is closed."""
-        wanted: Any = cursorclass or self.cursorclass
-        cursor = taking_turns(wanted)(self)
+    def cursor(
+        self, cursorclass: type[Any] | None = None, cursor: type[Any] | None = None
+    ) -> Any:
+        """Open a cursor, for which the loan is kept until it is closed.
+
+        The drivers differ in what they call its class.
+        """
+        wanted: Any = cursorclass or cursor or self.cursorclass
+        opened = taking_turns(wanted)(self)
         cursors = self._cursors
         if len(cursors) >= MOST_CURSORS:
             cursors = [entry for entry in cursors if _is_open(entry[0])]
             self._cursors = cursors
-        cursors.append((ref(cursor), get_ident()))
-        return cursor
+        cursors.append((ref(opened), get_ident()))
+        return opened
 
     def begin_use(self) -> Use | None:
         """Let nobody else of the request have it until the result is unpinned.
@@ -206,7 +211,7 @@ class GuardedConnection(DriverConnection):
             loan.unpin(thread)
             loan.take_turn(thread)
 
-    def next_result(self, *args: Any) -> int:
+    def next_result(self, *args: Any, **options: Any) -> int:
         # Where nothing of this thread's is left, the driver would look at a connection
         # which another thread may be using.
         if not (self.is_dirty or self._unbuffered or self._unread):
@@ -221,7 +226,7 @@ class GuardedConnection(DriverConnection):
             return NO_MORE_RESULTS
         self._begin()
         try:
-            more: int = super().next_result(*args)  # type: ignore[no-untyped-call]
+            more: int = super().next_result(*args, **options)  # type: ignore[no-untyped-call]
             return more
         except BaseException as error:
             self._judge(error)

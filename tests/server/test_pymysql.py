@@ -141,6 +141,38 @@ loan(ask)
     assert run(program) == "True\n"
 
 
+def test_each_result_of_a_procedure_is_read(run: Any) -> None:
+    program = """
+from pymysql.cursors import DictCursor, SSCursor
+def call(connection):
+    two = "CREATE PROCEDURE two() BEGIN SELECT 1 AS n; SELECT 2 AS n; END"
+    with connection.cursor() as cursor:
+        cursor.execute("DROP PROCEDURE IF EXISTS two")
+        cursor.execute(two)
+        cursor.callproc("two")
+        print(cursor.fetchall(), cursor.nextset(), cursor.fetchall())
+        print(cursor.nextset(), cursor.nextset())
+    raw = connection.connection
+    with raw.cursor(cursor=DictCursor) as cursor:
+        cursor.execute("CALL two()")
+        print(cursor.fetchall(), cursor.nextset(), cursor.fetchall())
+    with raw.cursor(SSCursor) as cursor:
+        cursor.execute("CALL two()")
+        print(cursor.fetchall(), cursor.nextset(), cursor.fetchall())
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 3")
+        print(cursor.fetchall())
+loan(call)
+"""
+    assert run(program).splitlines() == [
+        "((1,),) True ((2,),)",
+        "True None",
+        "[{'n': 1}] True [{'n': 2}]",
+        "[(1,)] True [(2,)]",
+        "((3,),)",
+    ]
+
+
 def test_outages_are_told_from_other_errors() -> None:
     """The driver's and the pool's part of the tests with a fake server."""
     tests = "tests/unit/test_outage_errors.py"
