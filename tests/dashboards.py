@@ -56,6 +56,7 @@ from django.contrib.auth.models import Permission, User
 permission = Permission.objects.get(
     codename="view_pools", content_type__app_label="pooled_db_dashboard"
 )
+User.objects.all().delete()  # a module's tests may be run in two turns
 for name, is_staff, may in (
     ({SEER!r}, True, True), ({STAFF!r}, True, False), ({GUEST!r}, False, True)
 ):
