@@ -36,9 +36,10 @@ def _telling(change: Callable[..., Any]) -> Callable[..., Any]:
     return tell
 
 
-for _name in ("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem"):
-    setattr(Conversions, _name, _telling(getattr(dict, _name)))
-for _name in ("setdefault", "update"):
+for _name in (
+    *("__setitem__", "__delitem__", "__ior__", "clear"),
+    *("pop", "popitem", "setdefault", "update"),
+):
     setattr(Conversions, _name, _telling(getattr(dict, _name)))
 
 

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 
 import pooled_db
 from pooled_db import pools
+from tests.forks import in_child
 from tests.harness.processes import poll
 from tests.harness.server import Server
 from tests.harness.servers import gunicorn
@@ -24,19 +25,6 @@ from tests.site.views import ask
 from tests.sites import ROOT, Site, connections_by_process, run_python, site_settings
 
 Serve = Callable[..., Site]
-
-
-def in_child(work: Callable[[], Any]) -> int:
-    """Run *work* in a forked child that ends as an interpreter does; its status."""
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            status = 0 if work() is not False else 2
-        finally:
-            connection.close()
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 @pytest.mark.django_db(transaction=True)
@@ -65,27 +53,12 @@ def test_a_child_that_closes_what_it_inherited_does_no_harm() -> None:
 def test_a_child_that_was_forked_behind_pythons_back_has_its_own(
     site_database: dict[str, Any],
 ) -> None:
-    """As uWSGI forks: what os.register_at_fork has registered is not called.
-
-    In a process without other threads: if one waits for the interpreter's lock just
-    then, that lock is of no more use in the child.
-    """
+    """In a process without other threads."""
     program = """
-        import ctypes, os
         import pooled_db
         from django.db import connection, transaction
+        from tests.forks import fork_behind_pythons_back, in_child
         from tests.site.views import ask
-
-        def in_child(work):
-            pid = ctypes.PyDLL(None).fork()
-            if pid == 0:
-                status = 1
-                try:
-                    status = 0 if work() is not False else 2
-                finally:
-                    connection.close()
-                    os._exit(status)
-            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
         def work():
             assert connection.connection is None
@@ -93,16 +66,17 @@ def test_a_child_that_was_forked_behind_pythons_back_has_its_own(
             return pooled_db.stats()["default"].opened == 1
 
         mine = ask("SELECT CONNECTION_ID()")
-        print(in_child(work), ask("SELECT CONNECTION_ID()") == mine)
+        print(in_child(work, fork_behind_pythons_back))
+        print(ask("SELECT CONNECTION_ID()") == mine)
         with connection.cursor() as cursor:
             cursor.execute("CREATE TEMPORARY TABLE mine (n INT) ENGINE=InnoDB")
             with transaction.atomic():
                 cursor.execute("INSERT INTO mine VALUES (1)")
-                print(in_child(connection.close))
+                print(in_child(connection.close, fork_behind_pythons_back))
         print(ask("SELECT COUNT(*) FROM mine"))
         connection.close()
     """
-    assert run_python(program, site_database) == "0 True\n0\n1\n"
+    assert run_python(program, site_database) == "0\nTrue\n0\n1\n"
 
 
 @pytest.mark.django_db(transaction=True)
