@@ -57,6 +57,12 @@ def server(shared_server: PrivateServer) -> PrivateServer:
     return shared_server
 
 
+def url_of(server: PrivateServer) -> str:
+    options = urlencode(server.client_options)
+    account = f"{server.user}:{server.password}"
+    return f"mysql://{account}@{server.host}:{server.port}/?{options}"
+
+
 @pytest.fixture
 def application(tmp_path: Path) -> Path:
     (tmp_path / "application.py").write_text(APPLICATION)
@@ -173,6 +179,18 @@ def test_open_transactions_sees_an_idle_one(server: PrivateServer) -> None:
         assert server.open_transactions() == 0
 
 
+def test_open_transactions_is_up_to_date_after_another_look(
+    server: PrivateServer,
+) -> None:
+    """InnoDB's copy is one for all who read it."""
+    with from_url(url_of(server)) as other:
+        assert other.open_transactions() == 0
+        with contextlib.closing(server.connect()) as connection:
+            connection.query("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+            assert server.open_transactions() == 1
+            assert other.open_transactions() == 1
+
+
 def test_restart_keeps_data_and_port() -> None:
     with private_server() as server:
         port = server.port
@@ -218,10 +236,10 @@ def test_failed_start_shows_the_log() -> None:
 
 
 def test_from_url_reads_the_same(server: PrivateServer) -> None:
-    options = urlencode(server.client_options)
-    account = f"{server.user}:{server.password}"
-    url = f"mysql://{account}@{server.host}:{server.port}/?{options}"
-    with from_url(url) as existing, contextlib.closing(server.connect()) as connection:
+    with (
+        from_url(url_of(server)) as existing,
+        contextlib.closing(server.connect()) as connection,
+    ):
         assert existing.database("shop")["PORT"] == server.port
         assert [row["id"] for row in existing.process_list()] == [
             connection.thread_id()
