@@ -63,6 +63,8 @@ class OnCall:
 
     def hand_in(self, called: list[Permit]) -> None: ...
 
+    def in_vain(self, line: Any) -> None: ...
+
 
 class Process:
     """One process: the library's parts, and a store without I/O."""

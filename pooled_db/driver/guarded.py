@@ -297,6 +297,11 @@ class GuardedConnection(DriverConnection):
         return self._busy is not None and self._busy != get_ident()
 
     @property
+    def in_statement(self) -> bool:
+        """Whether somebody is inside a statement, or has not read its answer."""
+        return self._busy is not None or self._unread
+
+    @property
     def is_at_rest(self) -> bool:
         """Whether nobody works with it, and it is as its next user may have it."""
         if self._busy is not None or self._unread or self._unbuffered or self.is_dirty:

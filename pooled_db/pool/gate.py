@@ -313,9 +313,14 @@ class Gate(Waiting):
         try:
             with self.lock:
                 self._look_at = on_call.call_back(self.held(), self._queue, called)
+                begun = list(self._begun)
         finally:
             # An interrupt may have come with some of them called back.
             on_call.hand_in(called)
+        if begun and not called and (stalled := on_call.in_vain(begun)) is not None:
+            with self.lock:
+                if stalled.state is WAITING:
+                    self._turn_away(stalled, Reason.STALLED, self.clock())
         self.settle()
 
     # Under the lock.
@@ -331,11 +336,10 @@ class Gate(Waiting):
         turned_away = self._queue.turns_away(permit, now)
         if turned_away is not None:
             who, why = turned_away
-            self._refuse(who, why, now)
             if who is permit:
+                self._refuse(permit, why, now)
                 return
-            self._leave_line(who)
-            self._answered.append(who)
+            self._turn_away(who, why, now)
         # Before it stands in line: an interrupt on the way is a waiter's then.
         permit.state = WAITING
         self._queue.add(permit)
@@ -376,9 +380,7 @@ class Gate(Waiting):
                 continue
             reason = self._queue.too_old(permit, now)
             if reason is not None:
-                self._refuse(permit, reason, now)
-                self._leave_line(permit)
-                self._answered.append(permit)
+                self._turn_away(permit, reason, now)
             else:
                 permit.state = permit.begins_as
                 permit.waited = now - permit.arrived
@@ -392,6 +394,11 @@ class Gate(Waiting):
     def _next(self) -> Permit | None:
         """Who is next to have a permit, if that may be one that is free now."""
         return self._queue.next(self._held, self.limit - self.reserved)
+
+    def _turn_away(self, permit: Permit, reason: Reason, now: float) -> None:
+        self._refuse(permit, reason, now)
+        self._leave_line(permit)
+        self._answered.append(permit)
 
     def _refuse(self, permit: Permit, reason: Reason, now: float) -> None:
         permit.state = REFUSED

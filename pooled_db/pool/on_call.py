@@ -9,6 +9,7 @@ from itertools import islice
 from .cleaners import is_on_event_loop, off_the_loop
 from .loan import Loan
 from .permit import LENT, Permit
+from .stall import last_in_vain
 
 #: For how many seconds a loan has rested at least: its holder may be just about to use
 #: it. A shorter one takes connections from threads that have only lost the interpreter.
@@ -85,6 +86,10 @@ class OnCall:
             except BaseException:
                 self.hand_in(called)
                 raise
+
+    def in_vain(self, line: Iterable[Permit]) -> Permit | None:
+        """Who of *line* is to give up: all that it could get is held by who waits."""
+        return last_in_vain(line, self._clock())
 
 
 def _look_at(held: Iterable[Permit], now: float) -> tuple[list[Ripe], list[Ripe], bool]:

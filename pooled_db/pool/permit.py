@@ -115,6 +115,9 @@ class OnCall(Protocol):
     def hand_in(self, called: list[Permit]) -> None:
         """Release them, all of them even if one fails. No lock is held."""
 
+    def in_vain(self, line: Iterable[Permit]) -> Permit | None:
+        """Who of those in *line* waits for what cannot come. No lock is held."""
+
 
 class Refused(Exception):
     """The gate gave no permit."""

@@ -252,6 +252,27 @@ def test_an_autonomous_transaction_works_on_two_and_is_refused_at_once_on_one(
     assert "at work" in log
 
 
+@pytest.mark.parametrize("kind", ["gunicorn", "uvicorn"])
+@pytest.mark.parametrize(
+    "path", ["/join-in-atomic-block", "/ask-after-leaving-in-thread?what=variable"]
+)
+def test_requests_that_wait_for_their_own_threads_do_not_wait_for_ever(
+    site: Serve, kind: str, path: str
+) -> None:
+    """All connections are held in one thread, and needed in another."""
+    served = site(kind, pool={**PATIENT, "pool_size": 2})
+    assert served.get(path).status == 200
+    headers = {"Accept": "application/json"}
+    with ThreadPoolExecutor(6) as clients:
+        asked = [clients.submit(served.get, path, headers=headers) for _ in range(12)]
+        answers = [each.result() for each in asked]
+    refused = [each for each in answers if each.status != 200]
+    assert {each.status for each in refused} == {503}
+    assert {json.loads(each.body)["reason"] for each in refused} == {"stalled"}
+    assert len(refused) < len(answers)
+    assert at_once(served, "/queries", clients=4) == {200}
+
+
 def test_a_refusal_names_who_holds_the_connections(site: Serve) -> None:
     served = site("gunicorn", pool={"pool_size": 1, "timeout": 0.5})
     served.get("/queries")

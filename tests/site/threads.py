@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import os
 import time
 import uuid
@@ -104,6 +105,22 @@ async def leave_in_thread(request: HttpRequest) -> HttpResponse:
     for sql in LEFT[request.GET["what"]][:1]:
         await asyncio.to_thread(ask, sql)
     return HttpResponse("left")
+
+
+async def ask_after_leaving_in_thread(request: HttpRequest) -> HttpResponse:
+    """Let a thread leave something in its session, so that the next needs another."""
+    await asyncio.to_thread(ask, LEFT[request.GET["what"]][0])
+    await asyncio.sleep(0.2)
+    return HttpResponse(str(await sync_to_async(ask)(SELECT)))
+
+
+def join_in_atomic_block(request: HttpRequest) -> HttpResponse:
+    """Wait in a transaction for a thread that needs a connection, too."""
+    context = contextvars.copy_context()
+    with transaction.atomic(), ThreadPoolExecutor(1) as thread:
+        ask(SELECT)
+        time.sleep(0.2)
+        return HttpResponse(str(thread.submit(context.run, ask, SELECT).result()))
 
 
 def see_what_is_left(request: HttpRequest) -> HttpResponse:

@@ -62,6 +62,8 @@ urlpatterns = [
     path("thread-pool", threads.thread_pool),
     path("cursor-across", threads.cursor_across),
     path("leave-in-thread", threads.leave_in_thread),
+    path("ask-after-leaving-in-thread", threads.ask_after_leaving_in_thread),
+    path("join-in-atomic-block", threads.join_in_atomic_block),
     path("see-what-is-left", threads.see_what_is_left),
     path("see-and-leave", threads.see_and_leave),
     path("transaction-left-in-thread", threads.transaction_left_in_thread),

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
 
 from pooled_db.driver.connection import Connection
+from pooled_db.exceptions import Reason
 from pooled_db.pool.loan import Loan
-from pooled_db.pool.permit import LENT
+from pooled_db.pool.permit import LENT, REFUSED, WAITING
 from pooled_db.pool.pool import Pool
-from pooled_db.pool.stall import begin_waiting, end_waiting, is_stalled
+from pooled_db.pool.stall import (
+    STANDSTILL,
+    after_fork,
+    begin_waiting,
+    end_waiting,
+    is_stalled,
+    last_in_vain,
+)
 from tests.gates import LONG
 
 
@@ -47,3 +60,164 @@ def test_of_two_who_begin_to_wait_at_once_one_gives_up() -> None:
         other.submit(end_waiting, wanted[1]).result()
 
     assert stalled == [True, False]
+
+
+class Request:
+    """Whose loans they are; referred to as a scope is."""
+
+    def __call__(self) -> Any:
+        return self
+
+    receiving_since = None
+
+
+class FakeConnection:
+    """A connection as far as it is judged here: in an atomic block, say."""
+
+    is_at_rest = False
+
+    def __init__(self, rested: float, *, in_statement: bool = False) -> None:
+        self.rested = rested
+        self.in_statement = in_statement
+
+
+class Joining:
+    """Two of two have a connection in an atomic block, and wait in another thread."""
+
+    def __init__(self) -> None:
+        self.pool = Pool("default", connect, pool_size=2)
+        self.now = time.monotonic() + STANDSTILL + LONG / 2
+        # One thread for each: it is by its thread that is known who waits.
+        self.threads: list[ThreadPoolExecutor] = []
+        requests = Request(), Request()
+        self.held = [self.ask(request) for request in requests]
+        self.waiting = [self.ask(request) for request in requests]
+
+    def ask(self, request: Any) -> Loan:
+        loan = Loan(self.pool, request)
+        loan.begun = True
+        if self.pool.gate.enter(loan, LONG):
+            loan.state = LENT
+            loan.user = object()  # type: ignore[assignment]
+            connection: Any = FakeConnection(self.now - STANDSTILL)
+            loan.connection = connection
+        else:
+            self.begin_waiting(loan)
+        return loan
+
+    def begin_waiting(self, loan: Loan) -> None:
+        self.threads.append(ThreadPoolExecutor(1))
+        self.threads[-1].submit(begin_waiting, loan).result()
+
+    def connection(self, number: int) -> Any:
+        return self.held[number].connection
+
+    def last_in_vain(self) -> Loan | None:
+        return last_in_vain(self.waiting, self.now)
+
+
+@pytest.fixture
+def joining() -> Iterator[Joining]:
+    joining = Joining()
+    yield joining
+    for thread in joining.threads:
+        thread.shutdown()
+    after_fork()
+
+
+def test_of_holders_who_wait_in_other_threads_the_last_gives_up(
+    joining: Joining,
+) -> None:
+    assert joining.last_in_vain() is joining.waiting[1]
+    # It has given up, so the other goes on waiting.
+    assert joining.last_in_vain() is None
+
+
+def test_a_request_that_holds_nothing_does_not_give_up(joining: Joining) -> None:
+    gave_back = joining.ask(Request())
+    joining.waiting.append(gave_back)
+    assert joining.last_in_vain() is joining.waiting[1]
+
+
+def lent_just_now(joining: Joining) -> None:
+    joining.held[0].since = joining.now - STANDSTILL + 0.01
+
+
+def asked_just_now(joining: Joining) -> None:
+    joining.waiting[0].arrived = joining.now - STANDSTILL + 0.01
+
+
+def used_just_now(joining: Joining) -> None:
+    joining.connection(0).rested = joining.now - STANDSTILL + 0.01
+
+
+def is_in_a_statement(joining: Joining) -> None:
+    joining.connection(0).in_statement = True
+
+
+def is_about_to_use_it(joining: Joining) -> None:
+    joining.held[0].pins.add(1)
+
+
+def waits_for_nothing(joining: Joining) -> None:
+    joining.pool.gate.release(joining.waiting[0])
+
+
+def is_of_no_request(joining: Joining) -> None:
+    joining.held[0].requester = None
+
+
+def has_no_connection_yet(joining: Joining) -> None:
+    joining.held[0].connection = None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lent_just_now,
+        asked_just_now,
+        used_just_now,
+        is_in_a_statement,
+        is_about_to_use_it,
+        waits_for_nothing,
+        is_of_no_request,
+        has_no_connection_yet,
+    ],
+)
+def test_nobody_gives_up_while_one_holder_may_go_on(
+    joining: Joining, change: Callable[[Joining], None]
+) -> None:
+    change(joining)
+    assert joining.last_in_vain() is None
+
+
+def test_nobody_gives_up_while_another_may_be_let_in(joining: Joining) -> None:
+    joining.pool.gate.limit = 3
+    assert joining.last_in_vain() is None
+
+
+def test_nobody_gives_up_whose_other_wait_can_end(joining: Joining) -> None:
+    """One thread of the request waits at another pool, where somebody works."""
+    other = Pool("other", connect, pool_size=1)
+    worker, waiter = Loan(other, Request()), Loan(other, joining.held[0].requester)
+    for loan in (worker, waiter):
+        loan.begun = True
+        other.gate.enter(loan, LONG)
+    joining.begin_waiting(waiter)
+    assert joining.last_in_vain() is None
+    other.gate.release(waiter)
+    assert joining.last_in_vain() is joining.waiting[1]
+
+
+def test_the_gate_refuses_who_gives_up(joining: Joining) -> None:
+    """Whoever watches the line of a gate finds it."""
+    gate = joining.pool.gate
+    for loan in (*joining.held, *joining.waiting):
+        loan.arrived -= STANDSTILL
+        if loan.connection is not None:
+            loan.since -= STANDSTILL
+            loan.connection.rested = loan.since
+    for loan in joining.waiting:
+        gate.review(loan)
+    assert [loan.state for loan in joining.waiting] == [WAITING, REFUSED]
+    assert joining.waiting[1].reason is Reason.STALLED
