@@ -23,7 +23,12 @@ Serve = Callable[..., Site]
 PAUSE = 1.0
 
 both = pytest.mark.parametrize("kind", ["gunicorn", "uvicorn"])
-by_transaction = {"pool_size": 1, "timeout": 5, "hold": "transaction"}
+by_transaction = {
+    "pool_size": 1,
+    "timeout": 5,
+    "queue_target": None,
+    "hold": "transaction",
+}
 
 
 @both

@@ -115,7 +115,7 @@ def test_what_a_receiver_has_taken_at_the_start_is_adopted(
     site: Serve, environment: Callable[[str, str], None], kind: str, door: bool
 ) -> None:
     environment("TEST_RECEIVERS", "started")
-    served = site(kind, door=door, threads=4, pool={"pool_size": 1})
+    served = site(kind, door=door, threads=4, pool={**PATIENT, "pool_size": 1})
     served.get("/queries")
     assert checkouts_of(served, "/queries") == 1
     assert at_once(served, "/queries", clients=4) == {200}
@@ -127,7 +127,11 @@ def test_what_a_middleware_above_has_taken_is_adopted(
 ) -> None:
     middleware = [ASKS, POOLED]
     served = site(
-        kind, door=door, threads=4, pool={"pool_size": 1}, MIDDLEWARE=middleware
+        kind,
+        door=door,
+        threads=4,
+        pool={**PATIENT, "pool_size": 1},
+        MIDDLEWARE=middleware,
     )
     served.get("/queries")
     assert checkouts_of(served, "/queries") == 1
@@ -139,7 +143,7 @@ def test_what_receivers_have_taken_at_the_end_is_on_call(
     site: Serve, environment: Callable[[str, str], None], kind: str, door: bool
 ) -> None:
     environment("TEST_RECEIVERS", "finished")
-    served = site(kind, door=door, threads=16, pool={"pool_size": 4})
+    served = site(kind, door=door, threads=16, pool={**PATIENT, "pool_size": 4})
     assert at_once(served, "/queries", clients=16, each=2) == {200}
     # Each of the threads may be left with one, at rest.
     assert at_once(served, "/queries", clients=1, each=4) == {200}
@@ -150,7 +154,7 @@ def test_what_was_taken_while_the_site_started_is_on_call(
     site: Serve, environment: Callable[[str, str], None], kind: str
 ) -> None:
     environment("TEST_ASK_WHEN_READY", "1")
-    served = site(kind, pool={"pool_size": 1})
+    served = site(kind, pool={**PATIENT, "pool_size": 1})
     assert at_once(served, "/queries", clients=2) == {200}
 
 
@@ -208,7 +212,7 @@ def test_a_thread_that_is_done_keeps_nothing(
 
 @with_and_without_door
 def test_clients_that_hang_up_leave_nothing(site: Serve, door: bool) -> None:
-    served = site("uvicorn", door=door, pool={"pool_size": 2})
+    served = site("uvicorn", door=door, pool={**PATIENT, "pool_size": 2})
     clients = []
     for _ in range(4):
         client = socket.create_connection((served.server.host, served.server.port))

@@ -32,7 +32,12 @@ CONNECTIONS = 4
 BODY = b"".join(b"%d\n" % number for number in range(2000))
 DIGEST = hashlib.sha256(BODY).hexdigest()
 # Without max_idle no connection is closed to leave its room to others.
-POOL = {"pool_size": CONNECTIONS, "timeout": 5, "max_idle": None}
+POOL = {
+    "pool_size": CONNECTIONS,
+    "timeout": 30,
+    "queue_target": None,
+    "max_idle": None,
+}
 
 
 def multipart(content: bytes) -> tuple[str, bytes]:
