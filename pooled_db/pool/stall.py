@@ -12,7 +12,7 @@ from .permit import LENT, WAITING, Permit
 
 #: For how many seconds nobody has used a loan, if it counts as held by who waits in
 #: another thread: its own may not be waiting for that one, and just about to go on.
-STANDSTILL = 0.25
+STANDSTILL = 0.5
 #: Which loan a thread that holds others waits for, by the thread's identifier.
 _waiting: dict[int | None, Loan] = {}
 #: So that of two who begin to wait at once one sees the other.
