@@ -94,6 +94,7 @@ class Entrance:
         def before_waiting() -> None:
             begin_waiting(loan)
             if is_stalled(loan):
+                self.gate.keep_one()
                 raise Refused(Reason.STALLED, 0.0)
 
         try:

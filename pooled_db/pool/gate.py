@@ -23,6 +23,7 @@ from .permit import (
     Permit,
 )
 from .queue import Queue
+from .reserve import Reserve
 from .waiting import Waiting
 
 #: The argument with which a lock is tried.
@@ -84,9 +85,9 @@ class Gate(Waiting):
         self._begun = self._queue.begun
         self._newcomers = self._queue.newcomers
         self._prior = self._queue.prior
-        self._reserved_share = reserved_share
+        self._reserve = Reserve(reserved_share)
         #: How many permits are for those with priority, and for those who have begun.
-        self.reserved: int = int(reserved_share * capacity)
+        self.reserved: int = self._reserve.of(capacity)
         #: What has been given back and not yet been taken back, under the lock.
         self.returned: deque[Permit] = deque()
         self._answered: deque[Permit] = deque()
@@ -189,13 +190,21 @@ class Gate(Waiting):
     def reserve(self, share: float) -> None:
         """Keep another *share* of the permits for those with priority."""
         with self.lock:
-            self._reserved_share = share
+            self._reserve.share = share
             self.limit_changed()
+        self.settle()
+
+    def keep_one(self) -> None:
+        """Keep one more permit for those who have begun: they waited for each other."""
+        with self.lock:
+            if len({permit.requester or permit for permit in self._held}) > 1:
+                self._reserve.keep_one(self.limit, self.clock())
+                self.limit_changed()
         self.settle()
 
     def limit_changed(self) -> None:
         """Note, with the lock held, that `limit` is another."""
-        self.reserved = int(self._reserved_share * self.limit)
+        self.reserved = self._reserve.of(self.limit)
         self._queue.limit_changed(self.limit)
 
     def next_review(self, permit: Permit) -> float:
@@ -321,6 +330,7 @@ class Gate(Waiting):
             with self.lock:
                 if stalled.state is WAITING:
                     self._turn_away(stalled, Reason.STALLED, self.clock())
+            self.keep_one()
         self.settle()
 
     # Under the lock.
@@ -353,6 +363,11 @@ class Gate(Waiting):
 
     def _try_one_more(self, now: float) -> bool:
         """Let one permit more be held, if it is time, by whoever is first in line."""
+        if now >= self._reserve.until:
+            self._reserve.keep_none()
+            self.limit_changed()
+            self._reserve.until = float("inf")
+            return True
         if now < self.raise_at:
             return False
         self.raise_at = float("inf")

@@ -47,19 +47,23 @@ def is_stalled(loan: Loan) -> bool:
 def last_in_vain(line: Iterable[Permit], now: float) -> Loan | None:
     """Who of *line* is to give up, if all it waits for is held by those who wait.
 
-    That is the last to come, of those whose requests hold something. *line* is of one
-    gate, and *now* on its clock.
+    That is the last to come, of those whose requests hold something; or of those who
+    are of no request. *line* is of one gate, and *now* on its clock.
     """
-    loans = [one for one in line if isinstance(one, Loan) and one.requester is not None]
+    loans = [loan for loan in line if isinstance(loan, Loan)]
     if not loans:
         return None
     gate = loans[0].pool.gate
     with _lock:
         if not _is_closed(gate, [], now):
             return None
-        holders = {held.requester for held in gate.held()}
-        of_holders = [loan for loan in loans if loan.requester in holders]
-        last = max(of_holders, key=_arrived, default=None)
+        holders = {held.requester for held in gate.held()} - {None}
+        last = max(
+            [loan for loan in loans if loan.requester in holders]
+            or [loan for loan in loans if loan.requester is None],
+            key=_arrived,
+            default=None,
+        )
         for thread, loan in list(_waiting.items()):
             if loan is last:
                 del _waiting[thread]  # as above
@@ -73,26 +77,38 @@ def _arrived(loan: Loan) -> float:
 def _is_closed(gate: Gate, seen: Sequence[Gate], now: float) -> bool:
     if gate in seen:
         return True
-    if gate.count() < gate.limit:
+    if gate.free > 0:
         return False
-    return all(_is_stuck(held, [*seen, gate], now) for held in gate.held())
+    seen = [*seen, gate]
+    strangers: int | None = None
+    for held in gate.held():
+        if not isinstance(held, Loan) or held.state is not LENT:
+            return False
+        rests = held.resting_since() is not None
+        if rests and held.is_on_call:
+            return False
+        if _waits(held, seen, now):
+            continue
+        if strangers is None:
+            strangers = _count_strangers(gate, now)
+        if rests or not strangers or not _stands_still(held, (), now):
+            return False
+        strangers -= 1
+    return True
 
 
-def _is_stuck(held: Permit, seen: Sequence[Gate], now: float) -> bool:
-    if not isinstance(held, Loan) or held.state is not LENT:
-        return False
-    if held.is_on_call and held.resting_since() is not None:
-        return False
+def _waits(held: Loan, seen: Sequence[Gate], now: float) -> bool:
+    """Whether who has *held* waits in vain, here or most likely in another thread."""
     mine = _waiting.get(held.user)
     # An executor's thread may have gone on to another request.
-    if mine is not None and mine.requester is held.requester and _waits(mine):
+    if mine is not None and mine.requester is held.requester and mine.state is WAITING:
         return _is_closed(mine.pool.gate, seen, now)
     if held.requester is None:
         return False
     others = [
         loan
         for loan in list(_waiting.values())
-        if loan.requester is held.requester and _waits(loan)
+        if loan.requester is held.requester and loan.state is WAITING
     ]
     return (
         bool(others)
@@ -101,12 +117,24 @@ def _is_stuck(held: Permit, seen: Sequence[Gate], now: float) -> bool:
     )
 
 
-def _waits(loan: Loan) -> bool:
-    return loan.state is WAITING
+def _count_strangers(gate: Gate, now: float) -> int:
+    """How many wait at *gate* in threads of which nobody knows who waits for them.
+
+    An executor's thread does not know for which request it works.
+    """
+    users = {held.user for held in gate.held() if isinstance(held, Loan)}
+    return sum(
+        loan.requester is None
+        and loan.pool.gate is gate
+        and loan.state is WAITING
+        and thread not in users
+        and now - loan.arrived >= STANDSTILL
+        for thread, loan in list(_waiting.items())
+    )
 
 
 def _stands_still(held: Loan, others: Iterable[Loan], now: float) -> bool:
-    """Whether its thread most likely waits for those *others* of its request."""
+    """Whether its thread most likely waits for another, such as for those *others*."""
     connection = held.connection
     if connection is None or connection.in_statement or held.pins:
         return False

@@ -27,6 +27,7 @@ by_transaction = {
     "pool_size": 1,
     "timeout": 5,
     "queue_target": None,
+    "queue_interval": 1000,
     "hold": "transaction",
 }
 

@@ -22,7 +22,12 @@ Serve = Callable[..., Site]
 ASKS = "tests.site.threads.asks"
 POOLED = "pooled_db.middleware.PooledConnectionMiddleware"
 #: A pool that refuses nobody, however slow the machine is.
-PATIENT = {"pool_size": 3, "queue_target": None, "timeout": 300}
+PATIENT = {
+    "pool_size": 3,
+    "queue_target": None,
+    "queue_interval": 1000,  # within which no crowd is one
+    "timeout": 300,
+}
 
 everywhere = pytest.mark.parametrize(
     ("kind", "door"),
@@ -258,9 +263,14 @@ def test_an_autonomous_transaction_works_on_two_and_is_refused_at_once_on_one(
 
 @pytest.mark.parametrize("kind", ["gunicorn", "uvicorn"])
 @pytest.mark.parametrize(
-    "path", ["/join-in-atomic-block", "/ask-after-leaving-in-thread?what=variable"]
+    "path",
+    [
+        "/join-in-atomic-block",
+        "/join-in-atomic-block?alone",
+        "/ask-after-leaving-in-thread?what=variable",
+    ],
 )
-def test_requests_that_wait_for_their_own_threads_do_not_wait_for_ever(
+def test_requests_that_wait_for_their_own_threads_stand_still_once_at_most(
     site: Serve, kind: str, path: str
 ) -> None:
     """All connections are held in one thread, and needed in another."""
@@ -274,6 +284,8 @@ def test_requests_that_wait_for_their_own_threads_do_not_wait_for_ever(
     assert {each.status for each in refused} == {503}
     assert {json.loads(each.body)["reason"] for each in refused} == {"stalled"}
     assert len(refused) < len(answers)
+    # One connection is kept now for who needs a second.
+    assert at_once(served, path, clients=6, each=1) == {200}
     assert at_once(served, "/queries", clients=4) == {200}
 
 

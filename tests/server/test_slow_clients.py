@@ -36,6 +36,7 @@ POOL = {
     "pool_size": CONNECTIONS,
     "timeout": 30,
     "queue_target": None,
+    "queue_interval": 1000,
     "max_idle": None,
 }
 

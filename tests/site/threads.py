@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -110,16 +111,17 @@ async def leave_in_thread(request: HttpRequest) -> HttpResponse:
 async def ask_after_leaving_in_thread(request: HttpRequest) -> HttpResponse:
     """Let a thread leave something in its session, so that the next needs another."""
     await asyncio.to_thread(ask, LEFT[request.GET["what"]][0])
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.1)
     return HttpResponse(str(await sync_to_async(ask)(SELECT)))
 
 
 def join_in_atomic_block(request: HttpRequest) -> HttpResponse:
     """Wait in a transaction for a thread that needs a connection, too."""
-    context = contextvars.copy_context()
+    # An executor's thread has a context of its own: it knows of no request.
+    context = contextvars.Context() if "alone" in request.GET else copy_context()
     with transaction.atomic(), ThreadPoolExecutor(1) as thread:
         ask(SELECT)
-        time.sleep(0.2)
+        time.sleep(0.1)
         return HttpResponse(str(thread.submit(context.run, ask, SELECT).result()))
 
 

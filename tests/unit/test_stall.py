@@ -109,6 +109,14 @@ class Joining:
         self.threads.append(ThreadPoolExecutor(1))
         self.threads[-1].submit(begin_waiting, loan).result()
 
+    def thread_of(self, number: int) -> int:
+        return self.threads[number].submit(threading.get_ident).result()
+
+    def close(self) -> None:
+        for thread in self.threads:
+            thread.shutdown()
+        after_fork()
+
     def connection(self, number: int) -> Any:
         return self.held[number].connection
 
@@ -120,9 +128,7 @@ class Joining:
 def joining() -> Iterator[Joining]:
     joining = Joining()
     yield joining
-    for thread in joining.threads:
-        thread.shutdown()
-    after_fork()
+    joining.close()
 
 
 def test_of_holders_who_wait_in_other_threads_the_last_gives_up(
@@ -192,7 +198,13 @@ def test_nobody_gives_up_while_one_holder_may_go_on(
 
 
 def test_nobody_gives_up_while_another_may_be_let_in(joining: Joining) -> None:
-    joining.pool.gate.limit = 3
+    joining.pool.gate.capacity = 3
+    assert joining.last_in_vain() is None
+
+
+def test_nobody_gives_up_while_the_server_may_grant_more(joining: Joining) -> None:
+    joining.pool.gate.limit = 1
+    joining.pool.gate.release(joining.held.pop())
     assert joining.last_in_vain() is None
 
 
@@ -209,6 +221,73 @@ def test_nobody_gives_up_whose_other_wait_can_end(joining: Joining) -> None:
     assert joining.last_in_vain() is joining.waiting[1]
 
 
+class Executors(Joining):
+    """They wait in threads of executors, which know of no request."""
+
+    def ask(self, request: Any) -> Loan:
+        holds = self.pool.gate.free > 0
+        loan = super().ask(request if holds else None)
+        loan.arrived -= 0 if holds else LONG
+        return loan
+
+
+@pytest.fixture
+def executors() -> Iterator[Joining]:
+    executors = Executors()
+    yield executors
+    executors.close()
+
+
+def test_of_holders_who_wait_for_executors_the_last_gives_up(
+    executors: Executors,
+) -> None:
+    assert executors.last_in_vain() is executors.waiting[1]
+    assert executors.last_in_vain() is None
+
+
+def fewer_wait_than_hold(executors: Joining) -> None:
+    executors.pool.gate.release(executors.waiting[0])
+
+
+def one_holder_rests(executors: Joining) -> None:
+    executors.connection(0).is_at_rest = True
+
+
+def one_waits_for_another_pool(executors: Joining) -> None:
+    executors.waiting[0].pool = Pool("other", connect, pool_size=1)
+
+
+def one_waiter_holds_one_itself(executors: Joining) -> None:
+    executors.held[0].user = executors.thread_of(0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lent_just_now,
+        asked_just_now,
+        used_just_now,
+        is_in_a_statement,
+        fewer_wait_than_hold,
+        one_holder_rests,
+        one_waits_for_another_pool,
+        one_waiter_holds_one_itself,
+    ],
+)
+def test_no_executor_gives_up_while_one_holder_may_go_on(
+    executors: Executors, change: Callable[[Joining], None]
+) -> None:
+    change(executors)
+    assert executors.last_in_vain() is None
+
+
+def test_a_thread_for_which_nobody_waits_does_not_give_up(joining: Joining) -> None:
+    """Each holder waits in a thread that is known; this one is the last to come."""
+    background = joining.ask(None)
+    joining.waiting.append(background)
+    assert joining.last_in_vain() is joining.waiting[1]
+
+
 def test_the_gate_refuses_who_gives_up(joining: Joining) -> None:
     """Whoever watches the line of a gate finds it."""
     gate = joining.pool.gate
@@ -221,3 +300,5 @@ def test_the_gate_refuses_who_gives_up(joining: Joining) -> None:
         gate.review(loan)
     assert [loan.state for loan in joining.waiting] == [WAITING, REFUSED]
     assert joining.waiting[1].reason is Reason.STALLED
+    # One permit goes round from now on among those who have begun.
+    assert gate.reserved == 1
