@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -16,6 +17,7 @@ from django.conf import settings
 from . import conf
 from .fork import in_child
 from .pool import host, state_file
+from .pool.ended import fold
 from .pool.numbers import Numbers
 from .pool.share import Siblings, no_siblings
 from .pool.siblings import SiblingPools
@@ -68,6 +70,9 @@ def numbers_for(
     path = directory()
     if path is None:
         return Numbers()
+    # Where nobody looks, each process removes what those before it have left.
+    with contextlib.suppress(OSError):
+        fold(path)
     try:
         if path == default_directory():
             state_file.private(path.parent)

@@ -341,6 +341,20 @@ def test_a_process_that_gives_its_numbers_up_counts_on_alone(tmp_path: Path) -> 
     assert looked.totals()["default"].granted == 0
 
 
+def test_what_processes_have_left_is_folded_though_nobody_looks(
+    tmp_path: Path, settings: Any
+) -> None:
+    """A server whose workers start anew every minute must not fill /dev/shm."""
+    settings.POOLED_DB = {"STATE_DIR": str(tmp_path / "state")}
+    for _ in range(3):
+        numbers = state.numbers_for("default", 10, {})
+        numbers.was_reset()
+        numbers.leave()
+
+    assert len(list((tmp_path / "state").glob("*.pool"))) == 1
+    assert state.look().totals()["default"].resets == 3
+
+
 def test_the_directory_of_a_user_is_nobody_elses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
