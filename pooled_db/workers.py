@@ -8,6 +8,7 @@ import os
 import runpy
 import shlex
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -50,22 +51,43 @@ def configured_workers(
     config = _gunicorn_config(words, environ)
     if config is None:
         return Workers(_concurrency(environ))
-    kind = config.worker_class_str
-    return Workers(config.workers, config.threads if kind in _WITH_THREADS else None)
+    return Workers(config.workers, _threads(config))
 
 
 def threads_of_this_process() -> int | None:
     """Return how many requests this process works on at once, if it is known.
 
-    gunicorn's file and variable, which may be there for another, say nothing of it.
+    A worker of gunicorn is asked itself. To read gunicorn's file again would run it in
+    each worker: it may set up logging, or remove what the master has made.
     """
-    return configured_workers().threads if _program(sys.argv) in _SERVERS else None
+    config = _config_of_this_worker()
+    if config is not None:
+        return _threads(config)
+    return configured_workers().threads if _program(sys.argv) == "uvicorn" else None
 
 
-#: The servers whose command line is read.
-_SERVERS = ("gunicorn", "uvicorn")
+def _config_of_this_worker() -> Any:
+    """Return the ``Config`` of the gunicorn worker that this process is, if it is one.
+
+    Nothing refers to the worker but the frames of its main thread, which runs it.
+    """
+    gunicorn = sys.modules.get("gunicorn.workers.base")
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    while gunicorn is not None and frame is not None:
+        worker = frame.f_locals.get("self")
+        if isinstance(worker, gunicorn.Worker):
+            return worker.cfg
+        frame = frame.f_back
+    return None
+
+
 #: The workers of gunicorn that work on as many requests as they have threads.
 _WITH_THREADS = ("sync", "gthread")
+
+
+def _threads(config: Any) -> int | None:
+    threads: int = config.threads
+    return threads if config.worker_class_str in _WITH_THREADS else None
 
 
 def _gunicorn_config(words: Sequence[str], environ: Mapping[str, str]) -> Any:

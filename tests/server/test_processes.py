@@ -18,7 +18,7 @@ from pooled_db import pools
 from tests.forks import in_child
 from tests.harness.processes import poll
 from tests.harness.server import Server
-from tests.harness.servers import gunicorn
+from tests.harness.servers import as_typed, gunicorn
 from tests.loans import connection_of
 from tests.site.models import Item
 from tests.site.views import ask
@@ -158,6 +158,19 @@ def test_preloaded_workers_share_no_connection(
     everywhere = [number for numbers in seen.values() for number in numbers]
     assert len(everywhere) == len(set(everywhere))
     assert at_import not in everywhere
+
+
+def test_gunicorns_file_is_run_by_gunicorn_alone(
+    site_database: dict[str, Any], tmp_path: Path
+) -> None:
+    """It may set up logging, or remove what the master has made."""
+    runs = tmp_path / "runs"
+    file = tmp_path / "configuration.py"
+    file.write_text(f"threads = 6\nopen({str(runs)!r}, 'a').write('run ')\n")
+    env = {"TEST_SETTINGS": json.dumps(site_settings(site_database))}
+    with as_typed(f"gunicorn tests.wsgi --config {file}", env=env) as running:
+        assert Site(running).get("/queries").status == 200
+    assert runs.read_text() == "run "
 
 
 def test_sigterm_lets_a_running_request_end(site: Serve) -> None:

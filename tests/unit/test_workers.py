@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import threading
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -145,13 +147,12 @@ def test_a_variable_or_directory_that_is_broken_says_nothing(directory: Path) ->
 @pytest.mark.parametrize(
     ("argv", "threads"),
     [
-        (GUNICORN, 16),
-        (f"{GUNICORN} --threads 8", 8),
         (f"{UVICORN} --limit-concurrency 99", 99),
         ("/venv/bin/granian shop.wsgi:application --blocking-threads 64", None),
         ("/venv/bin/celery -A shop worker --pool threads", None),
         ("uwsgi", None),
         ("manage.py runserver", None),
+        ("gunicorn shop.wsgi --threads 8", None),  # its master
     ],
 )
 def test_gunicorns_file_says_nothing_of_another_servers_threads(
@@ -161,6 +162,32 @@ def test_gunicorns_file_says_nothing_of_another_servers_threads(
     monkeypatch.setattr(sys, "argv", argv.split())
 
     assert threads_of_this_process() == threads
+
+
+def threads_as_known_in(self: object) -> list[int | None]:
+    """Ask in the worker that is called *self*, and in one of its threads."""
+    answers = [threads_of_this_process()]
+    thread = threading.Thread(target=lambda: answers.append(threads_of_this_process()))
+    thread.start()
+    thread.join()
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("worker_class", "threads", "known"),
+    [("sync", 1, 1), ("sync", 16, 16), ("gthread", 4, 4), ("gevent", 4, None)],
+)
+def test_a_worker_of_gunicorn_is_asked_itself(
+    monkeypatch: pytest.MonkeyPatch, worker_class: str, threads: int, known: int | None
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["shop/serve.py"])
+    kind = import_module("gunicorn.workers.base").Worker
+    worker = kind.__new__(kind)
+    worker.cfg = import_module("gunicorn.config").Config()
+    worker.cfg.set("worker_class", worker_class)
+    worker.cfg.set("threads", threads)
+
+    assert threads_as_known_in(worker) == [known, known]
 
 
 @pytest.mark.parametrize(
