@@ -106,6 +106,10 @@ def _rules(cls: type[Any]) -> dict[str, rules.Rule]:
     return {entry.name: entry.metadata["rule"] for entry in dataclasses.fields(cls)}
 
 
+#: Options of a pool whose names mean nothing to a driver, nor to a derived backend.
+_POOLS_ALONE = _rules(PoolSettings).keys() - {"timeout", "echo", "reset", "hold"}
+
+
 def is_pooled(database: Mapping[str, Any]) -> bool:
     """Whether ``OPTIONS["pool"]`` leaves pooling on, as it is by default."""
     return database.get("OPTIONS", {}).get("pool", True) is not False
@@ -156,6 +160,12 @@ def _pool_options(
             f'DATABASES["{alias}"]["CONN_MAX_AGE"] must be 0 with a pool, which keeps '
             f"the connections open itself, not {database['CONN_MAX_AGE']!r}."
         )
+    problems.extend(
+        f'DATABASES["{alias}"]["OPTIONS"]["{name}"] is an option of the pool, and '
+        f"unknown to the driver. Write it into {own_name}."
+        for name in database.get("OPTIONS", {})
+        if name in _POOLS_ALONE
+    )
     problems.extend(rules.problems_of(_rules(PoolSettings), values, where))
     return values, problems, where
 

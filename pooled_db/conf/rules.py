@@ -14,11 +14,13 @@ from django.utils.module_loading import import_string
 
 #: In seconds; threads cannot wait much longer.
 _LONGEST = 1e9
+#: Beyond all that there can be of anything, and far from where a word overflows.
+_MOST = 1_000_000_000
 _SECONDS = f"must be a number of seconds above 0 and below {_LONGEST:,.0f}"
 
 
 def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and value < _MOST
 
 
 def _is_duration(value: object) -> bool:
@@ -125,15 +127,15 @@ def _one_of(*words: str) -> Rule:
 
 
 POSITIVE_INTEGER: Final = Rule(
-    "must be an integer of at least 1",
+    f"must be an integer of at least 1 and below {_MOST:,}",
     lambda value: _is_integer(value) and value >= 1,
 )
 INTEGER: Final = Rule(
-    "must be an integer of at least 0",
+    f"must be an integer of at least 0 and below {_MOST:,}",
     lambda value: _is_integer(value) and value >= 0,
 )
 INTEGER_OR_NONE: Final = Rule(
-    "must be an integer of at least 0, or None for no bound",
+    f"{INTEGER.words}, or None for no bound",
     lambda value: value is None or (_is_integer(value) and value >= 0),
 )
 SECONDS: Final = Rule(_SECONDS, _is_duration)

@@ -95,7 +95,7 @@ def test_every_check_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
                 '["OPTIONS"]["pool"]["use_lifo"] must be True or False, not 1.',
                 (
                     '["OPTIONS"]["pool"]["max_overflow"] must be an integer of at '
-                    "least 0, not -1."
+                    "least 0 and below 1,000,000,000, not -1."
                 ),
             ],
         ),

@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from pooled_db import conf
 from pooled_db.conf import MiddlewareSettings
 
-POSITIVE_INTEGER = "must be an integer of at least 1"
+POSITIVE_INTEGER = "must be an integer of at least 1 and below 1,000,000,000"
 PATTERNS = "must be a list of regular expressions, each a string"
 ALIASES = "must be a list of aliases of DATABASES, or None"
 CLIENT = (

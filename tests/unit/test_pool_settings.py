@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from pooled_db import conf, pools
 from pooled_db.conf import PoolSettings
 
-POSITIVE_INTEGER = "must be an integer of at least 1"
-INTEGER = "must be an integer of at least 0"
-INTEGER_OR_NONE = "must be an integer of at least 0, or None for no bound"
+POSITIVE_INTEGER = "must be an integer of at least 1 and below 1,000,000,000"
+INTEGER = "must be an integer of at least 0 and below 1,000,000,000"
+INTEGER_OR_NONE = f"{INTEGER}, or None for no bound"
 SECONDS = "must be a number of seconds above 0 and below 1,000,000,000"
 SECONDS_FROM_0 = (
     "must be a number of seconds from 0 on and below 1,000,000,000, or None"
@@ -37,7 +37,9 @@ WRONG_POOL_OPTIONS: list[tuple[str, Any, str]] = [
     ("pool_size", "10", POSITIVE_INTEGER),
     ("pool_size", 10.0, POSITIVE_INTEGER),
     ("pool_size", math.inf, POSITIVE_INTEGER),
+    ("pool_size", 2**63, POSITIVE_INTEGER),
     ("max_overflow", -1, INTEGER),
+    ("max_overflow", 10**9, INTEGER),
     ("max_overflow", False, INTEGER),
     ("max_overflow", 1.5, INTEGER),
     ("timeout", 0, SECONDS),
@@ -279,6 +281,23 @@ def test_connections_have_no_other_age_than_the_pools(age: Any) -> None:
             f"the connections open itself, not {age!r}."
         )
     ]
+
+
+def test_a_pools_option_beside_the_pool_is_named() -> None:
+    """As a package makes it of mysql://.../shop?pool_size=20."""
+    wrong = {**database(), "OPTIONS": {"pool_size": 20, "charset": "utf8mb4"}}
+
+    assert conf.pool_problems("billing", wrong) == [
+        (
+            'DATABASES["billing"]["OPTIONS"]["pool_size"] is an option of the pool, '
+            'and unknown to the driver. Write it into DATABASES["billing"]["OPTIONS"]'
+            '["pool"].'
+        )
+    ]
+
+
+def test_what_a_derived_backend_may_take_is_left_to_it() -> None:
+    assert conf.pool_problems("default", {"OPTIONS": {"timeout": 3}}) == []
 
 
 def test_everything_that_is_wrong_is_named_at_once(settings: Any) -> None:
