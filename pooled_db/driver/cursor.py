@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from threading import get_ident
 from typing import Any
+from weakref import ref
 
 import MySQLdb
 
@@ -64,3 +65,9 @@ def taking_turns(cursorclass: type[Any]) -> type[Any]:
         if hasattr(cursorclass, name)
     }
     return type(cursorclass.__name__, (cursorclass,), methods)
+
+
+def is_open(cursor: ref[Any]) -> bool:
+    """Whether *cursor* is there, and has not been closed."""
+    opened = cursor()
+    return opened is not None and opened.connection is not None

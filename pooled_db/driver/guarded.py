@@ -12,7 +12,7 @@ from weakref import ref
 import MySQLdb
 
 from . import DriverConnection
-from .cursor import taking_turns
+from .cursor import is_open, taking_turns
 from .last_statement import LastStatement
 from .slot import AT_WORK, RESTED, TRANSACTION, Slot
 from .unbuffered import Unbuffered
@@ -189,7 +189,7 @@ class GuardedConnection(DriverConnection):
         opened = taking_turns(wanted)(self)
         cursors = self._cursors
         if len(cursors) >= MOST_CURSORS:
-            cursors = [entry for entry in cursors if _is_open(entry[0])]
+            cursors = [entry for entry in cursors if is_open(entry[0])]
             self._cursors = cursors
         cursors.append((ref(opened), get_ident()))
         return opened
@@ -244,7 +244,7 @@ class GuardedConnection(DriverConnection):
     def has_open_cursor(self, besides: int | None = None) -> bool:
         """Whether somebody may go on with a cursor, other than thread *besides*."""
         return any(
-            thread != besides and _is_open(cursor)
+            thread != besides and is_open(cursor)
             for cursor, thread in list(self._cursors)
         )
 
@@ -398,8 +398,3 @@ class GuardedConnection(DriverConnection):
         finally:
             self._is_sent = False
             self._rest()
-
-
-def _is_open(cursor: ref[Any]) -> bool:
-    opened = cursor()
-    return opened is not None and opened.connection is not None

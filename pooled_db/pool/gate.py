@@ -15,12 +15,11 @@ from ..exceptions import Reason
 from .permit import (
     ADMITTED,
     NEW,
-    REFUSED,
     RETURNED,
     WAITING,
-    Gone,
     OnCall,
     Permit,
+    wake_all,
 )
 from .queue import Queue
 from .reserve import Reserve
@@ -224,7 +223,7 @@ class Gate(Waiting):
                 now = self.clock()
                 reason = self._queue.too_old(permit, now)
                 if reason is not None:
-                    self._refuse(permit, reason, now)
+                    permit.refuse(reason, now)
                     self._leave_line(permit)
                 self._try_one_more(now)
         self.settle()
@@ -289,29 +288,11 @@ class Gate(Waiting):
                 finally:
                     self.lock.release()
             if self._answered:
-                self._tell()
+                wake_all(self._answered, self.returned)
         if self._answered:
-            self._tell()
+            wake_all(self._answered, self.returned)
             if self.returned:
                 self.settle()
-
-    def _tell(self) -> None:
-        """Wake those for whom there is something new to see."""
-        # As in release(): no interrupt comes between a `for` and its body.
-        try:
-            for permit in iter(self._answered.popleft, None):
-                try:
-                    permit.wake()
-                except Gone:
-                    # The permit goes to the next.
-                    self.returned.append(permit)
-                except BaseException as error:
-                    # It would be raised again, and for somebody else.
-                    if type(error) is not RuntimeError:
-                        self._answered.append(permit)
-                    raise
-        except IndexError:
-            return
 
     def _call_back(self) -> None:
         """Take back, for those who wait, what its holders do not work with."""
@@ -347,7 +328,7 @@ class Gate(Waiting):
         if turned_away is not None:
             who, why = turned_away
             if who is permit:
-                self._refuse(permit, why, now)
+                permit.refuse(why, now)
                 return
             self._turn_away(who, why, now)
         # Before it stands in line: an interrupt on the way is a waiter's then.
@@ -358,8 +339,7 @@ class Gate(Waiting):
     def _watch(self, permit: Permit) -> None:
         if self._watcher is None and self._on_call is not None:
             self._watcher = permit
-        if self._on_line is not None:
-            self._tell_line(self._on_line)
+        self._tell_line()
 
     def _try_one_more(self, now: float) -> bool:
         """Let one permit more be held, if it is time, by whoever is first in line."""
@@ -381,11 +361,11 @@ class Gate(Waiting):
             self._watcher = self._queue.latest
             if self._watcher is not None:
                 self._answered.append(self._watcher)
-        if self._on_line is not None:
-            self._tell_line(self._on_line)
+        self._tell_line()
 
-    def _tell_line(self, tell: Callable[[int, float, bool], None]) -> None:
-        tell(*self._queue.at_a_glance(self.clock()))
+    def _tell_line(self) -> None:
+        if self._on_line is not None:
+            self._on_line(*self._queue.at_a_glance(self.clock()))
 
     def _serve(self) -> None:
         now = self.clock()
@@ -411,11 +391,6 @@ class Gate(Waiting):
         return self._queue.next(self._held, self.limit - self.reserved)
 
     def _turn_away(self, permit: Permit, reason: Reason, now: float) -> None:
-        self._refuse(permit, reason, now)
+        permit.refuse(reason, now)
         self._leave_line(permit)
         self._answered.append(permit)
-
-    def _refuse(self, permit: Permit, reason: Reason, now: float) -> None:
-        permit.state = REFUSED
-        permit.reason = reason
-        permit.waited = now - permit.arrived

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final, Protocol
 
@@ -95,6 +96,12 @@ class Permit:
     def introduce(self) -> None:
         """Find out who its client is, and whether it has priority."""
 
+    def refuse(self, reason: Reason, now: float) -> None:
+        """Note that it is refused, with the gate's lock held."""
+        self.state = REFUSED
+        self.reason = reason
+        self.waited = now - self.arrived
+
     def raise_if_refused(self) -> None:
         if self.state is REFUSED:
             assert self.reason is not None
@@ -126,3 +133,25 @@ class Refused(Exception):
         super().__init__(reason, waited)
         self.reason = reason
         self.waited = waited
+
+
+def wake_all(answered: deque[Permit], returned: deque[Permit]) -> None:
+    """Wake those of *answered*, for whom there is something new to see.
+
+    Permits of those who have gone are put into *returned*.
+    """
+    # As in Gate.release(): no interrupt comes between a `for` and its body.
+    try:
+        for permit in iter(answered.popleft, None):
+            try:
+                permit.wake()
+            except Gone:
+                # The permit goes to the next.
+                returned.append(permit)
+            except BaseException as error:
+                # It would be raised again, and for somebody else.
+                if type(error) is not RuntimeError:
+                    answered.append(permit)
+                raise
+    except IndexError:
+        return
