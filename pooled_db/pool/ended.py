@@ -19,7 +19,7 @@ from typing import Final
 
 from .numbers import GAUGES
 from .reading import Counts, StateFile, is_alive, locks, paths, read
-from .state_file import SUFFIX, UNFINISHED
+from .state_file import SUFFIX, UNFINISHED, is_private
 from .stats import added
 
 BASE: Final = "ended.json"
@@ -119,10 +119,11 @@ def _opened_lock(directory: Path) -> int | None:
     """Open the lock; ``None`` if this process may not write beside it.
 
     Another user, such as root, may, and only looks all the same: the processes whose
-    directory it is could not read what is theirs.
+    directory it is could not read what is theirs. And where others get in, as in /tmp,
+    no process keeps anything: what is there is not to be removed.
     """
     try:
-        if directory.stat().st_uid != os.geteuid():
+        if not is_private(directory):
             return None
         return os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError:

@@ -75,12 +75,17 @@ def create(
 def private(directory: Path) -> None:
     """Make *directory*, or make sure that nobody else gets at it. Raises OSError."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = directory.stat()
-    if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
+    if not is_private(directory):
         raise PermissionError(
             f"{directory} must belong to the user of this process, and be accessible "
             "to nobody else (chmod 700)"
         )
+
+
+def is_private(directory: Path) -> bool:
+    """Whether nobody but the user of this process gets at *directory*."""
+    status = directory.stat()
+    return status.st_uid == os.geteuid() and not stat.S_IMODE(status.st_mode) & 0o077
 
 
 def _head(slots: int, about: Mapping[str, Any]) -> bytes:

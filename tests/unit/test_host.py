@@ -92,6 +92,16 @@ def test_an_open_directory_is_refused(directory: Path) -> None:
     assert list(directory.iterdir()) == []
 
 
+def test_in_an_open_directory_nothing_is_removed(directory: Path) -> None:
+    """As in /tmp, where "x.new" is somebody else's."""
+    directory.mkdir()
+    directory.chmod(0o755)
+    (directory / "x.new").touch()
+    os.utime(directory / "x.new", (0, 0))
+    host.look(directory)
+    assert [path.name for path in directory.iterdir()] == ["x.new"]
+
+
 def test_a_directory_that_fills_up_in_between_is_an_error_of_the_system(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
