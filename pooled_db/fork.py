@@ -21,6 +21,15 @@ def in_child(start_anew: Callable[[], None]) -> None:
     _in_child.append(start_anew)
 
 
+def in_new_child() -> bool:
+    """Whether this process was forked and nobody has started anew in it yet.
+
+    Finalizers of the parent's things can run before that: if a thread forks, what the
+    others had in their own storage ends before anything is called in the child.
+    """
+    return os.getpid() != process
+
+
 def notice_fork() -> None:
     """Start anew if this process was forked behind Python's back.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import weakref
@@ -18,11 +19,13 @@ class _ThreadEnd:
 
     def __init__(self) -> None:
         self._thread = threading.get_ident()
+        self._process = os.getpid()
         #: Weak, because most loans go back long before.
         self.loans: weakref.WeakSet[Loan] = weakref.WeakSet()
 
     def __del__(self) -> None:
-        if sys.is_finalizing():
+        # If a thread forks, those of the others end in the child before all else.
+        if sys.is_finalizing() or os.getpid() != self._process:
             return
         for loan in list(self.loans):
             # One that is shared between threads can be in use in another.

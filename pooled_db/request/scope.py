@@ -11,6 +11,7 @@ from typing import Any
 import MySQLdb
 
 from ..exceptions import ServerUnavailable
+from ..fork import in_new_child
 from ..pool.cleaners import cleaners
 from ..pool.loan import Loan
 from ..pool.permit import ADMITTED, READY, TAKING
@@ -58,13 +59,12 @@ class Scope(Identity):
         return f"<Scope: {state}, {len(self._all())} loans>"
 
     def __del__(self) -> None:
-        # A body that was never closed. Nobody else has the scope, and a finalizer must
-        # not wait for a lock or for the server.
+        # A body was never closed. A finalizer must wait for no lock and no server.
         try:
             some = self._loans
         except AttributeError:
             return  # an interrupt came while it was made
-        if some:
+        if some and not in_new_child():
             for loan in self._all():
                 loan.discard()
 

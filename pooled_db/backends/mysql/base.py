@@ -18,7 +18,7 @@ from django.utils.functional import cached_property
 
 from ... import pools
 from ...driver.connection import Connection
-from ...fork import notice_fork
+from ...fork import in_new_child, notice_fork
 from ...pool.loan import Loan
 from ...pool.origin import describe
 from ...request.adoption import gives_way
@@ -64,6 +64,7 @@ class PooledMixin(OpeningMixin, JudgedMixin):
             and loan.borrower is self._me
             and loan.requester is None
             and not sys.is_finalizing()
+            and not in_new_child()
         ):
             logger.warning(
                 "A connection to %r was never given back; it is closed now. It was "

@@ -1,0 +1,63 @@
+"""Forks by a thread: what the parent's other threads have is theirs."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from tests.forks import in_child
+from tests.site.models import Item
+from tests.site.views import ask
+from tests.sites import run_python
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_thread_that_forks_ends_no_other_threads_transaction() -> None:
+    with transaction.atomic():
+        Item.objects.create(name="another thread's")
+        ask("SET @mine = 5")
+        with ThreadPoolExecutor(1) as threads:
+            assert threads.submit(in_child, lambda: None).result() == 0
+        assert ask("SELECT @mine") == 5
+    assert Item.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "has",
+    [
+        "kept = [connection.copy()]; number = asks(kept[0])",
+        "kept = [open_scope()]; number = asks(connection)",
+    ],
+    ids=["wrapper", "request"],
+)
+def test_what_a_child_has_collected_before_it_starts_anew_is_the_parents(
+    site_database: dict[str, Any], has: str
+) -> None:
+    program = f"""
+        import gc, os
+        from django.db import connection
+        from pooled_db.request.current import current, open_scope
+        from tests.forks import fork_behind_pythons_back
+
+        def asks(wrapper):
+            with wrapper.cursor() as cursor:
+                cursor.execute("SELECT CONNECTION_ID()")
+                return cursor.fetchone()
+
+        {has}
+        pid = fork_behind_pythons_back()
+        if pid == 0:
+            current.set(None)
+            kept.clear()
+            gc.collect()
+            os._exit(0)
+        os.waitpid(pid, 0)
+        wrapper = kept[0] if hasattr(kept[0], "cursor") else connection
+        print(asks(wrapper) == number)
+        wrapper.close()
+    """
+    assert run_python(program, site_database) == "True\n"
