@@ -83,8 +83,7 @@ def _spread(counts: list[int], total: float) -> Iterator[tuple[float, int]]:
     else:
         widths.append(0.0)
     for low, width, count in zip(lows, widths, counts, strict=True):
-        if count:
-            yield low + (share if low < BOUNDS[-1] else 1.0) * width, count
+        yield low + (share if low < BOUNDS[-1] else 1.0) * width, count
 
 
 Read = Callable[[PoolStats], list[tuple[int, dict[str, str]]]]

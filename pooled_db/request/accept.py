@@ -55,4 +55,4 @@ def _quality(q: bytes | str | float) -> float:
         quality = float(q)
     except ValueError:
         return 0.0
-    return quality if 0.0 <= quality <= 1.0 else 0.0
+    return quality if 0.0 < quality <= 1.0 else 0.0

@@ -31,7 +31,7 @@ from queue import SimpleQueue
 from .children import OF_IMPORT, try_all
 from .equivalent import EQUIVALENT
 from .mutations import Mutant, modules_of, mutants_of
-from .parts import CODE, PART, SITES, sites_of
+from .parts import CODE, PART, SITES, readers_of, sites_of
 from .reach import Reach, record
 
 ROOT = Path(__file__).parent.parent.parent
@@ -106,7 +106,8 @@ def _try_all(
     for mutant, reaching, by in zip(mutants, tests, said, strict=True):
         if by == OF_IMPORT or not by:
             of_sites = [] if quick else sites_of(mutant.module)
-            left.append((mutant, {CODE: reaching if by else [], SITES: of_sites}))
+            of_code = [*readers_of(mutant.module), *reaching] if by else []
+            left.append((mutant, {CODE: of_code, SITES: of_sites}))
     copies: SimpleQueue[Path] = SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="pooled_db-mutants-") as directory:
         for number in range(workers):

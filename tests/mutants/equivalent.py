@@ -36,6 +36,16 @@ EQUIVALENT: dict[str, str] = {
         "it writes what is there already"
     ),
     "pooled_db/pool/lane.py Lane.served: oldest is None -> False": _NARROWS,
+    "pooled_db/pool/gate.py Gate.release: self.returned -> True": (
+        "settle() looks at it, too: the condition only saves a call"
+    ),
+    "pooled_db/pool/sharing.py Shared.lend: gate.returned -> True": (
+        "settle() looks at it, too: the condition only saves a call"
+    ),
+    "pooled_db/pool/queue.py Queue.at_a_glance: not newcomers or self.begun or "
+    "self.prior -> True": "it is the same, told with three calls more",
+    "pooled_db/pool/queue.py Queue._is_crowded: waiting >= self.crowd / 2 and "
+    "self.begun -> True": "the requests are counted where there are no others, too",
     "pooled_db/pool/limit.py Limit.__init__: 0.0 -> 1.0": (
         "failed() sets the pause before anybody reads it"
     ),
@@ -48,6 +58,7 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/thread_waiting.py ThreadWaiting.until_answered: not -> nothing": (
         "a wait that has timed out is followed by a pause of 0, and a review"
     ),
+    "pooled_db/request/accept.py _quality: < -> <=": "0 is what nonsense counts as",
     "pooled_db/request/admission.py Admission.age: header -> True": (
         "nobody asks it where no header is set"
     ),
@@ -64,6 +75,7 @@ EQUIVALENT: dict[str, str] = {
         "the clock never shows the very moment"
     ),
     "pooled_db/request/patience.py <module>: 0.6 -> 1.2": "tuned, and not promised",
+    "pooled_db/request/patience.py <module>: 0.15 -> 0.3": "tuned, and not promised",
     "pooled_db/request/patience.py Patience.look: >= -> >": (
         "the clock never shows the very moment"
     ),

@@ -6,10 +6,12 @@ says so, and keeps how long each test took.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from unittest import mock
 
@@ -95,6 +97,29 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if record and not hasattr(session.config, "workerinput"):
         seconds = {name: _seconds[name] for name in _seconds.keys() - _others}
         Path(record).with_name("seconds.json").write_text(json.dumps(seconds))
+
+
+def readers_of(module: str) -> list[str]:
+    """The files of tests/unit that import *module*, a path, or a name from it.
+
+    A test that compares a constant with what is documented executes no line of it.
+    """
+    name = module.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    return [test for test in IN_PROCESS if name in _imported_by(test)]
+
+
+@cache
+def _imported_by(test: str) -> frozenset[str]:
+    if not test.startswith("tests/unit/"):
+        return frozenset()
+    tree = ast.parse((ROOT / test).read_bytes())
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return frozenset(
+        name
+        for node in found
+        for one in node.names
+        for name in (node.module or "", f"{node.module}.{one.name}")
+    )
 
 
 def sites_of(module: str) -> list[str]:

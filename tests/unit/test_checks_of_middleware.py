@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.checks import Error, Warning
 from django.core.exceptions import ImproperlyConfigured
+from django.core.handlers.base import BaseHandler
 from django.db import connections
 from django.http import HttpRequest, HttpResponse
 
@@ -37,6 +38,23 @@ def function_middleware(
 
 SUBCLASS = f"{__name__}.Subclass"
 FUNCTION = f"{__name__}.function_middleware"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_django_calls_the_middleware_as_it_serves(
+    settings: Any, is_async: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise it would put a thread or an event loop in between, for each request."""
+    made: list[bool] = []
+
+    def note(self: Subclass, get_response: Any) -> None:
+        PooledConnectionMiddleware.__init__(self, get_response)
+        made.append(self.is_async)
+
+    monkeypatch.setattr(Subclass, "__init__", note)
+    settings.MIDDLEWARE = [SUBCLASS]
+    BaseHandler().load_middleware(is_async)
+    assert made == [is_async]
 
 
 @pytest.mark.parametrize("middleware", [[], [SESSIONS], [FUNCTION]])

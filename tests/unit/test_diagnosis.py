@@ -14,6 +14,7 @@ from django.http import Http404
 
 from pooled_db import PoolTimeout
 from pooled_db.driver.errors import mark_pooled, pooled_alias
+from pooled_db.driver.use import given_back
 from pooled_db.exceptions import Reason
 from pooled_db.request.diagnosis import diagnose, without_frames
 from tests.errors import timeout, unavailable
@@ -198,6 +199,13 @@ def test_what_needs_no_server_and_fails_while_it_is_handled_is_a_sign_of_it(
 
     assert diagnosis is not None
     assert diagnosis[1] is inner
+
+
+@pytest.mark.parametrize("inner", HAVING_A_CONNECTION)
+def test_no_server_has_said_that_a_connection_has_been_given_back(
+    inner: Exception,
+) -> None:
+    assert diagnose(raised_while_handling(inner, given_back())) is not None
 
 
 @pytest.mark.parametrize("inner", HAVING_A_CONNECTION)

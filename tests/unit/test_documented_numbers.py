@@ -20,19 +20,22 @@ from pooled_db.pool import (
     queue,
     share,
     siblings,
+    stall,
     surplus,
     turnover,
 )
 from pooled_db.pool.connector import LONGEST_PING
 from pooled_db.pool.entrance import CLOCKS_DIFFER
 from pooled_db.pool.shedding import RELAPSE
-from pooled_db.request import pace, patience
+from pooled_db.request import pace, patience, traffic
 from pooled_db.request.age import OLDEST
 from tests.documentation import DOCS
 
 ARCHITECTURE, CLUSTERS = "architecture.md", "how-to/clusters.md"
 SETTINGS = "reference/settings.md"
 TIMES = {1: "once", 2: "twice", 3: "three times"}
+PER_SECOND = {1.0: "Once", 2.0: "Twice"}
+COUNTED = {2.0: "two", 3.0: "three", 4.0: "four"}
 ONE_IN = {2: "one in two", 3: "one in three", 4: "one in four", 5: "one in five"}
 
 
@@ -51,6 +54,8 @@ STATED = [
     (ARCHITECTURE, f"called back: after {g(on_call.MOMENT * 1000)} ms,"),
     (SETTINGS, f"has rested for {g(on_call.MOMENT * 1000)} ms is called back"),
     (ARCHITECTURE, f"or after {g(on_call.MOMENT_UNUSED)} s if its"),
+    # Who waits in vain.
+    (ARCHITECTURE, f"it has made no statement for {g(stall.STANDSTILL)} s"),
     # Many processes, one server.
     (ARCHITECTURE, f"after {g(outage.PAUSE_FOR_EACH)} s for each that it has"),
     (ARCHITECTURE, f"none every {g(outage.LONGEST_PAUSE_FOR_ROOM)} s"),
@@ -58,6 +63,7 @@ STATED = [
     (ARCHITECTURE, f"connections back once in {g(share.TURN)} s on average"),
     (ARCHITECTURE, f"others once in {g(share.BLIND_TURN)} s"),
     (ARCHITECTURE, f"has refused it one within {g(siblings.RECENT)} s"),
+    (ARCHITECTURE, f"{PER_SECOND[1 / share.LOOK_EVERY]} a second, whoever has more"),
     (ARCHITECTURE, f"its requests wait for room, for {g(outage.PATIENCE)} s"),
     (ARCHITECTURE, f"room: for that requests wait, for {g(outage.PATIENCE)} s"),
     # Overload.
@@ -77,6 +83,9 @@ STATED = [
     (ARCHITECTURE, f"after {g(patience.RETRY)}, {g(patience.RETRY * 2)}, "),
     (ARCHITECTURE, f", ... {g(patience.LONGEST_RETRY)} s. If it has"),
     (ARCHITECTURE, f"tried anew every {g(patience.CHECK)} s"),
+    (ARCHITECTURE, f"if less than {g(patience.LEFT)} of the requests are left"),
+    (ARCHITECTURE, f"more than {COUNTED[patience.TOO_MANY]} are refused for each"),
+    (ARCHITECTURE, f"every {g(traffic.BEAT)} s while it is empty"),
     (ARCHITECTURE, f"after `timeout` or {g(pace.LONGEST)} s at the latest"),
     (ARCHITECTURE, f"there are {g(pace.MOST_HELD)} of them at most"),
     # Whether a server is there.

@@ -209,6 +209,18 @@ def test_those_who_wait_again_are_served_in_order_of_arrival(clock: Clock) -> No
     assert [permit.state for permit in again] == [State.ADMITTED, State.WAITING]
 
 
+def test_one_who_waits_again_is_told_to_those_who_look(clock: Clock) -> None:
+    told: list[tuple[int, float, bool]] = []
+    gate = Gate(1, clock=clock, on_line=lambda *line: told.append(line))
+    permit = hold(gate)
+    clock.now += 1
+    gate.limit = 0
+    gate.enter_again(permit, ignore)
+    assert told == [(1, permit.arrived, False)]
+    gate.release(permit)
+    assert told[1:] == [(0, 0.0, False)]
+
+
 def test_nobody_asks_whose_it_is_that_has_begun(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,6 +110,23 @@ def test_shedding_ends_when_somebody_is_served_within_the_target_but_soon_resume
     assert review(gate, waiters) == [Reason.OVERLOADED, Reason.OVERLOADED, None]
 
 
+@pytest.mark.parametrize(("intervals", "is_shed"), [(15.5, True), (16.5, False)])
+def test_an_overload_that_returns_within_16_intervals_is_recognised_sooner(
+    clock: Clock, intervals: float, is_shed: bool
+) -> None:
+    """After its end, which is when somebody need not wait."""
+    gate = shedding_gate(clock)
+    for permit in reversed(overload(gate, clock)):
+        gate.release(permit)
+    gate.release(hold(gate))
+    clock.now += intervals * INTERVAL
+
+    hold(gate)
+    waiters = [queue(gate) for _ in range(3)]
+    clock.now += 3 * TARGET
+    assert any(review(gate, waiters)) is is_shed
+
+
 def test_an_overload_is_over_when_nobody_waits_not_when_the_line_is_short(
     clock: Clock,
 ) -> None:

@@ -76,6 +76,13 @@ def test_what_a_request_holds_is_not_told_to_the_next_that_is_refused(
         assert (len(one.own), len(one.holders)) == (0, 1)
 
 
+def test_what_a_request_held_that_is_gone_was_taken_at_its_start() -> None:
+    pool = Pool("default", connect, pool_size=1, max_waiting=0)
+    lent(pool).requester = lambda: None
+    (holder,) = refused(pool, newcomer(pool)).holders
+    assert holder.who == "taken at the start of a request"
+
+
 def test_who_waited_for_its_turn_has_waited_for_that_long_however_old_its_request() -> (
     None
 ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from pooled_db import pools
 from pooled_db.metrics import PoolCollector
 from pooled_db.pool.stats import PoolStats
+
+#: What recorded series are called by.
+BUCKETS = (
+    *("0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5"),
+    *("1.0", "2.5", "5.0", "10.0", "30.0", "+Inf"),
+)
 
 
 @pytest.mark.parametrize("where", [None, "a file", "nowhere", "empty"])
@@ -29,3 +36,6 @@ def test_where_no_process_shares_its_numbers_each_tells_its_own(
     assert 'pooled_db_limit{alias="default"} 3.0' in text
     assert 'pooled_db_resets_total{alias="default"} 7.0' in text
     assert 'pooled_db_processes{alias="default"} 1.0' in text
+    for name in ("wait", "use", "connect"):
+        found = re.findall(rf'pooled_db_{name}_seconds_bucket{{.*le="(.*?)"', text)
+        assert tuple(found) == BUCKETS

@@ -11,7 +11,7 @@ import pytest
 from tests.mutants import children
 from tests.mutants.equivalent import EQUIVALENT
 from tests.mutants.mutations import Mutant, modules_of, mutants_of
-from tests.mutants.parts import IN_PROCESS, sites_of
+from tests.mutants.parts import IN_PROCESS, readers_of, sites_of
 from tests.mutants.reach import Reach
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +62,15 @@ def test_what_sees_a_module_exists() -> None:
     assert "pooled_db/pool/gate.py" in modules
     named = {*IN_PROCESS, *(test for one in modules for test in sites_of(one))}
     assert all((ROOT / test).is_file() for test in named)
+
+
+@pytest.mark.parametrize("module", ["pool/shedding.py", "driver/packets.py"])
+def test_a_constant_meets_the_test_that_compares_it_with_the_documents(
+    module: str,
+) -> None:
+    readers = readers_of(f"pooled_db/{module}")
+    assert "tests/unit/test_documented_numbers.py" in readers
+    assert "tests/unit/test_share.py" not in readers
 
 
 def test_each_that_is_equivalent_is_a_mutant() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import random
 import sys
 import time
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType, SimpleNamespace
@@ -18,12 +21,9 @@ from pooled_db.driver.addresses import Addresses
 from pooled_db.driver.connection import Connection
 from pooled_db.driver.slot import padded
 from pooled_db.pool import host, state_file
-from pooled_db.pool.gate import Gate
-from pooled_db.pool.limit import CONTENDED, FIRST_LATE_PAUSE, Limit
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.nodes import _is_true
 from pooled_db.pool.numbers import Numbers
-from pooled_db.pool.outage import PATIENCE
 from pooled_db.pool.overdue import Overdue
 from pooled_db.pool.pool import Pool
 from pooled_db.pool.share import Share, no_siblings
@@ -63,6 +63,25 @@ def test_an_error_of_opening_stands_alone() -> None:
     assert refused.value.__context__ is None
 
 
+def test_an_error_of_opening_keeps_no_request_alive() -> None:
+    """What called for the connection has it in its frames."""
+    kept: list[weakref.ref[object]] = []
+
+    class Upload:
+        """Of some megabytes."""
+
+    def connect() -> Connection:
+        upload = Upload()
+        kept.append(weakref.ref(upload))
+        raise MySQLdb.OperationalError(1045, "Access denied")
+
+    pool = Pool("default", connect)
+    with contextlib.suppress(MySQLdb.OperationalError):
+        pool.checkout()
+    gc.collect()
+    assert [one() for one in kept] == [None]
+
+
 # How many were lent at once.
 
 
@@ -84,89 +103,6 @@ def test_who_notes_fewer_at_the_same_time_takes_nothing_from_the_peak() -> None:
         sys.setprofile(before)
 
     assert numbers.read()["peak"] == max(noted)
-
-
-# How many connections the server grants.
-
-
-def test_what_is_granted_is_logged_again_if_the_server_granted_all_meanwhile(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    clock, there = Clock(), 5
-    limit = Limit("default", Gate(10, clock=clock), lambda: there)
-
-    def fail() -> int:
-        clock.now += 60.0
-        limit.failed(clock.now + 1.0, "it has no more", no_room=True)
-        return len(caplog.records)
-
-    assert [fail(), fail()] == [1, 1]
-    there = 10
-    limit.opened()
-    there = 5
-    assert [fail(), fail()] == [2, 2]
-
-
-def test_the_pause_before_one_more_is_tried_is_halved_with_each_success_but_one() -> (
-    None
-):
-    clock, there = Clock(), 5
-    gate = Gate(10, clock=clock)
-    limit = Limit("default", gate, lambda: there)
-    limit.failed(clock.now + 8.0, "it has no more", no_room=True)
-    pauses = []
-    for opened in (6, 7, 8, 9):
-        there = opened
-        gate.raise_at = float("inf")  # one has just been tried
-        limit.opened()
-        pauses.append(gate.raise_at - clock.now)
-
-    assert pauses == [8.0, 4.0, 2.0, 1.0]
-
-
-def test_one_who_meets_no_room_late_is_tried_after_as_long_a_pause_each_time() -> None:
-    clock, there = Clock(), 5
-    gate = Gate(10, clock=clock)
-    limit = Limit("default", gate, lambda: there)
-    limit.failed_late("the proxy's server has no room")
-    pauses = []
-    for opened in (6, 7, 8):
-        there = opened
-        gate.raise_at = float("inf")
-        limit.opened()
-        pauses.append(gate.raise_at - clock.now)
-
-    assert pauses == [FIRST_LATE_PAUSE] * 3
-
-
-def test_one_more_is_tried_at_once_where_nobody_was_refused_lately() -> None:
-    clock, there = Clock(), 5
-    gate = Gate(10, clock=clock)
-    limit = Limit("default", gate, lambda: there)
-    limit.failed(clock.now + 8.0, "it has no more", no_room=True)
-    clock.now += CONTENDED
-    gate.raise_at = float("inf")
-    there = 6
-    limit.opened()
-
-    assert gate.raise_at == clock.now
-
-
-def test_requests_wait_for_room_anew_after_there_was_some() -> None:
-    clock, there = Clock(), 0
-    limit = Limit("default", Gate(10, clock=clock), lambda: there)
-
-    def fail() -> bool:
-        limit.failed(clock.now + 1.0, "it has no more", no_room=True)
-        return limit.waits_for_room
-
-    assert fail()
-    clock.now += PATIENCE
-    assert not fail()
-    there = 1
-    limit.opened()
-    there = 0
-    assert fail()
 
 
 # How many may wait under WSGI.
@@ -274,6 +210,28 @@ def test_a_full_pool_closes_each_connection_once_in_60_s(
 
 def test_a_pool_that_has_enough_closes_none() -> None:
     assert closed_in_turn(all_needed=False, seconds=600.0) == 0
+
+
+def next_look(monkeypatch: pytest.MonkeyPatch, lot: float, max_idle: float) -> float:
+    """After how many seconds a pool with two idle connections looks again."""
+    monkeypatch.setattr(random, "random", lambda: lot)
+    now = 1000.0
+    store: Any = SimpleNamespace(
+        open=[None, None],
+        park_idle=lambda: None,
+        close_parked=lambda since, least: None,
+        parked_since=lambda: now,
+    )
+    share: Any = SimpleNamespace(is_looking=False, look=lambda now, needed: now + 60.0)
+    return (Surplus(store, share, max_idle).look_after(now) or now) - now
+
+
+def test_a_look_comes_up_to_half_a_second_late_and_half_a_second_after_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert next_look(monkeypatch, 0.0, max_idle=3.0) == 3.0
+    assert 3.4 < next_look(monkeypatch, 0.999, max_idle=3.0) <= 3.5
+    assert next_look(monkeypatch, 0.0, max_idle=0.1) == 0.5
 
 
 # Addresses and nodes.

@@ -10,7 +10,7 @@ import pytest
 
 from pooled_db.exceptions import Reason
 from pooled_db.pool.gate import Gate
-from pooled_db.pool.permit import Permit, Refused, State
+from pooled_db.pool.permit import Gone, Permit, Refused, State
 from tests.gates import LONG, PATIENCE, Clock, hold, ignore, queue, start
 from tests.harness.processes import poll
 
@@ -190,6 +190,33 @@ def test_one_waiter_looks_and_for_all(calls: Calls) -> None:
         State.WAITING,
     ]
     assert calls.gate.next_review(waiters[2]) <= calls.clock.now + 1
+
+
+def test_one_who_waits_again_looks_as_well(calls: Calls) -> None:
+    first, _ = hold(calls.gate), hold(calls.gate)
+    calls.gate.limit = 1
+    calls.gate.enter_again(first, ignore)
+    assert calls.gate.next_review(first) <= calls.clock.now + 1
+
+
+def test_one_whose_loop_is_closed_leaves_the_line_when_it_is_to_look(
+    calls: Calls,
+) -> None:
+    gate = calls.gate
+    for _ in range(2):
+        hold(gate)
+    watcher, gone, last = queue(gate), Permit(), queue(gate)
+
+    def wake_nobody() -> None:
+        raise Gone
+
+    gate.enter(gone, LONG, wake_nobody)
+    with gate.lock:
+        assert gate.withdraw(watcher)
+    gate.settle()
+    assert gone.state is State.RETURNED
+    assert gate.waiting == 1
+    assert gate.next_review(last) <= calls.clock.now + 1
 
 
 @pytest.mark.parametrize("how", ["granted", "refused", "gone"])

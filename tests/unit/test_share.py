@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -18,6 +19,7 @@ from pooled_db.pool.limit import Limit
 from pooled_db.pool.numbers import LIMIT, Numbers
 from pooled_db.pool.share import Share, Sibling
 from pooled_db.pool.siblings import SiblingPools
+from tests.clock import Clock
 from tests.gates import hold, queue
 
 LIMIT_OF_EACH = 10
@@ -142,6 +144,68 @@ def test_what_is_idle_goes_first() -> None:
     assert (gate.limit, gate.raise_at > 0.2) == (7, True)
 
 
+# What is given back in turn, in case that somebody is not seen.
+
+
+class InTurn:
+    """A pool that has needed all its connections at every look, twice a second."""
+
+    def __init__(self, count: int, *siblings: Sibling) -> None:
+        self.clock = Clock()
+        self.siblings = siblings
+        self.store = Store(count)
+        self.gate = Gate(LIMIT_OF_EACH, clock=self.clock)
+        self.limit = Limit("default", self.gate, lambda: len(self.store.open))
+        self.share = Share(
+            self.store,  # type: ignore[arg-type]
+            self.limit,
+            self.gate,
+            lambda: self.siblings,
+        )
+        self.share.look(self.clock.now, all_needed=True)
+
+    def gives_back(self, looks: int, *, refused: bool = False) -> int:
+        given = 0
+        for _ in range(looks):
+            self.clock.now += 0.5
+            if refused:
+                retry_at = self.clock.now + 1.0
+                self.limit.failed(retry_at, "it has no more", no_room=True)
+            self.share.look(self.clock.now, all_needed=True)
+            for connection in self.store.open:
+                given += connection.makes_room
+                connection.makes_room = False
+        return given
+
+
+@pytest.fixture
+def half(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lots that fall to what is at least one half."""
+    monkeypatch.setattr(random, "random", lambda: 0.5)
+
+
+@pytest.mark.usefixtures("half")
+def test_what_those_who_are_seen_do_not_get_back_somebody_else_has() -> None:
+    """Ten go back once in 60 s each, and once in 7 s where somebody is not seen."""
+    pool = InTurn(10, content(8))
+    assert pool.gives_back(4, refused=True) == 0
+
+    pool.siblings = (content(4),)
+    # Some are just changing hands, for two looks.
+    assert [pool.gives_back(1, refused=True) for _ in range(4)] == [0, 0, 1, 1]
+
+    pool.clock.now += 60.0  # that is forgotten
+    assert pool.gives_back(4, refused=True) == 0
+
+
+@pytest.mark.parametrize(("count", "given"), [(6, 1), (5, 0)])
+def test_who_was_never_refused_and_has_more_than_half_gives_back_as_well(
+    count: int, given: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random, "random", lambda: 0.97)
+    assert InTurn(count).gives_back(1) == given
+
+
 # What is seen of others.
 
 
@@ -193,6 +257,15 @@ def test_neither_itself_nor_other_servers_are_seen(
     del elsewhere, older
 
 
+def open_files() -> list[str]:
+    """What this process has open, as long as the system tells."""
+    found = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the directory itself
+            found.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    return found
+
+
 def test_a_process_that_has_ended_is_not_seen(tmp_path: Path) -> None:
     program = (
         "import sys, pathlib, time\n"
@@ -211,6 +284,8 @@ def test_a_process_that_has_ended_is_not_seen(tmp_path: Path) -> None:
         assert len(siblings()) == 1
         os.kill(process.pid, signal.SIGKILL)
     assert siblings() == []
+    # Processes come and go, and nobody may look who removes their files.
+    assert not [one for one in open_files() if one.startswith(str(tmp_path))]
     (file,) = tmp_path.glob("*.pool")
     file.unlink()
     assert siblings() == []

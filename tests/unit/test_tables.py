@@ -15,11 +15,12 @@ from typing import Any
 
 import MySQLdb
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connections
 
 from pooled_db import PoolTimeout
 from pooled_db.exceptions import Reason
+from pooled_db.management.commands import pools as command
 from pooled_db.pool.host import Host, Process, ProcessPool
 from pooled_db.pool.reading import Held
 from pooled_db.pool.stats import PoolStats
@@ -108,6 +109,22 @@ def test_what_the_server_says_is_told_or_why_it_says_nothing() -> None:
     )
 
 
+def test_a_server_that_says_nothing_is_told_without_numbers() -> None:
+    """Nor is any pool too large for it."""
+    pool = ProcessPool("default", PoolStats(limit=LOANS), (), {})
+    process = Process(4711, "here", "gunicorn", 0.0, {"default": pool})
+    views = {"default": ServerView(error="the server cannot be reached (error 2002)")}
+    told = overview(Host((process,)), views)
+    assert (told["status"], told["findings"]) == (0, [])
+    assert told["servers"]["default"] == {
+        **dict.fromkeys(("max_connections", "max_used", "connected"), 0),
+        **dict.fromkeys(("running", "refused"), 0),
+        "accounts": (),
+        "error": "the server cannot be reached (error 2002)",
+        "server": "",
+    }
+
+
 def test_why_nobody_was_asked_needs_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> None:
         raise PoolTimeout("default", Reason.TIMEOUT, 0.1, 4, 4, 1)
@@ -180,6 +197,18 @@ def test_it_is_shown_again_and_again(
         assert not re.search("\x1b\\[[0-9]+m", screen.getvalue())
 
 
+def test_what_is_wrong_is_red_and_no_line_goes_on_in_the_next() -> None:
+    pytest.importorskip("rich")
+    lines = [live.Line("wrong", is_wrong=True), live.Line("head", is_head=True)]
+    text = live._coloured([*lines, live.Line("other")])
+    assert text.plain == "wrong\nhead\nother\n"
+    assert [(span.start, span.style) for span in text.spans] == [
+        (0, "bold red"),
+        (6, "bold"),
+    ]
+    assert text.no_wrap
+
+
 def test_where_nobody_looks_on_it_is_printed_one_after_the_other(
     seen: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +234,55 @@ def test_who_cannot_be_asked_is_asked_once_and_left_alone(
         assert busy("default") is None
         assert busy("default") is None
     assert len(asked) == 1
+
+
+@pytest.fixture
+def one_process(monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path) -> Host:
+    """What the command sees, of an alias that is in the settings no more."""
+    settings.POOLED_DB = {"STATE_DIR": str(tmp_path / "none")}
+    loan = Held(11, WHO, 1.0, None, True, 9.0)
+    pool = ProcessPool("former", PoolStats(limit=1, in_use=1, at_work=1), (loan,), {})
+    host = Host((Process(4711, "here", "gunicorn", 0.0, {"former": pool}),))
+    monkeypatch.setattr(command, "_host", lambda: host)
+    return host
+
+
+@pytest.mark.usefixtures("one_process")
+@pytest.mark.parametrize("is_read", [False, True])
+def test_the_command_cuts_lines_for_a_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch, is_read: bool
+) -> None:
+    size = os.terminal_size((40, 24))
+    monkeypatch.setattr(command, "get_terminal_size", lambda: size)
+    told = Terminal() if is_read else io.StringIO()
+    with pytest.raises(SystemExit):
+        call_command("pools", "--no-server", stdout=told)
+    lines = told.getvalue().splitlines()
+    assert (max(map(len, lines)) <= 40) is is_read
+    assert any(WHO in line for line in lines) is not is_read
+
+
+@pytest.mark.usefixtures("one_process")
+def test_nobody_is_asked_of_an_alias_that_is_in_the_settings_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+
+    def measure(look: Any, seconds: float, ask: Any) -> dict[str, Any]:
+        asked.append(ask("former"))
+        return {}
+
+    monkeypatch.setattr(command, "measure", measure)
+    with pytest.raises(SystemExit) as ended:
+        call_command("pools", "--advise=1", stdout=io.StringIO())
+    assert (ended.value.code, asked) == (0, [None])
+
+
+def test_a_setting_that_is_wrong_is_said_without_a_traceback(settings: Any) -> None:
+    settings.POOLED_DB = {"STATE_DIR": "not absolute"}
+    with pytest.raises(CommandError, match="STATE_DIR") as ended:
+        call_command("pools")
+    assert ended.value.returncode == 2
 
 
 def test_for_programs_it_is_a_line_each_time(

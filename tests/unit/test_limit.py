@@ -1,0 +1,138 @@
+"""How many connections a server grants, as a pool learns it from refusals."""
+
+from __future__ import annotations
+
+import pytest
+
+from pooled_db.pool.gate import Gate
+from pooled_db.pool.limit import CONTENDED, FIRST_LATE_PAUSE, Limit
+from pooled_db.pool.outage import PATIENCE
+from tests.clock import Clock
+
+
+def test_what_is_granted_is_logged_again_if_the_server_granted_all_meanwhile(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, there = Clock(), 5
+    limit = Limit("default", Gate(10, clock=clock), lambda: there)
+
+    def fail() -> int:
+        clock.now += 60.0
+        limit.failed(clock.now + 1.0, "it has no more", no_room=True)
+        return len(caplog.records)
+
+    assert [fail(), fail()] == [1, 1]
+    there = 10
+    limit.opened()
+    there = 5
+    assert [fail(), fail()] == [2, 2]
+
+
+def test_the_pause_before_one_more_is_tried_is_halved_with_each_success_but_one() -> (
+    None
+):
+    clock, there = Clock(), 5
+    gate = Gate(10, clock=clock)
+    limit = Limit("default", gate, lambda: there)
+    limit.failed(clock.now + 8.0, "it has no more", no_room=True)
+    pauses = []
+    for opened in (6, 7, 8, 9):
+        there = opened
+        gate.raise_at = float("inf")  # one has just been tried
+        limit.opened()
+        pauses.append(gate.raise_at - clock.now)
+
+    assert pauses == [8.0, 4.0, 2.0, 1.0]
+
+
+def test_one_who_meets_no_room_late_is_tried_after_as_long_a_pause_each_time() -> None:
+    clock, there = Clock(), 5
+    gate = Gate(10, clock=clock)
+    limit = Limit("default", gate, lambda: there)
+    limit.failed_late("the proxy's server has no room")
+    pauses = []
+    for opened in (6, 7, 8):
+        there = opened
+        gate.raise_at = float("inf")
+        limit.opened()
+        pauses.append(gate.raise_at - clock.now)
+
+    assert pauses == [FIRST_LATE_PAUSE] * 3
+
+
+def test_one_more_is_tried_at_once_where_nobody_was_refused_lately() -> None:
+    clock, there = Clock(), 5
+    gate = Gate(10, clock=clock)
+    limit = Limit("default", gate, lambda: there)
+    limit.failed(clock.now + 8.0, "it has no more", no_room=True)
+    clock.now += CONTENDED
+    gate.raise_at = float("inf")
+    there = 6
+    limit.opened()
+
+    assert gate.raise_at == clock.now
+
+
+def test_requests_wait_for_room_anew_after_there_was_some() -> None:
+    clock, there = Clock(), 0
+    limit = Limit("default", Gate(10, clock=clock), lambda: there)
+
+    def fail() -> bool:
+        limit.failed(clock.now + 1.0, "it has no more", no_room=True)
+        return limit.waits_for_room
+
+    assert fail()
+    clock.now += PATIENCE
+    assert not fail()
+    there = 1
+    limit.opened()
+    there = 0
+    assert fail()
+
+
+def test_a_pause_after_meeting_no_room_late_begins_anew_when_all_is_granted() -> None:
+    clock, there = Clock(), 5
+    gate = Gate(10, clock=clock)
+    limit = Limit("default", gate, lambda: there)
+    for pause in (0.5, 1.0, 2.0):
+        limit.failed_late("the proxy's server has no room")
+        assert gate.raise_at - clock.now == pause
+    there = 10
+    limit.opened()
+    there = 5
+    limit.failed_late("the proxy's server has no room")
+    assert gate.raise_at - clock.now == 0.5
+
+
+def test_of_what_is_granted_a_share_is_for_those_with_priority() -> None:
+    clock, there = Clock(), 4
+    gate = Gate(8, reserved_share=0.25, clock=clock)
+    limit = Limit("default", gate, lambda: there)
+    limit.failed(clock.now + 1.0, "it has no more", no_room=True)
+    assert (gate.limit, gate.reserved) == (4, 1)
+    there = 8
+    limit.opened()
+    assert (gate.limit, gate.reserved) == (8, 2)
+
+
+def test_room_that_was_left_to_others_says_nothing_of_what_is_granted() -> None:
+    clock, there = Clock(), 5
+    gate = Gate(10, clock=clock)
+    limit = Limit("default", gate, lambda: there)
+    limit.leave_room()
+    assert (gate.limit, limit.now_granted) == (5, 10)
+    there = 6
+    limit.opened()
+    assert (gate.limit, limit.now_granted) == (6, 10)
+
+
+def test_a_refusal_is_remembered_for_10_s_and_for_a_minute() -> None:
+    clock = Clock()
+    limit = Limit("default", Gate(10, clock=clock), lambda: 5)
+    assert (limit.is_contended, limit.was_contended) == (False, False)
+    limit.failed(clock.now + 1.0, "it has no more", no_room=True)
+    remembered = []
+    for seconds in (9.9, 0.1, 49.9, 0.1):
+        clock.now += seconds
+        remembered.append((limit.is_contended, limit.was_contended))
+    assert remembered == [(True, True), (False, True), (False, True), (False, False)]

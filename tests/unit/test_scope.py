@@ -1,0 +1,142 @@
+"""What a request holds: none of it is lost, whatever comes in between."""
+
+from __future__ import annotations
+
+import weakref
+from types import SimpleNamespace
+from typing import Any
+
+import MySQLdb
+import pytest
+
+from pooled_db.driver.connection import Connection
+from pooled_db.pool.destination import Destination
+from pooled_db.pool.loan import Loan
+from pooled_db.pool.permit import ADMITTED, LENT
+from pooled_db.pool.pool import Pool
+from pooled_db.request.scope import Scope
+
+SETTINGS: dict[str, Any] = {
+    **dict.fromkeys(("HOST", "PORT", "USER", "PASSWORD"), ""),
+    "NAME": "shop",
+    "OPTIONS": {},
+}
+HERE = Destination(SETTINGS)
+
+
+class Borrower:
+    has_transaction = False
+
+    def detach(self) -> None: ...
+
+
+def refuse() -> Connection:
+    raise MySQLdb.OperationalError(1045, "Access denied")
+
+
+def make_pool() -> Pool:
+    return Pool("default", refuse, pool_size=2, home=HERE)
+
+
+@pytest.fixture
+def pool() -> Pool:
+    return make_pool()
+
+
+@pytest.fixture
+def scope() -> Scope:
+    return Scope()
+
+
+def test_what_is_not_idle_is_not_taken_where_the_server_must_not_be_waited_for(
+    scope: Scope, pool: Pool
+) -> None:
+    scope.admit(pool)
+    assert not scope.check_out_idle(pool)
+    (loan,) = scope.loans
+    assert (loan.state, pool.gate.free) == (ADMITTED, 1)
+    scope.close()
+    assert pool.gate.free == 2
+
+
+def test_a_request_that_is_let_in_is_so_once(scope: Scope, pool: Pool) -> None:
+    for _ in range(2):
+        scope.admit(pool)
+    assert pool.gate.free == 1
+    scope.close()
+
+
+def test_a_query_that_cannot_connect_gives_its_permit_back(
+    scope: Scope, pool: Pool
+) -> None:
+    """Its view may go on for long without."""
+    scope.admit(pool)
+    borrower = Borrower()
+    with pytest.raises(MySQLdb.OperationalError, match="Access denied"):
+        scope.lend(pool, weakref.ref(borrower), (HERE, refuse))
+    assert pool.gate.free == 2
+    scope.close()
+
+
+def test_what_was_not_used_goes_back_before_the_end(scope: Scope, pool: Pool) -> None:
+    scope.admit(pool)
+    scope.return_unused()
+    assert (pool.gate.free, scope.is_open) == (2, True)
+
+
+def test_a_loan_of_a_pool_that_another_has_replaced_ends_with_the_request(
+    scope: Scope, pool: Pool
+) -> None:
+    """Its alias was disposed of meanwhile."""
+    scope.admit(pool)
+    other = make_pool()
+    scope.admit(other)
+    assert (pool.gate.free, other.gate.free) == (1, 1)
+    scope.close()
+    assert (pool.gate.free, other.gate.free) == (2, 2)
+
+
+@pytest.mark.parametrize("is_at_rest", [False, True])
+def test_a_loan_that_leads_elsewhere_makes_way_if_nobody_works_with_it(
+    scope: Scope, pool: Pool, is_at_rest: bool
+) -> None:
+    loan = Loan(pool, scope.ref)
+    pool.admit(loan)
+    connection: Any = SimpleNamespace(is_at_rest=is_at_rest, rested=0.0)
+    connection.let_go = lambda: True
+    loan.connection, loan.state = connection, LENT
+    assert scope._make_way(loan) is is_at_rest
+    assert loan.over is is_at_rest
+    loan.checkin()
+    assert pool.gate.free == 2
+
+
+@pytest.mark.parametrize(
+    "change", ["nothing", "it is over", "it leads elsewhere", "it leads nowhere"]
+)
+def test_what_is_ready_is_lent_if_it_leads_there(
+    scope: Scope, pool: Pool, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    asked: list[int] = []
+    scope.admit(pool)
+    (loan,) = scope.loans
+
+    def lend(self: Loan, borrower: object, thread: int) -> bool:
+        asked.append(thread)
+        return True
+
+    monkeypatch.setattr(Loan, "lend", lend)
+    borrower = weakref.ref(Borrower())
+    wanted = SETTINGS
+    if change == "it is over":
+        loan.over = True
+    elif change == "it leads elsewhere":
+        wanted = {**SETTINGS, "NAME": "another"}
+    elif change == "it leads nowhere":
+        loan.destination = None
+    lent = scope.lend_ready(wanted, "default", borrower)
+    assert (lent is loan) is (change == "nothing")
+    assert scope.begun is (change == "nothing")
+    assert len(asked) == (change == "nothing")
+    loan.over = False
+    scope.close()
