@@ -128,13 +128,18 @@ def sites_of(module: str) -> list[str]:
         "/"
     )
     seen = _SEEN_ON_SITES.get(name) or _SEEN_ON_SITES.get(room, _LOANS)
-    return [f"tests/server/test_{one}.py" for one in seen]
+    return [
+        f"tests/{'unit' if one in _STARTS_A_PROGRAM else 'server'}/test_{one}.py"
+        for one in seen
+    ]
 
 
+#: Of tests/unit.
+_STARTS_A_PROGRAM = ("environment",)
 #: What decides who has a connection.
 _LOANS = ("one_connection", "hold", "slow_clients", "own_errors", "unavailable", "door")
 _SEEN_ON_SITES: dict[str, tuple[str, ...]] = {
-    "__main__": ("tutorial",),
+    "__main__": ("environment",),
     "apps": ("door_by_settings", "tutorial"),
     "celery_fixup": ("celery",),
     "checks": ("check_commands",),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.db import connections
 
 import pooled_db
 from pooled_db import __main__ as environment
+from tests.checking import AddDatabase
 from tests.harness.processes import completed
 
 SETTINGS = """
@@ -73,3 +77,45 @@ def test_what_runs_from_a_checkout_tells_its_version_too(
     told = dict(environment.report(None, ask=False))
 
     assert told["pooled_db"] == pooled_db.__version__
+
+
+def test_a_project_is_told_with_what_differs_from_the_defaults(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, add_database: AddDatabase
+) -> None:
+    settings.POOLED_DB = {"EXEMPT": ["^a", "^b"], "CHECKOUT": "query"}
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.settings")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for alias, options in {
+        "small": {"pool": {"pool_size": 2}, "charset": "utf8mb4"},
+        "plain": {"pool": True},
+        "wrong": {"pool": {"pool_size": 0}},
+    }.items():
+        add_database(alias)
+        monkeypatch.setitem(connections.settings[alias], "OPTIONS", options)
+    told = dict(environment.report("tests.settings", ask=False))
+    assert told["POOLED_DB"] == "checkout 'query', exempt (2 entries)"
+    engine = "pooled_db.backends.mysql; pool: "
+    assert told["database small"] == f"{engine}pool_size 2; other OPTIONS: charset"
+    assert told["database plain"] == f"{engine}the defaults; other OPTIONS: none"
+    assert "pool_size" in told["database wrong"]
+    assert "the defaults" not in told["database wrong"]
+    assert not [name for name in told if name.startswith("server of")]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (True, "True"),
+        (7, "7"),
+        (0.5, "0.5"),
+        (None, "None"),
+        ("query", "'query'"),
+        (("^a", "^b"), "(2 entries)"),
+        (re.compile("a secret"), "(a Pattern)"),
+        ({"Authorization": "a secret"}, "(a dict)"),
+    ],
+)
+def test_a_value_is_told_if_nothing_of_the_sites_can_be_in_it(
+    value: object, told: str
+) -> None:
+    assert environment._told(value) == told
