@@ -22,6 +22,21 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/driver/connection.py Connection.__init__: 0.0 -> 1.0": (
         "it is fresh when it is first lent, and given back when it is lent again"
     ),
+    "pooled_db/driver/guarded.py GuardedConnection.query: options -> True": (
+        "without any it calls the same"
+    ),
+    "pooled_db/driver/packets.py _limit: connection.close() -> pass": (
+        "the driver closes what nobody refers to any more"
+    ),
+    "pooled_db/driver/readable.py Readable.__init__: _poll is not None -> False": (
+        "Python's own tells the same, and takes longer"
+    ),
+    "pooled_db/driver/statements.py _after_blanks: <= -> <": (
+        "no server executes a statement with such a sign there"
+    ),
+    "pooled_db/driver/statements.py _after_lock: 0 -> 1": (
+        "no statement that may be harmless begins with such a name"
+    ),
     "pooled_db/driver/reset.py let_in: account is not None -> True": (
         "no set of accounts has None in it"
     ),
@@ -38,6 +53,9 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/lane.py Lane.served: oldest is None -> False": _NARROWS,
     "pooled_db/pool/gate.py Gate.release: self.returned -> True": (
         "settle() looks at it, too: the condition only saves a call"
+    ),
+    "pooled_db/pool/sharing.py Shared.unpin: and -> or": (
+        "pass_turn() looks at both, too: the condition only saves a call"
     ),
     "pooled_db/pool/sharing.py Shared.lend: gate.returned -> True": (
         "settle() looks at it, too: the condition only saves a call"

@@ -216,3 +216,19 @@ def kill_query(server: Server, thread_id: int) -> None:
     )
     with server.admin() as admin, admin.cursor() as cursor:
         cursor.execute(f"KILL QUERY {thread_id}")
+
+
+@pytest.mark.parametrize("reset", ["dirty", "rollback"])
+def test_a_transaction_that_is_rolled_back_leaves_nothing_to_be_cleaned(
+    make_pool: MakePool, server: Server, reset: str
+) -> None:
+    pool = make_pool(pool_size=1, reset=reset)
+    loan, connection = lend(pool)
+    connection.autocommit(False)
+    ask(connection, "SELECT 1")
+    loan.checkin()
+    loan, connection = lend(pool)
+    assert (connection.is_dirty, connection.is_at_rest) == (False, True)
+    statements = server.status("Questions")
+    loan.checkin()
+    assert server.status("Questions") == statements

@@ -122,3 +122,15 @@ def test_opening_a_connection_is_bounded_without_a_connect_timeout() -> None:
         with pytest.raises(ServerUnavailable):
             pool.checkout()
         pool.dispose()
+
+
+def test_one_that_does_not_answer_is_dead_and_was_asked_once(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = make_pool(pool_size=1, ping_after=0)
+    pool.checkout().checkin()
+    monkeypatch.setattr(Connection, "answers", lambda self, within: False)
+    loan = pool.checkout()
+    assert (loan.pings, loan.is_new) == (1, True)
+    assert pool.stats().closed["dead"] == 1
+    loan.checkin()

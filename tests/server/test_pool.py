@@ -327,3 +327,35 @@ def test_a_query_sent_without_waiting_makes_the_session_dirty(
     loan, connection = lend(pool)
     assert ask(connection, "SELECT @x") is None
     loan.checkin()
+
+
+def test_a_connection_that_was_just_opened_rests(make_pool: MakePool) -> None:
+    pool = make_pool(pool_size=1)
+    loan, connection = lend(pool)
+    assert (connection.is_at_rest, connection.is_drained()) == (True, True)
+    loan.checkin()
+
+
+def test_statements_of_the_next_user_tell_nothing_to_the_last(
+    make_pool: MakePool,
+) -> None:
+    pool = make_pool(pool_size=1)
+    loan, connection = lend(pool)
+    told: list[str] = []
+    connection.after_rest = lambda: told.append("a statement has ended")
+    loan.checkin()
+    loan, again = lend(pool)
+    assert again is connection
+    assert ask(connection, "SELECT 1") == 1
+    assert not told
+    loan.checkin()
+
+
+def test_what_another_user_has_left_is_told_to_nobody(make_pool: MakePool) -> None:
+    pool = make_pool(pool_size=1)
+    loan, connection = lend(pool)
+    ask(connection, "SELECT 1")
+    connection.forget_last_statement()
+    with pytest.raises(MySQLdb.ProgrammingError, match="others have used since"):
+        ask(connection, "SELECT FOUND_ROWS()")
+    loan.checkin()

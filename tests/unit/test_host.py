@@ -203,6 +203,8 @@ def test_a_loan_is_told_as_it_is(directory: Path) -> None:
     (process,) = host.look(directory).processes
     assert process.pools["default"].connections[2].state == "at rest"
     numbers.given_back(0.0, at_work)
+    (process,) = host.look(directory).processes
+    assert process.pools["default"].connections[2].state == "idle"
     numbers.vacate(at_work)
     (process,) = host.look(directory).processes
     assert [one.state for one in process.pools["default"].connections] == [

@@ -2,57 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from collections.abc import Hashable
 
 import pytest
 
 from pooled_db.exceptions import Reason
 from pooled_db.pool.gate import Gate
-from pooled_db.pool.permit import ADMITTED, REFUSED, WAITING, Permit, Refused, State
-from tests.clock import Clock
-
-
-class Queue:
-    """A gate whose permits are all held, and what stands in front of it."""
-
-    def __init__(self, capacity: int = 1, **options: object) -> None:
-        self.clock = Clock(0.0)
-        self.gate = Gate(capacity, clock=self.clock, **options)  # type: ignore[arg-type]
-        self.held = [Permit() for _ in range(capacity)]
-        for permit in self.held:
-            permit.begun = True
-            assert self.gate.enter(permit, 60.0)
-
-    def ask(
-        self, client: Hashable, *, priority: bool = False, before: float = 0.0
-    ) -> Permit:
-        permit = Permit()
-        permit.client = client
-        permit.priority = priority
-        permit.waited_before = before
-        with contextlib.suppress(Refused):
-            self.gate.enter(permit, 60.0, lambda: None)
-        return permit
-
-    def serve(self, waiters: list[Permit]) -> Permit:
-        """Give one permit back, and return who has got it."""
-        before = [one for one in waiters if one.state is ADMITTED]
-        self.gate.release(self.held.pop())
-        (served,) = [
-            one for one in waiters if one.state is ADMITTED and one not in before
-        ]
-        self.held.append(served)
-        return served
-
-
-def state_of(permit: Permit) -> State:
-    return permit.state
-
-
-def clients(served: list[Permit]) -> str:
-    return "".join(str(one.client) for one in served)
+from pooled_db.pool.permit import ADMITTED, REFUSED, WAITING, Permit
+from tests.lines import Queue, clients, state_of
 
 
 def test_lines_are_served_in_turn_and_each_in_order_of_arrival() -> None:
@@ -102,6 +59,23 @@ def test_a_client_that_comes_back_at_once_is_not_new_again() -> None:
         served.append(queue.serve(waiters))
 
     assert Counter(clients(served)) == {"a": 4, "b": 4}
+
+
+def test_a_client_that_waits_no_more_keeps_nobody_waiting() -> None:
+    queue = Queue()
+    gone = queue.ask("a")
+    waiters = [queue.ask("b"), queue.ask("c")]
+    queue.gate.release(gone)
+
+    assert clients([queue.serve(waiters) for _ in waiters]) == "bc"
+
+
+def test_of_ever_new_clients_each_is_served_in_order() -> None:
+    """Where nobody is left of the older lines."""
+    queue = Queue()
+    waiters = [queue.ask(client) for client in range(8)]
+
+    assert [queue.serve(waiters) for _ in waiters] == waiters
 
 
 def test_ever_new_clients_leave_one_in_four_to_the_others() -> None:
@@ -318,106 +292,3 @@ def test_the_lock_is_not_held_while_somebody_is_asked() -> None:
     gate.enter(Asking(), 60.0)
     gate.enter(Asking(), 60.0)
     assert gate.waiting == 1
-
-
-# Threads that are left, and time that has passed elsewhere.
-
-
-def test_a_crowd_is_refused_once_it_is_no_burst() -> None:
-    queue = Queue(queue_target=0.08, queue_interval=1.0, crowd=2)
-    assert [queue.ask(None).state for _ in range(3)] == [WAITING] * 3
-
-    queue.clock.now = 0.3
-    assert queue.ask(None).state is WAITING
-    queue.clock.now = 0.41
-    assert queue.ask(None).reason is Reason.OVERLOADED
-    assert queue.ask(None, priority=True).state is WAITING
-
-
-def test_one_fewer_is_no_sign_that_a_crowd_has_gone() -> None:
-    queue = Queue(queue_target=0.08, queue_interval=10.0, crowd=2)
-    waiters = [queue.ask(None) for _ in range(2)]
-    queue.ask(None)
-    queue.clock.now = 4.1
-    assert queue.ask(None).reason is Reason.OVERLOADED
-
-    queue.serve(waiters)
-    waiters += [queue.ask(None) for _ in range(2)]
-    assert [state_of(one) for one in waiters[1:]] == [WAITING, REFUSED, REFUSED]
-
-
-def test_a_crowd_of_which_half_was_gone_in_between_has_not_stood() -> None:
-    queue = Queue(queue_target=0.08, queue_interval=10.0, crowd=4)
-    waiters = [queue.ask(None) for _ in range(5)]
-    for _ in range(4):
-        queue.serve(waiters)
-    assert queue.ask(None).state is WAITING
-    queue.clock.now = 4.1
-
-    assert [queue.ask(None).state for _ in range(4)] == [WAITING] * 4
-
-
-def test_a_requests_other_threads_and_those_of_none_are_no_crowd() -> None:
-    queue = Queue(queue_target=0.08, queue_interval=1.0, crowd=3)
-
-    def request() -> None:
-        """Be what they are for."""
-
-    for requester in (request, request, request, None, None, None):
-        thread = Permit()
-        thread.begun = True
-        thread.requester = requester
-        assert not queue.gate.enter(thread, 60.0, lambda: None)
-    queue.ask(None)
-    queue.clock.now = 0.41
-    assert queue.ask(None).state is WAITING
-
-
-def test_in_a_crowd_the_last_of_the_longest_line_goes_for_another_client() -> None:
-    queue = Queue(queue_target=0.08, queue_interval=1.0, crowd=3)
-    hammering = [queue.ask("a") for _ in range(3)]
-    queue.ask("a")
-    queue.clock.now = 0.41
-
-    other = queue.ask("b")
-
-    assert other.state is WAITING
-    assert queue.ask("a").reason is Reason.OVERLOADED
-    assert [state_of(one) for one in hammering] == [WAITING] * 3
-
-
-def test_what_has_waited_elsewhere_counts() -> None:
-    queue = Queue(queue_target=0.08, queue_interval=1.0)
-    first = [queue.ask(None) for _ in range(3)]
-    queue.clock.now = 1.2  # the queue stands
-
-    old = queue.ask(None, before=0.2)
-    young = queue.ask(None)
-    queue.gate.review(old)
-    queue.gate.review(young)
-
-    assert [one.state for one in first] == [WAITING] * 3
-    assert old.reason is Reason.OVERLOADED
-    assert young.state is WAITING
-
-
-def test_no_overload_is_left_when_nobody_waits() -> None:
-    queue = Queue(queue_target=0.08, queue_interval=1.0)
-    waiter = queue.ask(None)
-    queue.clock.now = 1.2
-    assert queue.gate.overloaded
-
-    queue.serve([waiter])
-
-    assert not queue.gate.overloaded
-
-
-def test_a_waiter_looks_again_when_it_has_waited_for_twice_the_target() -> None:
-    queue = Queue(queue_target=0.08, queue_interval=1.0)
-    waiter = queue.ask(None)
-
-    assert queue.gate.next_review(waiter) == pytest.approx(0.16)
-    queue.clock.now = 0.2
-    assert queue.gate.next_review(waiter) == pytest.approx(1.2)
-    queue.clock.now = 59.5
-    assert queue.gate.next_review(waiter) == pytest.approx(60.0)

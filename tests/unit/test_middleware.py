@@ -244,3 +244,13 @@ def test_the_time_that_a_client_has_taken_to_send_is_no_age(
         request.META.pop("CONTENT_LENGTH", None)
     age = PooledConnectionMiddleware(lambda request: None)._age(request)
     assert (2.9 < age < 60.0) if is_told else age == 0.0
+
+
+def test_a_refusal_has_the_headers_that_the_project_wants(settings: Any) -> None:
+    settings.POOLED_DB = {"CHECKOUT": "query", "HEADERS": {"X-Frame-Options": "DENY"}}
+
+    def view(request: HttpRequest) -> HttpResponse:
+        fail(request, timeout())
+        return HttpResponse(status=500)
+
+    assert answer(view, is_async=False)["X-Frame-Options"] == "DENY"

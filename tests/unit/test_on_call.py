@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from pooled_db.pool.on_call import OnCall
-from pooled_db.pool.permit import LENT, READY, Permit, State
+from pooled_db.pool.permit import LENT, READY, WAITING, Permit, State
+from tests.harness.interrupts import Interrupted
 
 NOW = 1000.0
 
@@ -44,8 +45,18 @@ class FakeLoan:
         return not self.has_cursor
 
 
-class Outsider(Permit):
-    """One that waits outside of requests."""
+class Waiter(FakeLoan):
+    """One that waits, outside of requests or for one."""
+
+    def __init__(self, requester: Any) -> None:
+        super().__init__(None, state=WAITING)
+        self.requester = requester
+
+
+OUTSIDER, OF_REQUEST = Waiter(None), Waiter(object())
+
+
+RESTS, WORKS = FakeLoan(9.0, is_on_call=False), FakeLoan(None)
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +107,53 @@ def test_one_that_cannot_be_called_back_keeps_none_of_the_others() -> None:
 
 def test_what_is_not_on_call_stays_while_somebody_works() -> None:
     assert called(FakeLoan(None), FakeLoan(9.0, is_on_call=False))[0] == []
+
+
+@pytest.mark.parametrize(
+    ("held", "waiter", "is_called"),
+    [
+        ([RESTS], OUTSIDER, True),
+        ([RESTS], OF_REQUEST, False),
+        # Whoever works with one is about to give it back.
+        ([RESTS, WORKS], OUTSIDER, False),
+    ],
+)
+def test_when_all_rest_a_request_makes_way_for_who_may_be_its_own_thread(
+    held: list[FakeLoan], waiter: Waiter, is_called: bool
+) -> None:
+    into: list[Any] = []
+    given: Any = held
+    waiting: Any = [waiter]
+    OnCall(clock=lambda: NOW).call_back(given, waiting, into)
+    assert into == ([RESTS] if is_called else [])
+
+
+class Failing:
+    """A loan whose return is interrupted once."""
+
+    def __init__(self, interrupts: int) -> None:
+        self.interrupts = interrupts
+        self.is_back = False
+
+    def needs_io(self) -> bool:
+        return False
+
+    def checkin(self) -> None:
+        if self.interrupts:
+            self.interrupts -= 1
+            raise Interrupted
+        self.is_back = True
+
+
+def test_all_that_was_called_back_goes_back_even_if_one_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pooled_db.pool.on_call.Loan", Failing)
+    loans = [Failing(0), Failing(1), Failing(0)]
+    called: Any = list(loans)
+    with pytest.raises(Interrupted):
+        OnCall().hand_in(called)
+    assert [one.is_back for one in loans] == [True] * 3
 
 
 def test_the_next_look_is_when_the_next_one_has_rested_for_long_enough() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from pooled_db import opentelemetry as instrumentation
+from pooled_db import pools
 from pooled_db.exceptions import Reason
 from pooled_db.pool.numbers import Numbers, to_stats
-from pooled_db.pool.stats import BOUNDS
+from pooled_db.pool.stats import BOUNDS, PoolStats
 
 CONVENTIONS = {
     "db.client.connection.count": "{connection}",
@@ -93,6 +95,16 @@ def test_the_names_are_those_of_the_conventions_and_the_values_the_pools(
     (point,) = exported(reader)["db.client.connection.use_time"].data.data_points
     assert (point.count, point.sum) == (6, pytest.approx(91.66))
     provider.shutdown()
+
+
+def test_what_is_told_is_of_this_processes_pools(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pools, "stats", lambda: {"default": PoolStats(limit=3)})
+    assert instrumentation._stats()["default"].limit == 3
+    # Django may not be set up yet, and no pool was used.
+    monkeypatch.delitem(sys.modules, "pooled_db.pools")
+    assert instrumentation._stats() == {}
 
 
 def test_the_project_names_it_to_opentelemetry_instrument() -> None:

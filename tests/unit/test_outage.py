@@ -12,6 +12,7 @@ import MySQLdb
 import pytest
 
 from pooled_db.pool.outage import Outage
+from tests.clock import Clock
 from tests.harness.interrupts import interrupt
 
 #: Documented are pauses of 0.05 to 0.5 s.
@@ -55,6 +56,23 @@ def test_all_others_learn_at_once_what_one_attempt_has_learnt(
             server.connect()
         assert raised.value.args == error.args
     assert server.attempts == 1
+
+
+def test_an_outage_is_known_until_an_attempt_succeeds() -> None:
+    clock = Clock()
+    outage = Outage(clock)
+    assert not outage.is_known
+
+    def fail() -> str:
+        raise MySQLdb.OperationalError(2003, "no server")
+
+    known = []
+    for attempt in (fail, lambda: "there"):
+        with contextlib.suppress(MySQLdb.OperationalError):
+            outage.connect(attempt)
+        known.append(outage.is_known)
+        clock.now += 60.0
+    assert known == [True, False]
 
 
 def test_attempts_become_rarer_and_never_stop() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import MySQLdb
 import pytest
 
-from pooled_db import pools, state
+from pooled_db import PoolTimeout, ServerUnavailable, pools, state
 from pooled_db.driver.addresses import Addresses
 from pooled_db.driver.connection import Connection
 from pooled_db.driver.slot import padded
@@ -80,6 +80,24 @@ def test_an_error_of_opening_keeps_no_request_alive() -> None:
         pool.checkout()
     gc.collect()
     assert [one() for one in kept] == [None]
+
+
+@pytest.mark.parametrize(
+    ("code", "is_failure"),
+    # A server that is full has lost no node.
+    [(1040, False), (2003, True)],
+)
+def test_after_a_failure_connections_live_shorter_and_not_where_there_is_no_room(
+    code: int, is_failure: bool
+) -> None:
+    def connect() -> Connection:
+        raise MySQLdb.OperationalError(code, "Too many connections")
+
+    pool = Pool("default", connect, timeout=0.01, recycle=1800.0)
+    with contextlib.suppress(PoolTimeout, ServerUnavailable):
+        pool.checkout()
+    now = time.monotonic()
+    assert (pool._connector.turnover.end_of(now) - now <= 60.0) is is_failure
 
 
 # How many were lent at once.

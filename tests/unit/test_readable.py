@@ -66,3 +66,13 @@ def test_so_is_a_reset(make: Callable[[int], Readable], pair: Pair) -> None:
     there.close()
     assert look.within(5)
     assert look.now()
+
+
+def test_the_c_library_looks_at_one_descriptor_and_waits_for_nothing(
+    monkeypatch: pytest.MonkeyPatch, pair: Pair
+) -> None:
+    """Behind that one is memory of somebody else's."""
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(readable, "_poll", lambda *asks: asked.append(asks[1:]))
+    Readable(pair[0].fileno()).now()
+    assert asked == [(1, 0)]

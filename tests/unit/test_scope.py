@@ -14,6 +14,7 @@ from pooled_db.pool.destination import Destination
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import ADMITTED, LENT
 from pooled_db.pool.pool import Pool
+from pooled_db.request import adoption
 from pooled_db.request.scope import Scope
 
 SETTINGS: dict[str, Any] = {
@@ -140,3 +141,27 @@ def test_what_is_ready_is_lent_if_it_leads_there(
     assert len(asked) == (change == "nothing")
     loan.over = False
     scope.close()
+
+
+@pytest.mark.parametrize(
+    ("of_request", "in_atomic_block", "ends"),
+    [(False, False, True), (False, True, False), (True, False, None)],
+)
+def test_what_its_thread_has_taken_before_is_adopted(
+    scope: Scope,
+    pool: Pool,
+    monkeypatch: pytest.MonkeyPatch,
+    of_request: bool,
+    in_atomic_block: bool,
+    ends: bool | None,
+) -> None:
+    """But not what is another request's; and a transaction stays whose it is."""
+    loan = Loan(pool, Scope().ref if of_request else None)
+    loan.borrower, loan.user = Borrower, 7
+    wrapper = SimpleNamespace(loan=loan, in_atomic_block=in_atomic_block)
+    all_of_thread = SimpleNamespace(all=lambda initialized_only: [wrapper, object()])
+    monkeypatch.setattr(adoption, "connections", all_of_thread)
+    adoption.adopt(scope)
+    assert (loan in scope.loans) is (ends is not None)
+    assert scope.begun is (ends is not None)
+    assert (loan.requester is scope.ref) is bool(ends)

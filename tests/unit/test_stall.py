@@ -139,6 +139,14 @@ def test_of_holders_who_wait_in_other_threads_the_last_gives_up(
     assert joining.last_in_vain() is None
 
 
+def test_who_goes_on_waiting_counts_when_the_other_waits_again(
+    joining: Joining,
+) -> None:
+    assert joining.last_in_vain() is joining.waiting[1]
+    joining.begin_waiting(joining.waiting[1])
+    assert joining.last_in_vain() is joining.waiting[1]
+
+
 def test_a_request_that_holds_nothing_does_not_give_up(joining: Joining) -> None:
     gave_back = joining.ask(Request())
     joining.waiting.append(gave_back)

@@ -13,7 +13,7 @@ from pooled_db.driver.connection import Connection
 from pooled_db.driver.slot import SIZE, Slot, padded
 from pooled_db.driver.use import NO_THREAD
 from pooled_db.pool.loan import Loan
-from pooled_db.pool.permit import LENT, READY, RETURNED, WAITING
+from pooled_db.pool.permit import ADMITTED, LENT, READY, RETURNED, WAITING
 from pooled_db.pool.pool import Pool
 from pooled_db.pool.turn import Turn
 from tests.gates import LONG, hold, ignore
@@ -321,6 +321,13 @@ def test_it_ends_where_it_cannot_be_left(
     loan.connection = kept
     loan.over = True
     assert not leaves(loan, monkeypatch, SECOND)
+
+
+def test_what_has_no_connection_is_lent_to_nobody(loan: TakesTurns) -> None:
+    """It is admitted only: another thread of its request is about to connect."""
+    loan.state, loan.connection = ADMITTED, None
+    assert not loan.lend(borrower, SECOND)
+    assert loan.state is ADMITTED
 
 
 # What is told of it.
