@@ -41,7 +41,7 @@ class Entrance:
         self.gate = gate
         self.timeout = timeout
         self.numbers = numbers
-        self._holders = Holders(self.lent)
+        self._holders = Holders(gate.held)
         self.warns: bool = warn_after is not None
         self._overdue = (
             None if warn_after is None else Overdue(alias, warn_after, self.lent)

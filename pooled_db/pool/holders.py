@@ -10,6 +10,7 @@ from ..driver.slot import on_one_line
 from ..exceptions import Holder
 from .loan import Loan
 from .origin import describe
+from .permit import TAKING, Permit
 from .sharing import Shared
 
 #: How many of the others a refusal names.
@@ -22,10 +23,13 @@ Described = tuple[tuple[Holder, ...], tuple[Holder, ...]]
 
 
 class Holders:
-    """Describes who has the loans that *lent* returns."""
+    """Describes who has the permits that *held* returns.
 
-    def __init__(self, lent: Callable[[], Iterable[Loan]]) -> None:
-        self._lent = lent
+    That is who has a connection, and who waits for one to be opened.
+    """
+
+    def __init__(self, held: Callable[[], Iterable[Permit]]) -> None:
+        self._held = held
         self._looked = float("-inf")
         self._seen: Described = (), ()
 
@@ -45,7 +49,9 @@ class Holders:
         here = threading.get_ident()
         own: list[Loan] = []
         others: list[Loan] = []
-        for loan in self._lent():
+        for loan in self._held():
+            if not isinstance(loan, Loan) or not (loan.connection or _opens(loan)):
+                continue
             mine = (
                 loan.user == here
                 if asking.requester is None
@@ -59,8 +65,12 @@ class Holders:
         )
 
 
+def _opens(loan: Loan) -> bool:
+    return loan.connection is None and loan.state is TAKING
+
+
 def _since(loan: Loan) -> float:
-    return loan.since
+    return loan.arrived + loan.waited if _opens(loan) else loan.since
 
 
 def describe_loan(loan: Loan, now: float) -> Holder:
@@ -72,6 +82,8 @@ def describe_loan(loan: Loan, now: float) -> Holder:
         who = on_one_line(requester.describe())
         if loan.origin is not None:
             who = f"{who}, taken {describe(loan.origin)},"
+    if _opens(loan):
+        who = f"{who}, whose connection is being opened,"
     resting = loan.resting_since()
     rested = None if resting is None else max(0.0, now - resting)
-    return Holder(who, now - loan.since, rested, loan.user)
+    return Holder(who, now - _since(loan), rested, loan.user)

@@ -250,7 +250,9 @@ class Pool(Entrance):
 
     def _wait_for_others(self, loan: Loan, error: ServerUnavailable) -> None:
         """Wait for a permit once more, if there are connections to wait for."""
-        if not self._connector.may_wait(loan, error):
+        # Whoever has no time left has not waited for them in vain.
+        is_late = self.gate.clock() >= loan.deadline
+        if is_late or not self._connector.may_wait(loan, error):
             self.numbers.refused(Reason.UNAVAILABLE)
             raise error
         try:

@@ -12,7 +12,7 @@ from pooled_db.driver.connection import Connection
 from pooled_db.driver.slot import padded
 from pooled_db.pool import holders
 from pooled_db.pool.loan import Loan
-from pooled_db.pool.permit import LENT
+from pooled_db.pool.permit import LENT, TAKING
 from pooled_db.pool.pool import Pool
 
 
@@ -56,6 +56,19 @@ def refused(pool: Pool, loan: Loan) -> PoolTimeout:
     with pytest.raises(PoolTimeout) as refusal:
         pool.admit(loan)
     return refusal.value
+
+
+def test_who_waits_for_its_connection_to_be_opened_is_named_too() -> None:
+    """As all are while the server does not answer."""
+    pool = Pool("default", connect, pool_size=1, max_waiting=0)
+    opening = newcomer(pool)
+    pool.admit(opening)
+    opening.state = TAKING
+
+    said = str(refused(pool, newcomer(pool)))
+
+    assert "GET /, whose connection is being opened, for 0.0 s, at work." in said
+    pool.gate.release(opening)
 
 
 def test_what_a_request_holds_is_not_told_to_the_next_that_is_refused(
