@@ -12,6 +12,7 @@ from django.core.checks import Error, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
+from django.db import connections
 
 import pooled_db
 from pooled_db import checks
@@ -177,3 +178,10 @@ def test_django_does_not_start_with_a_wrong_pool_even_if_it_is_not_eager(
 
     with pytest.raises(ImproperlyConfigured, match=rf'"{alias}".*"timeout".*not \'5\''):
         handler()
+
+
+@pytest.mark.usefixtures("may_connect")
+def test_a_server_that_cannot_be_asked_is_an_error(attempts: list[str]) -> None:
+    found = connections["default"].validation.check()
+    assert [one.id for one in found] == ["pooled_db.E005"]
+    assert attempts

@@ -15,8 +15,9 @@ from django.test import AsyncRequestFactory, RequestFactory
 
 from pooled_db import middleware
 from pooled_db.middleware import PooledConnectionMiddleware
-from pooled_db.request.current import current_scope
+from pooled_db.request.current import current_scope, open_scope
 from pooled_db.request.scope import Scope
+from pooled_db.wsgi import Door
 from tests.errors import timeout
 
 View = Callable[[HttpRequest], Any]
@@ -254,3 +255,55 @@ def test_a_refusal_has_the_headers_that_the_project_wants(settings: Any) -> None
         return HttpResponse(status=500)
 
     assert answer(view, is_async=False)["X-Frame-Options"] == "DENY"
+
+
+# Requests within others.
+
+
+def test_a_request_that_a_view_makes_of_its_own_site_has_the_views_scope() -> None:
+    def view(request: HttpRequest) -> HttpResponse:
+        scope = scope_of_request()
+        assert open_scope() is scope
+        assert (scope.is_open, scope.at_door) == (True, False)
+        return HttpResponse("done")
+
+    assert answer(view, is_async=False).content == b"done"
+
+
+def test_a_body_that_was_never_closed_ends_with_the_next_request() -> None:
+    scopes: list[Scope] = []
+
+    def view(request: HttpRequest) -> Any:
+        scopes.append(scope_of_request())
+        return StreamingHttpResponse(iter([b"part"]))
+
+    kept = answer(view, is_async=False)
+    following = open_scope()
+    assert (scopes[0].is_open, following.is_open, following.at_door) == (
+        False,
+        True,
+        True,
+    )
+    following.close()
+    kept.close()
+
+
+# The door of WSGI.
+
+
+@pytest.mark.parametrize(("path", "passes"), [("/static/a.css", True), ("/a", False)])
+def test_what_is_served_above_the_middleware_passes_the_door(
+    settings: Any, path: str, passes: bool
+) -> None:
+    settings.POOLED_DB = {}
+    scopes: list[Scope | None] = []
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        scopes.append(current_scope())
+        return [b"served"]
+
+    door = Door(application, passing="/static/")
+    environ = RequestFactory()._base_environ(PATH_INFO=path)  # type: ignore[attr-defined]
+    assert list(door(environ, pytest.fail)) == [b"served"]
+    assert [scope is None for scope in scopes] == [passes]
+    assert current_scope() is None

@@ -112,3 +112,12 @@ def test_an_overload_that_was_over_is_looked_at_anew() -> None:
     looked = len(flow.pauses)
     flow.go_on(5.0)
     assert len(flow.pauses) > looked
+
+
+def test_when_nobody_is_refused_any_more_none_is_held_back() -> None:
+    flow = Flow(lambda now, left: left + LENT)
+    flow.go_on(0.7)
+    while not flow.patience.paused:
+        flow.go_on(BEAT)
+    flow.patience.end()
+    assert (flow.patience.paused, flow.patience.hold) == (False, 0.0)

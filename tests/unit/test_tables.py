@@ -25,6 +25,8 @@ from pooled_db.pool.host import Host, Process, ProcessPool
 from pooled_db.pool.reading import Held
 from pooled_db.pool.stats import PoolStats
 from pooled_db.watching import live, tables
+from pooled_db.watching.advice import Advice
+from pooled_db.watching.load import Load
 from pooled_db.watching.overview import overview
 from pooled_db.watching.server_view import Account, Busy, ServerView, ask_pooled
 
@@ -276,6 +278,22 @@ def test_nobody_is_asked_of_an_alias_that_is_in_the_settings_no_more(
     with pytest.raises(SystemExit) as ended:
         call_command("pools", "--advise=1", stdout=io.StringIO())
     assert (ended.value.code, asked) == (0, [None])
+
+
+@pytest.mark.parametrize(
+    ("size", "is_slow", "told"),
+    [
+        (4, False, "pool_size 4 for each process"),
+        (None, True, "the database is slow"),
+        (None, False, "no advice"),
+    ],
+)
+def test_an_advice_begins_with_what_to_do(
+    size: int | None, is_slow: bool, told: str
+) -> None:
+    load = Load(1.0, 1, 4, 0, 0, 0.0, 0.0, 0.0)
+    given = Advice("default", size, load, "This is why.", is_slow)
+    assert tables.advice(given) == f"'default': {told}. This is why."
 
 
 def test_a_setting_that_is_wrong_is_said_without_a_traceback(settings: Any) -> None:

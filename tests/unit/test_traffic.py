@@ -49,3 +49,9 @@ def test_the_mean_follows_slowly_and_outlasts_an_end() -> None:
     assert known == pytest.approx(50.0, rel=0.05)
     traffic.end()
     assert traffic.lending == known
+
+
+def test_where_nobody_is_served_nobody_is_counted() -> None:
+    traffic = Traffic(1.0)
+    count(traffic, 1.0, lent=0.0)
+    assert traffic.lending == 0.0

@@ -50,7 +50,6 @@ class PooledMixin(OpeningMixin, JudgedMixin):
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
         self._connection: Any = None
         self._loan: Loan | None = None
-        self._in_atomic_block = False
         # What this wrapper has announced by a signal, and lost to others who waited.
         self._announced: Loan | None = None
         self._was_called_back = False
@@ -158,8 +157,7 @@ class PooledMixin(OpeningMixin, JudgedMixin):
             loan = None
             if scope is not None and scope.is_open:
                 loan = scope.lend_ready(self.settings_dict, self.alias, self._me)
-            if loan is None:
-                loan = self._wait_for_loan()
+            loan = loan or self._wait_for_loan()
             if loan is None:
                 return None
             self._loan = loan

@@ -1,0 +1,87 @@
+"""A wrapper that finds its session set up is as Django would have made it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from pooled_db import pools
+from tests.database_server import SERVER
+from tests.site.views import ask
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ISOLATION = "@@tx_isolation" if SERVER.is_mariadb else "@@transaction_isolation"
+#: What is another with each connect, and what says nothing of it.
+OF_ONE_CONNECT = {"_announced", "_connection", "_loan", "close_at", "queries_log"}
+
+
+@pytest.fixture
+def wrapper() -> Any:
+    """The default one, whose pool has one connection, idle and set up."""
+    pools.dispose("default")
+    wrapper: Any = connections["default"]
+    wrapper.close()
+    wrapper.connect()
+    return wrapper
+
+
+def state(wrapper: Any) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in vars(wrapper).items()
+        if name not in OF_ONE_CONNECT
+    }
+
+
+def test_nothing_is_left_of_what_was_before(wrapper: Any) -> None:
+    cold = state(wrapper)
+    wrapper.close()
+    wrapper.errors_occurred = True
+    wrapper.isolation_level = "serializable"
+    wrapper.health_check_done = False
+    wrapper.needs_rollback = True
+    wrapper.connect()
+    assert pools.stats()["default"].opened == 1
+    assert state(wrapper) == cold
+
+
+def test_what_watches_the_driver_is_what_its_users_get(wrapper: Any) -> None:
+    raw = wrapper.connection
+    wrapper.close()
+    raw.proxy = watching = object()
+    wrapper.connect()
+    assert wrapper.connection is watching
+    wrapper.close()
+    raw.proxy = None
+
+
+def test_a_session_that_was_made_as_new_is_set_up_again(wrapper: Any) -> None:
+    ask("SELECT @a := 1")
+    wrapper.close()
+    assert pools.stats()["default"].resets == 1
+    assert ask(f"SELECT {ISOLATION}") == "READ-COMMITTED"
+    assert pools.stats()["default"].opened == 1
+
+
+def test_a_connection_that_was_called_back_is_this_wrappers_no_more(
+    wrapper: Any,
+) -> None:
+    loan = wrapper.loan
+    with loan.pool.gate.lock:
+        assert loan.call_back()
+    loan.checkin()
+    assert wrapper.connection is None
+    assert ask("SELECT 1") == 1
+
+
+def test_an_answer_that_nobody_has_read_is_nobodys(wrapper: Any) -> None:
+    """An interrupt has struck between the statement and its answer."""
+    before = wrapper.connection.thread_id()
+    wrapper.connection.query("SELECT 5")
+    assert ask("SELECT 7") == 7
+    assert wrapper.connection.thread_id() != before
+    assert threading.get_ident() == wrapper.loan.user
