@@ -202,7 +202,7 @@ def _dispose_forgotten() -> None:
 def stats() -> dict[str, PoolStats]:
     """Return the numbers of each pool that has been used in this process, by alias."""
     _dispose_forgotten()
-    return {alias: pool.stats() for alias, pool in list(_pools.items())}
+    return {alias: pool.stats() for alias, pool in _pools.copy().items()}
 
 
 def count_lost(alias: str) -> None:

@@ -13,7 +13,9 @@ from .permit import LENT, WAITING, Permit
 #: For how many seconds nobody has used a loan, if it counts as held by who waits in
 #: another thread: its own may not be waiting for that one, and just about to go on.
 STANDSTILL = 0.5
-#: Which loan a thread that holds others waits for, by the thread's identifier.
+#: Which loan a thread that holds others waits for, by the thread's identifier. Threads
+#: come and go during a look: list(items()) may collect garbage up to Python 3.11, and
+#: so let them run; copy() does not.
 _waiting: dict[int | None, Loan] = {}
 #: So that of two who begin to wait at once one sees the other.
 _lock = threading.Lock()
@@ -28,7 +30,7 @@ def end_waiting(loan: Loan) -> None:
     """Note that it waits no more, if it did."""
     thread = threading.get_ident()
     if _waiting.get(thread) is loan:
-        del _waiting[thread]
+        _waiting.pop(thread, None)  # a look may just have taken it out
 
 
 def is_stalled(loan: Loan) -> bool:
@@ -64,9 +66,9 @@ def last_in_vain(line: Iterable[Permit], now: float) -> Loan | None:
             key=_arrived,
             default=None,
         )
-        for thread, loan in list(_waiting.items()):
+        for thread, loan in _waiting.copy().items():
             if loan is last:
-                del _waiting[thread]  # as above
+                _waiting.pop(thread, None)  # as above
         return last
 
 
@@ -129,7 +131,7 @@ def _count_strangers(gate: Gate, now: float) -> int:
         and loan.state is WAITING
         and thread not in users
         and now - loan.arrived >= STANDSTILL
-        for thread, loan in list(_waiting.items())
+        for thread, loan in _waiting.copy().items()
     )
 
 

@@ -208,7 +208,7 @@ class Store:
         self._replace(interrupted)
         # What the interrupt has cut off is in no queue, and nobody would ever have it.
         here = threading.get_ident()
-        for connection, entry in list(self.open.items()):
+        for connection, entry in self.open.copy().items():
             opens = connection.fresh and connection.opened_by != here
             if entry.in_use or opens:
                 continue

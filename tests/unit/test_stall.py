@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from pooled_db.driver.connection import Connection
 from pooled_db.exceptions import Reason
+from pooled_db.pool import stall
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import LENT, REFUSED, WAITING
 from pooled_db.pool.pool import Pool
@@ -60,6 +63,50 @@ def test_of_two_who_begin_to_wait_at_once_one_gives_up() -> None:
         other.submit(end_waiting, wanted[1]).result()
 
     assert stalled == [True, False]
+
+
+def test_who_is_taken_out_while_it_stops_waiting_has_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class TakenOut(dict[int | None, Loan]):
+        """Another thread's look comes between the two steps."""
+
+        def get(self, thread: int | None, default: Any = None) -> Any:
+            return self.pop(thread, default)
+
+    pool = Pool("default", connect)
+    loan = another(pool)
+    monkeypatch.setattr(stall, "_waiting", TakenOut())
+    begin_waiting(loan)
+    end_waiting(loan)
+    loan.checkin()
+
+
+def test_threads_may_come_and_go_during_a_look() -> None:
+    """They run while garbage is collected, which Python up to 3.11 does in between."""
+    pool = Pool("default", connect, pool_size=1)
+    held = another(pool)
+    held.state = LENT
+    held.connection = cast("Connection", FakeConnection(0.0))
+    wanted = another(pool)
+    begin_waiting(wanted)
+    numbers = itertools.count(-1, -1)
+
+    def another_waits(phase: str, info: object) -> None:
+        stall._waiting[next(numbers)] = wanted
+
+    threshold = gc.get_threshold()
+    gc.callbacks.append(another_waits)
+    gc.set_threshold(1)
+    try:
+        last_in_vain([wanted], time.monotonic())
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(another_waits)
+        after_fork()  # nobody waits any more
+    wanted.checkin()
+    held.connection = None
+    pool.gate.release(held)
 
 
 class Request:
