@@ -6,6 +6,7 @@ runs. A request that is to be refused should cost none of that.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
@@ -15,7 +16,7 @@ import django.core.asgi
 from django.core.handlers.asgi import ASGIHandler
 from django.utils.datastructures import CaseInsensitiveMapping
 
-from . import placement
+from . import placement, pools
 from .exceptions import PoolTimeout
 from .pool.pool import Pool
 from .request.admission import Admission
@@ -43,7 +44,7 @@ def get_asgi_application() -> Application:
     ImproperlyConfigured for wrong settings.
     """
     django.setup(set_prefix=False)
-    return Door(cast("Application", ASGIHandler()), placement.served_above())
+    return _door_of_django(cast("Application", ASGIHandler()))
 
 
 def install() -> None:
@@ -59,7 +60,7 @@ class DoorHandler(ASGIHandler):
         django_application = cast("Application", super().__call__)
         self._entrance: Application = django_application
         if placement.wants_door():
-            self._entrance = Door(django_application, placement.served_above())
+            self._entrance = _door_of_django(django_application)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self._entrance(scope, receive, send)
@@ -123,11 +124,16 @@ class Door:
         self.application = application
         self.admission: Admission = Admission()
         self._passing = passing
+        #: Whether to speak of the server's life for an application that knows none.
+        self.tells_life: bool = False
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         pools = self._pools_for(scope)
         if not pools:
-            await self.application(scope, receive, send)
+            if self.tells_life and scope["type"] == "lifespan":
+                await _live(receive, send)
+            else:
+                await self.application(scope, receive, send)
             return
         request_scope = open_scope()
         if not request_scope.at_door:
@@ -163,6 +169,24 @@ class Door:
         if self._passing is not None and path.startswith(self._passing):
             return ()
         return self.admission.pools_for(path)
+
+
+def _door_of_django(application: Application) -> Door:
+    door = Door(application, placement.served_above())
+    door.tells_life = True
+    return door
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """Speak the lifespan protocol, which Django does not, and close the pools at last.
+
+    A server may end by the signal that it was sent, as uvicorn does. Nothing of the
+    process is cleared up then, and the database server would warn of each connection.
+    """
+    while (await receive())["type"] == "lifespan.startup":
+        await send({"type": "lifespan.startup.complete"})
+    await asyncio.to_thread(pools.dispose_all)
+    await send({"type": "lifespan.shutdown.complete"})
 
 
 async def _admit(request_scope: Scope, pools: Sequence[Pool], age: float) -> None:

@@ -190,6 +190,12 @@ def dispose(alias: str) -> None:
             pool.numbers.leave()  # or its limit would be told until it is collected
 
 
+def dispose_all() -> None:
+    """Do the same for every alias: the server that has called this process ends."""
+    for alias in list(_pools):
+        dispose(alias)
+
+
 def _dispose_forgotten() -> None:
     """Close the connections of aliases that are in the settings no more.
 

@@ -188,6 +188,19 @@ def test_sigterm_lets_a_running_request_end(site: Serve) -> None:
     served.server.terminate()
 
 
+def test_no_connection_of_a_server_that_ends_by_its_signal_is_cut(
+    site: Serve, server: Server
+) -> None:
+    """uvicorn clears nothing up: for the database its connections would be aborted."""
+    aborted = server.status("Aborted_clients")
+    served = site("uvicorn", door=True)
+    assert served.get("/queries").status == 200
+    served.server.terminate()
+    assert poll(lambda: not server.process_list())
+    assert served.server.exit_status == -signal.SIGTERM
+    assert server.status("Aborted_clients") == aborted
+
+
 def test_the_interpreter_ends_quietly_with_connections_out(
     site_database: dict[str, Any],
 ) -> None:
