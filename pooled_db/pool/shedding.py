@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: The weight of the latest of the times from which the pace is averaged.
-PACE_WEIGHT = 1 / 16
+PACE_WEIGHT = 0.0625
 #: For how many intervals after an overload its return is recognised sooner (RFC 8289).
 RELAPSE = 16
 

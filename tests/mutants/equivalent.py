@@ -80,6 +80,8 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/thread_waiting.py ThreadWaiting.until_answered: not -> nothing": (
         "a wait that has timed out is followed by a pause of 0, and a review"
     ),
+    "pooled_db/pool/pool.py Pool.__init__: 0.0 -> 1.0": "pools.py gives it to each",
+    "pooled_db/pool/shedding.py <module>: 0.0625 -> 0.125": "tuned, and not promised",
     "pooled_db/request/accept.py _quality: < -> <=": "0 is what nonsense counts as",
     "pooled_db/request/admission.py Admission.age: header -> True": (
         "nobody asks it where no header is set"
