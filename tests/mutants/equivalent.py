@@ -99,7 +99,6 @@ EQUIVALENT: dict[str, str] = {
         "the clock never shows the very moment"
     ),
     "pooled_db/request/patience.py <module>: 0.6 -> 1.2": "tuned, and not promised",
-    "pooled_db/request/patience.py <module>: 0.15 -> 0.3": "tuned, and not promised",
     "pooled_db/request/patience.py Patience.look: >= -> >": (
         "the clock never shows the very moment"
     ),
