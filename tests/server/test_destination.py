@@ -125,6 +125,25 @@ def test_what_leads_elsewhere_gets_a_connection_of_its_own(
     assert ask(seen) == changed
 
 
+def test_the_pool_leads_where_other_settings_of_its_alias_lead(
+    tenants: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are another object, as after an override; each thread's wrapper has it."""
+    ask("SELECT 1")
+    connection.close()
+    other = {**connections.settings["default"], "NAME": tenants[0]}
+    monkeypatch.setitem(connections.settings, "default", other)
+
+    def work() -> object:
+        try:
+            return ask("SELECT DATABASE()")
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(work).result() == tenants[0]
+
+
 def test_threads_with_a_tenant_each_share_the_limit(tenants: list[str]) -> None:
     pool = pools.for_alias("default")
 
