@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import TimeoutError as NoSlot
 
 from ..driver.connection import Connection
+from ..driver.errors import has_no_room
 from ..exceptions import Reason, ServerUnavailable
 from .cleaning import Cleaning
 from .connector import Connector
@@ -250,8 +251,8 @@ class Pool(Entrance):
 
     def _wait_for_others(self, loan: Loan, error: ServerUnavailable) -> None:
         """Wait for a permit once more, if there are connections to wait for."""
-        # Whoever has no time left has not waited for them in vain.
-        is_late = self.gate.clock() >= loan.deadline
+        # Whose time went into connecting has not waited for them in vain.
+        is_late = self.gate.clock() >= loan.deadline and not has_no_room(error)
         if is_late or not self._connector.may_wait(loan, error):
             self.numbers.refused(Reason.UNAVAILABLE)
             raise error

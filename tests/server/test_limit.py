@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import MySQLdb
 import pytest
 
 from pooled_db import PoolTimeout, ServerUnavailable
@@ -363,6 +364,7 @@ def test_who_has_no_time_left_for_others_is_told_why_none_was_opened(
     """As where the server does not answer, and connecting has taken all of it."""
     pool = few(1)
     loan, late = pool.checkout(), pool.admit(Loan(pool))
+    pool.connect = does_not_answer
     late.deadline = late.arrived
 
     with pytest.raises(ServerUnavailable):
@@ -371,6 +373,26 @@ def test_who_has_no_time_left_for_others_is_told_why_none_was_opened(
     late.checkin()
     loan.checkin()
     assert pool.stats().refused_by["unavailable"] == 1
+
+
+def test_who_finds_no_room_when_the_time_is_up_has_waited_in_vain(
+    few: Callable[..., Pool],
+) -> None:
+    """The last of the tries comes with the deadline."""
+    pool = few(1)
+    loan, late = pool.checkout(), pool.admit(Loan(pool))
+    late.deadline = late.arrived
+
+    with pytest.raises(PoolTimeout):
+        pool.take(late)
+
+    late.checkin()
+    loan.checkin()
+    assert pool.stats().refused_by["timeout"] == 1
+
+
+def does_not_answer() -> Connection:
+    raise MySQLdb.OperationalError(2003, "Can't connect to server")
 
 
 def test_a_request_that_ends_while_it_waits_for_others_loses_nothing(
