@@ -222,8 +222,13 @@ class Store:
 
     def _replace(self, queue: QueuePool) -> None:
         if self.queue is queue:
-            parked, self._parked, self._empty = self._parked, [], []
-            self.queue = self._new()
+            anew = self._new()
+            none_parked: list[PoolProxiedConnection] = []
+            none_empty: list[PoolProxiedConnection] = []
+            # In one step, without a call: what the upkeep parks meanwhile is of the one
+            # queue or of the other, and is counted with it.
+            parked = self._parked
+            self.queue, self._parked, self._empty = anew, none_parked, none_empty
             event.listen(queue, "checkin", _close_at_return)
             for slot in parked:
                 slot.invalidate()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event
+from sqlalchemy.pool import QueuePool
 
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.pool import Pool
@@ -139,6 +140,24 @@ def test_threads_that_lend_meanwhile_lose_nothing(make_pool: MakePool) -> None:
         over.set()
         looking.join()
     assert pool.stats().refused == 0
+
+
+def test_what_is_parked_while_another_queue_is_made_is_counted_once(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = make_pool(pool_size=2, max_idle=LONG)
+    burst(pool, 2)
+    store = pool._store
+    make = store._new
+
+    def make_meanwhile() -> QueuePool:
+        in_another_thread(store.park_idle)
+        return make()
+
+    monkeypatch.setattr(store, "_new", make_meanwhile)
+    store.renew(store.queue)
+    assert pool.checkedout() == 0
+    burst(pool, 2)
 
 
 def test_a_disposed_pool_closes_what_is_parked(
