@@ -109,7 +109,7 @@ def _waits(held: Loan, seen: Sequence[Gate], now: float) -> bool:
         return False
     others = [
         loan
-        for loan in list(_waiting.values())
+        for loan in _waiting.copy().values()
         if loan.requester is held.requester and loan.state is WAITING
     ]
     return (

@@ -358,37 +358,26 @@ def test_who_waits_for_others_waits_no_longer_than_its_timeout(
     assert "(1 of 1 in use" in str(refused)
 
 
-def test_who_has_no_time_left_for_others_is_told_why_none_was_opened(
-    few: Callable[..., Pool],
+@pytest.mark.parametrize(
+    ("answers", "error", "reason"),
+    [(True, PoolTimeout, "timeout"), (False, ServerUnavailable, "unavailable")],
+)
+def test_who_has_no_time_left_is_told_what_has_taken_it(
+    few: Callable[..., Pool], answers: bool, error: type[Exception], reason: str
 ) -> None:
-    """As where the server does not answer, and connecting has taken all of it."""
+    """Waiting for others if there is no room; connecting if the server is silent."""
     pool = few(1)
     loan, late = pool.checkout(), pool.admit(Loan(pool))
-    pool.connect = does_not_answer
+    if not answers:
+        pool.connect = does_not_answer
     late.deadline = late.arrived
 
-    with pytest.raises(ServerUnavailable):
+    with pytest.raises(error):
         pool.take(late)
 
     late.checkin()
     loan.checkin()
-    assert pool.stats().refused_by["unavailable"] == 1
-
-
-def test_who_finds_no_room_when_the_time_is_up_has_waited_in_vain(
-    few: Callable[..., Pool],
-) -> None:
-    """The last of the tries comes with the deadline."""
-    pool = few(1)
-    loan, late = pool.checkout(), pool.admit(Loan(pool))
-    late.deadline = late.arrived
-
-    with pytest.raises(PoolTimeout):
-        pool.take(late)
-
-    late.checkin()
-    loan.checkin()
-    assert pool.stats().refused_by["timeout"] == 1
+    assert pool.stats().refused_by[reason] == 1
 
 
 def does_not_answer() -> Connection:
