@@ -178,12 +178,14 @@ def joining() -> Iterator[Joining]:
     joining.close()
 
 
+@pytest.mark.parametrize("kind", ["joining", "executors"])
 def test_of_holders_who_wait_in_other_threads_the_last_gives_up(
-    joining: Joining,
+    request: pytest.FixtureRequest, kind: str
 ) -> None:
-    assert joining.last_in_vain() is joining.waiting[1]
+    holders: Joining = request.getfixturevalue(kind)
+    assert holders.last_in_vain() is holders.waiting[1]
     # It has given up, so the other goes on waiting.
-    assert joining.last_in_vain() is None
+    assert holders.last_in_vain() is None
 
 
 def test_who_goes_on_waiting_counts_when_the_other_waits_again(
@@ -291,13 +293,6 @@ def executors() -> Iterator[Joining]:
     executors = Executors()
     yield executors
     executors.close()
-
-
-def test_of_holders_who_wait_for_executors_the_last_gives_up(
-    executors: Executors,
-) -> None:
-    assert executors.last_in_vain() is executors.waiting[1]
-    assert executors.last_in_vain() is None
 
 
 def fewer_wait_than_hold(executors: Joining) -> None:

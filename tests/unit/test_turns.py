@@ -13,7 +13,7 @@ from pooled_db.driver.connection import Connection
 from pooled_db.driver.slot import SIZE, Slot, padded
 from pooled_db.driver.use import NO_THREAD
 from pooled_db.pool.loan import Loan
-from pooled_db.pool.permit import ADMITTED, LENT, READY, RETURNED, WAITING
+from pooled_db.pool.permit import ADMITTED, LENT, READY, RETURNED, WAITING, Permit
 from pooled_db.pool.pool import Pool
 from pooled_db.pool.turn import Turn
 from tests.gates import LONG, hold, ignore
@@ -139,15 +139,21 @@ def test_those_who_wait_have_it_in_order_of_arrival(
     assert connection.forgotten == 2
 
 
+def ask_besides(loan: TakesTurns) -> tuple[Permit, Loan]:
+    """Let another loan of the request wait at the gate, for what is held."""
+    holder = hold(loan.pool.gate)
+    besides = Loan(loan.pool, loan.requester)
+    besides.begun = True
+    assert not loan.pool.gate.enter(besides, LONG, ignore)
+    return holder, besides
+
+
 def test_who_has_got_another_meanwhile_has_no_turn(
     loan: TakesTurns, connection: FakeConnection
 ) -> None:
     connection.is_at_rest = False
     gate = loan.pool.gate
-    holder = hold(gate)
-    besides = Loan(loan.pool, loan.requester)
-    besides.begun = True
-    assert not gate.enter(besides, LONG, ignore)
+    holder, besides = ask_besides(loan)
     first, second = queue_up(loan, SECOND, besides), queue_up(loan, THIRD)
     gate.release(holder)
     connection.is_at_rest = True
@@ -161,10 +167,7 @@ def test_who_has_its_turn_waits_at_the_gate_no_more(
 ) -> None:
     connection.is_at_rest = False
     gate = loan.pool.gate
-    holder = hold(gate)
-    besides = Loan(loan.pool, loan.requester)
-    besides.begun = True
-    assert not gate.enter(besides, LONG, ignore)
+    holder, besides = ask_besides(loan)
     turn = queue_up(loan, SECOND, besides)
     assert besides.state is WAITING
     connection.is_at_rest = True
