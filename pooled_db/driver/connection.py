@@ -275,11 +275,10 @@ class Connection(GuardedConnection):
         """
         # A driver that has lost its server closes the socket by itself, and somebody
         # else's may have got the same number since.
-        return (
-            self.open != 0
-            and self.fileno() == self._descriptor
-            and not self._readable.now()
-        )
+        try:
+            return self.fileno() == self._descriptor and not self._readable.now()
+        except MySQLdb.Error:
+            return False  # it is closed
 
     def _has_socket(self) -> bool:
         """Whether the driver has not closed the socket with which it has connected."""

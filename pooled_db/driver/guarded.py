@@ -310,7 +310,7 @@ class GuardedConnection(DriverConnection):
             return False
         try:
             # Asking for the mode costs no round trip.
-            return bool(self.get_autocommit()) == self.home_mode
+            return self.get_autocommit() == self.home_mode
         except MySQLdb.Error:
             return False  # it is closed, or just being used
 

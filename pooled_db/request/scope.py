@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import weakref
 from collections.abc import Callable, Mapping
+from threading import get_ident
 from typing import Any
 
 import MySQLdb
@@ -234,7 +234,7 @@ class Scope(Identity):
             and not loan.over
             and loan.destination is not None
             and loan.destination.is_of(database)
-            and loan.lend(borrower, threading.get_ident())
+            and loan.lend(borrower, get_ident())
         ):
             self.begun = True
             return loan
@@ -255,7 +255,7 @@ class Scope(Identity):
         return loan
 
     def _lend(self, pool: Pool, borrower: BorrowerRef, leading: Leading) -> Loan:
-        thread = threading.get_ident()
+        thread = get_ident()
         while True:
             shared = self._shared(pool)
             if shared is None:
@@ -299,7 +299,7 @@ class Scope(Identity):
             if self.is_early:
                 give_back_at_thread_end(loan)
             pool.take(loan)
-            lent = loan.lend(borrower, threading.get_ident())
+            lent = loan.lend(borrower, get_ident())
         except BaseException:
             loan.discard()
             raise
@@ -338,7 +338,7 @@ class Scope(Identity):
 
     def release(self) -> None:
         """Give back what nobody works with; the next query takes one again."""
-        here = threading.get_ident()
+        here = get_ident()
         loans = self._all()
         at_rest = [one for one in loans if one.resting_since() is not None]
         _checkin_all([one for one in loans if one.user == here or one in at_rest])
@@ -347,7 +347,7 @@ class Scope(Identity):
         """End every loan, once and for all."""
         self.is_open = False
         try:
-            here = threading.get_ident()
+            here = get_ident()
             for loan in list(self._loans.values()):
                 if loan.requester is self.ref:
                     # A transaction that this thread has left open is over, too. That of
