@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as NoSlot
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 from ..driver.connection import Connection
+from .idle import WithoutOverflow
 
 
 class NoIdleConnection(Exception):
@@ -53,7 +54,8 @@ class Store:
         use_lifo: bool,
         echo: bool | str,
     ) -> None:
-        self._make: Callable[[], QueuePool] = lambda: QueuePool(
+        kind = QueuePool if max_overflow else WithoutOverflow
+        self._make: Callable[[], QueuePool] = lambda: kind(
             cast("Any", connect),
             pool_size=pool_size,
             max_overflow=max_overflow,

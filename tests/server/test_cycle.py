@@ -100,9 +100,12 @@ class CountingLock:
 def test_the_cycle_calls_no_more_functions_than_when_it_was_measured(
     cycle: Cycle,
 ) -> None:
-    """One of them is a look of Django's own guard in tests."""
+    """One of them is a look of Django's own guard in tests.
+
+    Two are the queue's of idle connections: SQLAlchemy's own takes twelve, of others.
+    """
     calls = calls_of(cycle)
-    assert calls.total() <= 33, calls
+    assert calls.total() <= 35, calls
 
 
 def test_what_other_processes_can_read_costs_three_calls(
@@ -115,7 +118,7 @@ def test_what_other_processes_can_read_costs_three_calls(
     pools.dispose("default")
     cycle()
     calls = calls_of(cycle)
-    assert calls.total() <= 36, calls
+    assert calls.total() <= 38, calls
 
 
 def test_the_door_adds_five_calls(cycle: Cycle) -> None:

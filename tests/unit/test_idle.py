@@ -1,0 +1,100 @@
+"""Where a QueuePool without overflow keeps what is idle, beside SQLAlchemy's own."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from sqlalchemy.exc import TimeoutError as NoSlot
+from sqlalchemy.pool import QueuePool
+from sqlalchemy.util.queue import Empty
+
+from pooled_db.pool.idle import Idle, WithoutOverflow
+from pooled_db.pool.store import Store
+
+
+def pool(of: type[QueuePool], size: int = 3, **options: Any) -> QueuePool:
+    return of(
+        Mock, pool_size=size, max_overflow=0, timeout=0, reset_on_return=None, **options
+    )
+
+
+@pytest.mark.parametrize("use_lifo", [False, True])
+def test_connections_come_in_the_order_of_sqlalchemys_queue(use_lifo: bool) -> None:
+    orders = []
+    for of in (QueuePool, WithoutOverflow):
+        queue = pool(of, use_lifo=use_lifo)
+        taken = [queue.connect() for _ in range(3)]
+        opened = [one.dbapi_connection for one in taken]
+        for one in (taken[1], taken[2], taken[0]):
+            one.close()
+        again = [queue.connect() for _ in range(3)]
+        orders.append([opened.index(one.dbapi_connection) for one in again])
+    assert orders[0] == orders[1] == ([0, 2, 1] if use_lifo else [1, 2, 0])
+
+
+def test_it_counts_as_sqlalchemys_queue_does() -> None:
+    for of in (QueuePool, WithoutOverflow):
+        queue = pool(of)
+        taken = [queue.connect() for _ in range(3)]
+        with pytest.raises(NoSlot):
+            queue.connect()
+        taken[0].close()
+        counted = (queue.size(), queue.checkedin(), queue.checkedout())
+        assert counted == (3, 1, 2), of
+        connection: Any = taken[0].dbapi_connection
+        queue.dispose()
+        assert (queue.checkedin(), connection) == (0, None), of
+
+
+def test_nobody_waits_even_if_told_to() -> None:
+    with pytest.raises(Empty):
+        Idle(1).get(True, 3600.0)
+
+
+def test_threads_lose_and_share_nothing() -> None:
+    queue = pool(WithoutOverflow)
+    held: set[Any] = set()
+    shared: list[Any] = []
+    begin = threading.Barrier(3)
+
+    def take_and_put() -> None:
+        begin.wait()
+        for _ in range(2000):
+            proxy = queue.connect()
+            connection = proxy.dbapi_connection
+            if connection in held:
+                shared.append(connection)
+            held.add(connection)
+            held.discard(connection)
+            proxy.close()
+
+    threads = [threading.Thread(target=take_and_put) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (shared, queue.checkedout(), queue.checkedin() <= 3) == ([], 0, True)
+
+
+@pytest.mark.parametrize(
+    ("max_overflow", "kind"), [(0, WithoutOverflow), (2, QueuePool)]
+)
+def test_with_overflow_sqlalchemys_queue_says_what_is_too_many(
+    max_overflow: int, kind: type[QueuePool]
+) -> None:
+    store = Store(
+        Mock,
+        Mock(),
+        Mock(),
+        pool_size=1,
+        max_overflow=max_overflow,
+        use_lifo=False,
+        echo=False,
+    )
+    taken = [store.queue.connect() for _ in range(1 + max_overflow)]
+    for one in taken:
+        one.close()
+    assert (type(store.queue), store.queue.checkedin()) == (kind, 1)
