@@ -22,7 +22,7 @@ from tests import database_server
 from tests.harness.mariadb import MariaDB
 from tests.harness.server import Server
 
-from .comparison import Incomplete, Outcomes, read, report
+from .comparison import Incomplete, Outcomes, find_unsteady, read, report
 from .recording import OUTCOMES
 from .settings import DATABASES_VARIABLE
 from .source import CACHE, tests_folder
@@ -61,14 +61,29 @@ def main() -> int:
     alike = True
     for part in [[label] for label in labels] if options.apart else [labels]:
         try:
-            plain, pooled = run_both(server, part, _order(options), _pool(options))
+            text, part_alike = compare(server, part, options)
         except Incomplete as error:
             print(error)
             return 1
-        text, part_alike = report(plain, pooled)
         print(text, flush=True)
         alike &= part_alike
     return 0 if alike else 1
+
+
+def compare(
+    server: Server, labels: Sequence[str], options: argparse.Namespace
+) -> tuple[str, bool]:
+    """Run them on both engines: what there is to say, and whether they are alike.
+
+    What differs is run again, on both at once as before. Raises Incomplete.
+    """
+
+    def both(labels: Sequence[str], order: Iterator[str]) -> Sequence[Outcomes]:
+        return run_both(server, labels, order, _pool(options))
+
+    plain, pooled = both(labels, _order(options))
+    unsteady = find_unsteady(plain, pooled, lambda tests: both(tests, iter(()))[0])
+    return report(plain, pooled, unsteady)
 
 
 def _options() -> argparse.Namespace:

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.django_suite.comparison import Incomplete, Outcomes, read, report
+from tests.django_suite.comparison import (
+    TRIES,
+    Incomplete,
+    Outcomes,
+    find_unsteady,
+    read,
+    report,
+)
 from tests.django_suite.recording import END, OUTCOMES, RecordingResult, write
 
 
@@ -163,3 +170,36 @@ def test_what_exists_on_one_side_alone_is_a_difference(
     text, alike = report(*turn(counted(a="ok", b="ok"), counted(a="ok")))
     assert not alike
     assert line in text
+
+
+def test_what_fails_on_djangos_backend_as_well_at_times_is_no_difference() -> None:
+    plain, pooled = counted(a="ok", b="ok"), counted(a="ok", b="failed")
+    ends = iter(["ok", "ok", "failed"])
+    asked: list[list[str]] = []
+
+    def again(tests: list[str]) -> Outcomes:
+        asked.append(tests)
+        return counted(b=next(ends))
+
+    unsteady = find_unsteady(plain, pooled, again)
+    text, alike = report(plain, pooled, unsteady)
+
+    assert (unsteady, asked) == ({"b"}, [["b"]] * 3)
+    assert alike
+    assert "1 come to either with Django's backend alone:\n  b\n" in text
+    assert "0 differ." in text
+
+
+def test_what_fails_here_alone_stays_a_difference_however_often_it_is_run() -> None:
+    plain, pooled = counted(a="ok", b="ok", c="ok"), counted(a="failed", b="ok")
+    tried: list[list[str]] = []
+
+    def again(tests: list[str]) -> Outcomes:
+        tried.append(tests)
+        return counted(a="ok")
+
+    unsteady = find_unsteady(plain, pooled, again)
+    _, alike = report(plain, pooled, unsteady)
+
+    assert (unsteady, alike, len(tried)) == (set(), False, TRIES)
+    assert tried[0] == ["a"]
