@@ -90,6 +90,32 @@ def test_a_thread_has_no_connection_once_its_request_has_ended_elsewhere() -> No
         thread.submit(connections.close_all).result()
 
 
+def test_a_block_that_was_left_open_is_nothing_to_the_threads_next_request() -> None:
+    hooks: list[str] = []
+
+    def leave_open() -> None:
+        for _ in range(2):
+            transaction.atomic().__enter__()
+        Item.objects.create(name="lost")
+        transaction.on_commit(lambda: hooks.append("ran"))
+
+    def work() -> None:
+        with transaction.atomic():
+            Item.objects.create(name="kept")
+            assert not connection.get_autocommit()
+        with transaction.atomic(durable=True):
+            pass
+
+    scope = open_scope()
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(copy_context().run, leave_open).result()
+        scope.close()
+        thread.submit(work).result()
+        assert [item.name for item in Item.objects.all()] == ["kept"]
+        assert hooks == []
+        thread.submit(connections.close_all).result()
+
+
 def test_threads_share_the_pool(server: Server) -> None:
     def work() -> object:
         try:
@@ -246,6 +272,18 @@ def test_the_end_of_a_request_keeps_what_conn_max_age_tells_it_to_keep(
     assert in_use() == kept
 
 
+def test_what_was_kept_goes_back_when_it_is_closed_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = ask("SELECT CONNECTION_ID()")
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", None)
+    ask("SELECT 1")
+    connection.close_if_unusable_or_obsolete()
+    connection.close()
+    assert ask("SELECT CONNECTION_ID()") == first
+
+
 def test_credentials_are_read_at_each_connect(monkeypatch: pytest.MonkeyPatch) -> None:
     ask("SELECT 1")
     connection.close()
@@ -332,6 +370,18 @@ def test_on_commit_hooks_run() -> None:
     with transaction.atomic():
         transaction.on_commit(lambda: ran.append("hook"))
     assert ran == ["hook"]
+
+
+def test_after_a_transaction_the_connection_is_on_call() -> None:
+    with transaction.atomic():
+        ask("SELECT 1")
+    wrapper = cast("DatabaseWrapper", connections["default"])
+    pool, loan = wrapper.pool, wrapper.loan
+    assert pool is not None
+    assert loan is not None
+    with pool.gate.lock:
+        assert loan.call_back()
+    loan.checkin()
 
 
 def test_a_shared_wrapper_works_in_another_thread() -> None:
