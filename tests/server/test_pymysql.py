@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.harness.server import Server
 from tests.sites import run_python
 
 pytestmark = pytest.mark.skipif(
@@ -43,6 +46,27 @@ def run(site_database: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Any:
         # What mysqlclient calls ssl_mode=REQUIRED.
         database["OPTIONS"] = {"ssl": {"check_hostname": False}}
     return lambda program: run_python(LOANS + program, database)
+
+
+@pytest.fixture
+def raw(server: Server) -> Iterator[Any]:
+    """What the pool's class is derived from then."""
+    from pymysql.constants import CLIENT
+
+    from pooled_db.driver.pymysql import Connection
+
+    tls = "ssl_mode" in server.client_options
+    connection = Connection(
+        host=server.host,
+        port=server.port,
+        user=server.user,
+        password=server.password,
+        ssl={"check_hostname": False} if tls else None,
+        client_flag=CLIENT.MULTI_STATEMENTS,
+    )
+    yield connection
+    if connection.open:
+        connection.close()
 
 
 def test_an_unchanged_session_is_lent_again(run: Any) -> None:
@@ -171,6 +195,32 @@ loan(call)
         "[(1,)] True [(2,)]",
         "((3,),)",
     ]
+
+
+def test_results_are_told_as_mysqlclient_does(raw: Any) -> None:
+    assert raw.query("SELECT 1; SELECT 2 UNION SELECT 3") == 1
+    assert raw.next_result() == 0
+    assert raw.affected_rows() == 2  # its rows have been read
+    assert raw.next_result() == -1
+
+
+def test_rows_that_are_to_be_read_are_told_as_a_result(raw: Any) -> None:
+    from pymysql.cursors import SSCursor
+
+    with raw.cursor(SSCursor) as cursor:
+        cursor.execute("SELECT 1 UNION SELECT 2")
+        assert raw.next_result() == 0
+        assert cursor.fetchall() == [(1,), (2,)]
+
+
+@pytest.mark.parametrize("last", ["SELECT 1", "nonsense"])
+def test_a_connection_is_closed_whatever_it_was_asked_last(raw: Any, last: str) -> None:
+    from pymysql import MySQLError
+
+    with contextlib.suppress(MySQLError):
+        raw.query(last)
+    raw.close()
+    assert (raw.open, raw.fileno()) == (False, -1)
 
 
 def test_outages_are_told_from_other_errors() -> None:
