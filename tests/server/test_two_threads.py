@@ -25,6 +25,9 @@ from tests.loans import ask, connection_of, lend
 
 MakePool = Callable[..., Pool]
 
+#: As the pool knows threads, by their numbers.
+NOT_THIS_THREAD = -1
+
 
 def wait_for_lock(connection: Connection) -> None:
     connection.query("SELECT GET_LOCK('until it may come out', 60)")
@@ -52,6 +55,46 @@ def test_a_connection_in_the_middle_of_a_statement_is_closed_when_it_comes_out(
     again = pool.checkout()
     assert connection_of(again).thread_id() != thread_id
     again.checkin()
+
+
+def test_a_connection_is_not_closed_while_rows_are_stored(
+    make_pool: MakePool, server: Server
+) -> None:
+    pool = make_pool(pool_size=1)
+    loan, connection = lend(pool)
+    loan.share()
+    is_asked = threading.Event()
+
+    def read() -> None:
+        # The first row is larger than the server's buffer, so the second is late.
+        connection.query(
+            "SELECT REPEAT('x', 100000) UNION ALL SELECT GET_LOCK('second', 60)"
+        )
+        is_asked.set()
+        connection.store_result()
+
+    with ThreadPoolExecutor(1) as threads, server.admin() as admin:
+        admin.query("DO GET_LOCK('second', 0)")
+        statement = threads.submit(read)
+        assert is_asked.wait(PATIENCE)
+        assert poll(lambda: connection.in_query)
+        loan.checkin()
+        assert (loan.has_ended, connection.open, pool.gate.free) == (False, 1, 0)
+        admin.query("DO RELEASE_ALL_LOCKS()")
+        statement.result()
+
+    assert (loan.has_ended, connection.open, pool.gate.free) == (True, 0, 1)
+
+
+def test_a_connection_that_was_closed_is_lent_to_no_other_thread(
+    make_pool: MakePool,
+) -> None:
+    pool = make_pool(pool_size=1)
+    loan, connection = lend(pool)
+    loan.unpin(threading.get_ident())
+    connection.close()
+    assert not loan.lend(lambda: None, NOT_THIS_THREAD)
+    loan.checkin()
 
 
 def test_a_loan_that_ends_just_as_it_is_lent_has_ended(make_pool: MakePool) -> None:
