@@ -62,6 +62,13 @@ def test_what_has_no_rows_needs_no_reading() -> None:
     assert connection.connection is raw
 
 
+def test_what_has_changed_the_session_first_is_told() -> None:
+    ask("SET @a = 5")
+    raw = connection.connection
+    raw.set_character_set("latin1")
+    assert raw.dirtied_by == "SET @a = 5"
+
+
 def test_a_transaction_is_not_lost_unseen_for_an_answer_that_is_left() -> None:
     transaction.set_autocommit(False)
     Item.objects.create(name="lost")
@@ -119,6 +126,25 @@ def test_a_lost_connection_is_an_error_where_nobody_connects_again(
     close(server)
     with pytest.raises(OperationalError, match="2006"):
         ask("SELECT 1")
+
+
+def test_what_was_opened_without_a_mode_rests_in_djangos(
+    make_pool: Callable[..., Pool], server: Server
+) -> None:
+    """As a backend opens it that has options of its own."""
+    options = server.client_options
+    account = {"user": server.user, "password": server.password}
+
+    def connect() -> Connection:
+        opened = Connection(host=server.host, port=server.port, **account, **options)
+        opened.destination = None
+        return opened
+
+    pool = make_pool(connect, pool_size=1)
+    loan, raw = lend(pool)
+    raw.autocommit(True)
+    assert raw.is_at_rest
+    loan.checkin()
 
 
 # What users change of the driver's object is gone with them.
