@@ -6,9 +6,15 @@ import importlib.util
 import json
 import os
 import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
+import MySQLdb
 import pytest
 
+from pooled_db.driver.connection import Connection
+from pooled_db.driver.opening import opened_by
 from tests.harness.processes import completed
 from tests.harness.server import Server
 from tests.sites import ROOT, run_python, site_settings
@@ -176,6 +182,47 @@ for _ in range(2):
 print(pooled_db.stats()["default"].opened)
 """
     assert run_python(program, server.database("pooled_traced")) == "1\n"
+
+
+def wrapped_twice(inner: Connection) -> object:
+    return SimpleNamespace(__wrapped__=SimpleNamespace(__wrapped__=inner))
+
+
+def with_its_number(inner: Connection) -> object:
+    return SimpleNamespace(thread_id=inner.thread_id)
+
+
+def with_another_number(inner: Connection) -> object:
+    return SimpleNamespace(thread_id=lambda: 0)
+
+
+@pytest.mark.parametrize(
+    ("watch", "is_found"),
+    [
+        (wrapped_twice, True),
+        (with_its_number, True),
+        (with_another_number, False),
+        (lambda inner: object(), False),
+    ],
+)
+def test_the_pools_connection_is_found_behind_what_watches_it(
+    server: Server, watch: Callable[[Connection], object], is_found: bool
+) -> None:
+    made: list[Any] = []
+    watching: list[object] = []
+
+    def connect() -> object:
+        address = {"host": server.host, "port": server.port}
+        account = {"user": server.user, "password": server.password}
+        made.append(MySQLdb.connect(**address, **account, **server.client_options))
+        watching.append(watch(made[0]))
+        return watching[0]
+
+    opened = opened_by(connect)
+
+    assert opened is (made[0] if is_found else None)
+    assert made[0].proxy is (watching[0] if is_found else None)
+    made[0].close()
 
 
 def test_a_connection_of_another_driver_is_a_clear_error(server: Server) -> None:
