@@ -162,6 +162,18 @@ def test_a_server_that_cannot_be_reached_is_a_503_with_its_own_reason(
     assert b"secret" not in response.content
 
 
+def test_a_request_learns_at_its_start_that_the_server_is_away(
+    pool: Pool, ask_site: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise MySQLdb.OperationalError(2002, "Can't connect")
+
+    pools.dispose("default")
+    monkeypatch.setattr(pools.for_alias("default"), "connect", fail)
+
+    assert_is_503(ask_site("/nothing", **JSON), "unavailable")
+
+
 def test_a_wrong_password_stays_the_error_that_it_is(
     pool: Pool, ask_site: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
