@@ -89,6 +89,19 @@ def test_what_a_request_holds_is_not_told_to_the_next_that_is_refused(
         assert (len(one.own), len(one.holders)) == (0, 1)
 
 
+def test_for_how_long_nobody_has_worked_with_it_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(holders, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    pool = Pool("default", connect, pool_size=1, max_waiting=0)
+    loan = lent(pool)
+    loan.since = 990.0
+    connection: Any = SimpleNamespace(is_at_rest=True, rested=999.5)
+    loan.connection = connection
+    (holder,) = refused(pool, newcomer(pool)).holders
+    assert (holder.held, holder.rested) == (10.0, 0.5)
+
+
 def test_what_a_request_held_that_is_gone_was_taken_at_its_start() -> None:
     pool = Pool("default", connect, pool_size=1, max_waiting=0)
     lent(pool).requester = lambda: None

@@ -201,7 +201,9 @@ def test_a_loan_is_told_as_it_is(directory: Path) -> None:
     assert (pool.stats.in_use, pool.stats.at_work, pool.stats.at_rest) == (2, 1, 1)
     at_work.words[AT_WORK] = 0
     (process,) = host.look(directory).processes
-    assert process.pools["default"].connections[2].state == "at rest"
+    pool = process.pools["default"]
+    assert pool.connections[2].state == "at rest"
+    assert (pool.stats.in_use, pool.stats.at_work, pool.stats.at_rest) == (2, 0, 2)
     numbers.given_back(0.0, at_work)
     (process,) = host.look(directory).processes
     assert process.pools["default"].connections[2].state == "idle"

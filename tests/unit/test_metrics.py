@@ -28,12 +28,13 @@ def test_where_no_process_shares_its_numbers_each_tells_its_own(
     (tmp_path / "empty").mkdir(mode=0o700)
     state = None if where is None else str(tmp_path / where)
     settings.POOLED_DB = {"STATE_DIR": state}
-    mine = {"default": PoolStats(limit=3, resets=7)}
+    mine = {"default": PoolStats(limit=3, oldest_wait=0.5, resets=7)}
     monkeypatch.setattr(pools, "stats", lambda: mine)
     registry = CollectorRegistry()
     registry.register(PoolCollector())
     text = generate_latest(registry).decode()
     assert 'pooled_db_limit{alias="default"} 3.0' in text
+    assert 'pooled_db_oldest_wait_seconds{alias="default"} 0.5' in text
     assert 'pooled_db_resets_total{alias="default"} 7.0' in text
     assert 'pooled_db_processes{alias="default"} 1.0' in text
     for name in ("wait", "use", "connect"):
