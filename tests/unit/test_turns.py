@@ -205,6 +205,20 @@ def test_who_waits_in_vain_for_its_turn_is_told_so(
     assert not loan.line
 
 
+def test_who_waits_in_vain_for_either_stands_in_no_line(
+    loan: TakesTurns, connection: FakeConnection
+) -> None:
+    connection.is_at_rest = False
+    pool: Any = loan.pool
+    holder = hold(pool.gate)
+    besides = Loan(pool, loan.requester)
+    besides.begun = True
+    with pytest.raises(PoolTimeout):
+        pool.admit(besides, instead=loan)
+    assert (len(loan.line), pool.gate.waiting) == (0, 0)
+    pool.gate.release(holder)
+
+
 # The end.
 
 
