@@ -345,6 +345,37 @@ def test_the_idle_connections_of_a_node_that_fails_are_not_lent(
         loan.checkin()
 
 
+def test_they_are_not_lent_while_nothing_can_be_opened_either(
+    nodes: list[FakeServer], behind_proxy: Callable[..., Pool]
+) -> None:
+    for node in nodes:
+        node.answers(CHECK, [["1"]])
+    pool = behind_proxy(CHECK)
+    pool.timeout = 0.1
+    loans = [lend(pool) for _ in range(4)]
+    assert loans[0][1].node == loans[3][1].node
+    for node in nodes:
+        node.says("login", 3032, "The server is currently in offline mode")
+    with pytest.raises(Exception, match="became free"):
+        pool.checkout()
+    nodes[0].says("query", 1047, "WSREP has not yet prepared node for application use")
+    with pytest.raises(Exception, match="WSREP"):
+        loans[0][1].query("UPDATE items SET n = 1")
+    for loan, _ in loans:
+        loan.checkin()
+
+    left = [lend(pool) for _ in range(2)]
+
+    assert {other.node for _, other in left} == {
+        ("node1", "3306", "1"),
+        ("node2", "3306", "2"),
+    }
+    with pytest.raises(Exception, match="became free"):
+        pool.checkout()
+    for loan, _ in left:
+        loan.checkin()
+
+
 # How long connections live.
 
 
