@@ -351,6 +351,27 @@ def test_statements_of_the_next_user_tell_nothing_to_the_last(
     loan.checkin()
 
 
+def test_who_gives_back_twice_is_nothing_to_the_next_user(make_pool: MakePool) -> None:
+    pool = make_pool(pool_size=1)
+    loan, connection = lend(pool)
+    loan.checkin()
+    again, same = lend(pool)
+    assert same is connection
+    connection.query("SELECT 1")
+    loan.checkin()
+    assert connection.is_being_read
+    connection.store_result()
+    again.checkin()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_loan_tells_how_it_has_ended(make_pool: MakePool, kept: bool) -> None:
+    pool = make_pool(pool_size=1)
+    loan = pool.checkout()
+    loan.checkin(kept)
+    assert repr(loan) == f"<Loan of 'bare': {'returned' if kept else 'closed'}>"
+
+
 def test_what_another_user_has_left_is_told_to_nobody(make_pool: MakePool) -> None:
     pool = make_pool(pool_size=1)
     loan, connection = lend(pool)
