@@ -175,6 +175,7 @@ def test_histograms_and_numbers_are_added_up() -> None:
     two = PoolStats(limit=3, oldest_wait=4.0, overloaded=True, refused_by={"other": 2})
     both = total((one, two))
     assert (both.limit, both.oldest_wait, both.overloaded) == (5, 4.0, True)
+    assert total((two, two)).overloaded is True
     assert both.refused_by == {"timeout": 1, "other": 2}
     assert (both.waits.count, both.waits.sum) == (len(BOUNDS) + 1, 2.0)
     assert both.waits.mean == 2.0 / (len(BOUNDS) + 1)
