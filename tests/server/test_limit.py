@@ -367,14 +367,17 @@ def test_who_has_no_time_left_is_told_what_has_taken_it(
 ) -> None:
     """Waiting for others if there is no room; connecting if the server is silent."""
     pool = few(1)
+    begun = time.monotonic()
     loan, late = pool.checkout(), pool.admit(Loan(pool))
     if not answers:
         pool.connect = does_not_answer
     late.deadline = late.arrived
 
-    with pytest.raises(error):
+    with pytest.raises(error) as refused:
         pool.take(late)
 
+    if isinstance(refused.value, PoolTimeout):
+        assert refused.value.waited <= time.monotonic() - begun
     late.checkin()
     loan.checkin()
     assert pool.stats().refused_by[reason] == 1

@@ -156,6 +156,27 @@ def test_two_threads_may_ring_for_one_waiter(gate: Gate) -> None:
     waiting.wake()
 
 
+def test_who_waits_stands_still_until_the_time_of_the_next_review(
+    gate: AnnouncingGate, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder, permit = hold(gate), queue(gate, timeout=7.0)
+    waiting = ThreadWaiting(gate, permit)
+    pauses: list[float] = []
+
+    class Bell:
+        def acquire(self, timeout: float) -> bool:
+            pauses.append(timeout)
+            clock.now += timeout
+            return False
+
+    waiting._bell = Bell()  # type: ignore[assignment]
+    reviews = iter([permit.deadline])
+    monkeypatch.setattr(gate, "next_review", lambda permit: next(reviews))
+    waiting.until_answered()
+    assert (pauses, permit.state) == ([7.0], State.REFUSED)
+    gate.release(holder)
+
+
 # Bounds, and deadlines.
 
 

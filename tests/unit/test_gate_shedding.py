@@ -59,6 +59,22 @@ def test_a_standing_queue_is_shed_down_to_one_waiter_for_each_permit(
     assert review(gate, waiters)[2] is None
 
 
+def test_a_queue_stands_where_all_are_served_late_though_soon(clock: Clock) -> None:
+    gate = shedding_gate(clock)
+    holder, line = hold(gate), [queue(gate)]
+    for _ in range(11):
+        line.append(queue(gate))
+        clock.now += TARGET
+        gate.release(holder)
+        holder = line.pop(0)
+        assert holder.state is State.ADMITTED
+    # All have waited for twice the target since the second was served.
+    clock.now += TARGET - 0.25
+    before = gate.overloaded
+    clock.now += 0.25
+    assert (before, gate.overloaded) == (False, True)
+
+
 def test_a_permit_that_comes_back_passes_by_those_who_waited_too_long(
     clock: Clock,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import MySQLdb
@@ -184,6 +185,42 @@ def test_a_loan_that_somebody_is_about_to_use_is_nobody_elses(
     assert (turn.granted, loan.user) == (False, FIRST)
     loan.unpin(FIRST)
     assert (turn.granted, loan.user) == (True, SECOND)
+
+
+def begins_a_statement(loan: TakesTurns) -> bool:
+    return False
+
+
+def is_just_pinned(loan: TakesTurns) -> bool:
+    loan.pins.add(FIRST)
+    return True
+
+
+def just_ends(loan: TakesTurns) -> bool:
+    loan.over = True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "user"),
+    [(begins_a_statement, FIRST), (is_just_pinned, FIRST), (just_ends, NO_THREAD)],
+)
+def test_what_its_user_goes_on_with_just_as_it_is_lent_stays_whose_it_is(
+    loan: TakesTurns, meanwhile: Callable[[TakesTurns], bool], user: int
+) -> None:
+    class Looked(FakeConnection):
+        looks = 0
+
+        @property
+        def is_at_rest(self) -> bool:  # type: ignore[override]
+            self.looks += 1
+            return self.looks == 1 or meanwhile(loan)
+
+    connection: Any = Looked()
+    loan.connection = connection
+    assert not loan.lend(borrower, SECOND)
+    assert (connection.looks, loan.user) == (2, user)
+    assert loan.borrower is (None if loan.over else borrower)
 
 
 def test_who_gives_up_its_turn_leaves_it_to_the_next(loan: TakesTurns) -> None:
