@@ -80,7 +80,7 @@ def test_who_asks_for_json_gets_json(accept: str) -> None:
         "application/json;q=0, application/*;q=0.5, */*;q=0.1",
         "*/*, application/json;q=0.5",
         "application/*;q=0",
-        "application/json;q=7",
+        "application/json;q=1.5",
         "application/json;q=-1",
         "image/*",
     ],

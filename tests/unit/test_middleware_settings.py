@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from pooled_db import conf
+from pooled_db import conf, pools
 from pooled_db.conf import MiddlewareSettings
 
 POSITIVE_INTEGER = "must be an integer of at least 1 and below 1,000,000,000"
@@ -388,3 +388,13 @@ def test_a_mistake_is_not_remembered(settings: Any) -> None:
     settings.POOLED_DB = {}
 
     assert conf.middleware_settings() == MiddlewareSettings()
+
+
+def test_a_share_for_priority_is_kept_in_the_pools_that_there_are(
+    settings: Any,
+) -> None:
+    gate = pools.for_alias("default").gate
+    settings.POOLED_DB = {"PRIORITY": ["^pay/"], "PRIORITY_SHARE": 0.5}
+    assert (gate.capacity, gate.reserved) == (4, 2)
+    settings.POOLED_DB = {}
+    assert gate.reserved == 0
