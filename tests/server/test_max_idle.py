@@ -7,10 +7,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import event
+from sqlalchemy.exc import TimeoutError as NoSlot
 from sqlalchemy.pool import QueuePool
 
 from pooled_db.pool.loan import Loan
@@ -140,6 +142,56 @@ def test_threads_that_lend_meanwhile_lose_nothing(make_pool: MakePool) -> None:
         over.set()
         looking.join()
     assert pool.stats().refused == 0
+
+
+class Moving:
+    """A queue of which another thread takes what is in it, *times* it is asked."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+        self.slot = object()
+
+    def connect(self) -> object:
+        self.times -= 1
+        if self.times >= 0:
+            raise NoSlot
+        return self.slot
+
+
+@pytest.fixture
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """For how long a thread has let others run each time, instead of doing so."""
+    naps: list[float] = []
+    monkeypatch.setattr("pooled_db.pool.store.time", SimpleNamespace(sleep=naps.append))
+    return naps
+
+
+def test_a_slot_that_another_thread_is_just_moving_is_found_at_a_later_look(
+    make_pool: MakePool, naps: list[float]
+) -> None:
+    queue: Any = Moving(3)
+    assert make_pool()._store.open_another(queue) is queue.slot
+    assert naps == [0, 0, 0]
+
+
+def test_who_puts_something_into_the_queue_looks_at_once(
+    make_pool: MakePool, naps: list[float]
+) -> None:
+    pool = make_pool(pool_size=2, max_idle=LONG)
+    burst(pool, 2)
+    pool._store.park_idle()
+    queue: Any = Moving(2)
+    assert pool._store.open_another(queue) is queue.slot
+    assert naps == []
+
+
+def test_who_finds_no_slot_at_all_is_told_so(
+    make_pool: MakePool, naps: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pooled_db.pool.store.MOST_LOOKS", 3)
+    queue: Any = Moving(4)
+    with pytest.raises(NoSlot, match="though there is a permit"):
+        make_pool()._store.open_another(queue)
 
 
 def test_what_is_parked_while_another_queue_is_made_is_counted_once(

@@ -205,6 +205,23 @@ def test_the_room_of_one_that_is_closed_is_tried_at_once(
     loans.pop().discard()
 
 
+def test_one_that_is_closed_says_nothing_of_a_server_that_is_away(pool: Pool) -> None:
+    def does_not_answer() -> Connection:
+        raise MySQLdb.OperationalError(2003, "Can't connect to server")
+
+    pool = Pool("fake", pool.connect, pool_size=2)
+    loan = pool.checkout()
+    elsewhere: Any = object()
+    with pytest.raises(ServerUnavailable):
+        pool.checkout(leading=(elsewhere, does_not_answer))
+    outage = pool._connector.outages.of(elsewhere)
+    retry_at = outage.retry_at
+
+    loan.discard()
+    assert outage.retry_at == retry_at > 0.0
+    pool.dispose()
+
+
 @pytest.mark.parametrize(("sign", "text"), ALL)
 def test_a_session_that_cannot_be_made_new_is_closed_and_nobody_sees_the_error(
     server: FakeServer, pool: Pool, sign: Sign, text: str
