@@ -8,6 +8,7 @@ from typing import Any
 
 import MySQLdb
 import pytest
+from django.test import RequestFactory
 
 from pooled_db.driver.connection import Connection
 from pooled_db.pool.destination import Destination
@@ -16,6 +17,7 @@ from pooled_db.pool.permit import ADMITTED, LENT
 from pooled_db.pool.pool import Pool
 from pooled_db.request import adoption
 from pooled_db.request.scope import Scope
+from pooled_db.wsgi import FromWSGI
 
 SETTINGS: dict[str, Any] = {
     **dict.fromkeys(("HOST", "PORT", "USER", "PASSWORD"), ""),
@@ -47,6 +49,43 @@ def pool() -> Pool:
 @pytest.fixture
 def scope() -> Scope:
     return Scope()
+
+
+# How a request is known.
+
+
+def test_its_label_names_the_route_without_what_stands_in_the_path(
+    scope: Scope, rf: RequestFactory
+) -> None:
+    scope.request = request = rf.get("/items/5?secret=1")
+    assert scope.label() == "GET /items/5"  # until Django has found its view
+    match: Any = SimpleNamespace(_func_path="shop.item", route="items/<int:pk>")
+    request.resolver_match = match
+    assert scope.label() == "GET /items/<int:pk> (shop.item)"
+
+
+@pytest.mark.parametrize("is_at_door", [True, False])
+@pytest.mark.parametrize(("path", "goes_first"), [("/pay/5", True), ("/page", False)])
+def test_it_has_priority_by_its_path(
+    scope: Scope,
+    pool: Pool,
+    settings: Any,
+    rf: RequestFactory,
+    path: str,
+    goes_first: bool,
+    is_at_door: bool,
+) -> None:
+    settings.POOLED_DB = {"PRIORITY": ["^pay/"]}
+    if is_at_door:
+        scope.incoming = FromWSGI({"REQUEST_METHOD": "GET", "PATH_INFO": path})
+    else:
+        scope.request = rf.get(path)
+    loan = Loan(pool, scope.ref)
+    loan.introduce()
+    assert loan.priority is goes_first
+
+
+# What it holds.
 
 
 def test_what_is_not_idle_is_not_taken_where_the_server_must_not_be_waited_for(
