@@ -20,11 +20,21 @@ EQUIVALENT: dict[str, str] = {
     "self._in_atomic_block -> True": (
         "what is another request's is given up at the next look in any case"
     ),
+    "pooled_db/backends/mysql/usability.py "
+    "JudgedMixin.close_if_unusable_or_obsolete: self.connection is None -> False": (
+        "Django looks at it, too: the condition only saves a call"
+    ),
+    "pooled_db/backends/mysql/usability.py "
+    "JudgedMixin.close_if_unusable_or_obsolete: self._closes_unusable = False -> "
+    "pass": "what was closed or has passed its health check, closes nothing any more",
     "pooled_db/driver/addresses.py Addresses.__init__: 16 -> 17": (
         "it begins at any of the addresses"
     ),
     "pooled_db/driver/connection.py Connection.__init__: 0.0 -> 1.0": (
         "it is fresh when it is first lent, and given back when it is lent again"
+    ),
+    "pooled_db/driver/connection.py Connection._refuse_to_lie: 0 -> 1": (
+        "no server has either number"
     ),
     "pooled_db/driver/guarded.py GuardedConnection.query: options -> True": (
         "without any it calls the same"
@@ -41,9 +51,13 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/driver/statements.py _after_lock: 0 -> 1": (
         "no statement that may be harmless begins with such a name"
     ),
+    "pooled_db/driver/statements.py _after_string: not statement.startswith(b\"''\", "
+    'end) and not ( escapes and statement.find(b"\\\\", position, end) != -1 ) -> '
+    "False": "the closer look finds the same end, and takes longer",
     "pooled_db/driver/reset.py let_in: account is not None -> True": (
         "no set of accounts has None in it"
     ),
+    "pooled_db/pool/ended.py mark: 0 -> 1": "no file has either number",
     "pooled_db/pool/gate.py Gate.review: permit is self._watcher and permit.state is "
     "WAITING -> True": (
         "whoever looks calls back what is ripe, and one who looks is enough"
@@ -77,11 +91,19 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/overdue.py Overdue.__init__: 0.0 -> 1.0": (
         "the clock says 1 s when the machine has been up for that long"
     ),
+    "pooled_db/pool/store.py Store._replace: slot.invalidate() -> pass": (
+        "nobody refers to them any more: they go back, and are closed then"
+    ),
     "pooled_db/pool/thread_waiting.py ThreadWaiting.until_answered: not -> nothing": (
         "a wait that has timed out is followed by a pause of 0, and a review"
     ),
     "pooled_db/pool/pool.py Pool.__init__: 0.0 -> 1.0": "pools.py gives it to each",
     "pooled_db/pool/shedding.py <module>: 0.0625 -> 0.125": "tuned, and not promised",
+    "pooled_db/pool/shedding.py Shedding.served_at_once: self.slow_since is not None "
+    "-> True": "what is not slow ends no overload: the condition only saves a call",
+    "pooled_db/pool/turnover.py Turnover.end_of: >= -> >": (
+        "the clock never shows the very moment"
+    ),
     "pooled_db/request/accept.py _quality: < -> <=": "0 is what nonsense counts as",
     "pooled_db/request/admission.py Admission.age: header -> True": (
         "nobody asks it where no header is set"
