@@ -50,6 +50,14 @@ def test_a_child_that_closes_what_it_inherited_does_no_harm() -> None:
     assert Item.objects.count() == 1
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_has_no_more_files_open_than_its_parent() -> None:
+    ask("SELECT 1")
+    before = len(os.listdir("/proc/self/fd"))
+    assert in_child(lambda: len(os.listdir("/proc/self/fd")) <= before) == 0
+
+
 def test_a_child_that_was_forked_behind_pythons_back_has_its_own(
     site_database: dict[str, Any],
 ) -> None:

@@ -106,14 +106,26 @@ def test_a_request_that_is_let_in_is_so_once(scope: Scope, pool: Pool) -> None:
     scope.close()
 
 
+@pytest.mark.parametrize("is_admitted", [True, False])
 def test_a_query_that_cannot_connect_gives_its_permit_back(
-    scope: Scope, pool: Pool
+    scope: Scope, pool: Pool, is_admitted: bool
 ) -> None:
     """Its view may go on for long without."""
-    scope.admit(pool)
+    if is_admitted:
+        scope.admit(pool)
     borrower = Borrower()
     with pytest.raises(MySQLdb.OperationalError, match="Access denied"):
         scope.lend(pool, weakref.ref(borrower), (HERE, refuse))
+    assert pool.gate.free == 2
+    scope.close()
+
+
+def test_a_request_that_cannot_connect_has_no_permit_in_its_view(
+    scope: Scope, pool: Pool
+) -> None:
+    """The error is for its first query, if it makes one."""
+    scope.admit(pool)
+    scope.check_out_admitted(pool)
     assert pool.gate.free == 2
     scope.close()
 
