@@ -18,6 +18,7 @@ from pooled_db.watching.advice import advise
 from pooled_db.watching.load import Load, measure
 from pooled_db.watching.overview import find, overview
 from pooled_db.watching.server_view import ServerView
+from tests.clock import Clock
 
 #: 20 requests a second that hold their connections for 0.1 s, in one process.
 LOAD = Load(
@@ -81,6 +82,13 @@ def test_it_is_slow_from_four_fifths_at_work_and_a_quarter_of_a_second_on() -> N
     assert advise("default", border).database_is_slow
     assert not advise("default", replace(border, held=49.0)).database_is_slow
     assert not advise("default", replace(border, at_work=0.79)).database_is_slow
+
+
+def test_to_wait_for_a_thousandth_of_a_second_is_not_to_wait() -> None:
+    calm = replace(SLOW, waited=0.001 * SLOW.checkouts)
+    assert not advise("default", calm).database_is_slow
+    more = replace(SLOW, waited=0.0011 * SLOW.checkouts)
+    assert advise("default", more).database_is_slow
 
 
 def test_bursts_are_named_where_there_are_enough_on_average() -> None:
@@ -232,6 +240,27 @@ def test_the_server_is_asked_what_it_does_for_those_at_work() -> None:
         lambda alias: told.pop() if told else None,
     )
     assert loads["default"].busy == 0.5
+
+
+def test_the_server_is_asked_every_half_second_though_looks_are_more_frequent() -> None:
+    clock = Clock()
+    asked: list[float] = []
+    looks: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        clock.now += seconds
+
+    def look() -> Host:
+        looks.append(clock.now)
+        return _host(0.0, 0, 0.0)
+
+    def ask(alias: str) -> frozenset[int]:
+        asked.append(clock.now)
+        return frozenset({8})
+
+    measure(look, 10.0, clock, sleep, ask)
+    assert len(looks) == pytest.approx(100, abs=2)
+    assert len(asked) == pytest.approx(18, abs=2)
 
 
 def test_aliases_of_one_server_count_together() -> None:
