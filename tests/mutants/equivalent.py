@@ -121,6 +121,11 @@ EQUIVALENT: dict[str, str] = {
         "the clock never shows the very moment"
     ),
     "pooled_db/request/patience.py <module>: 0.6 -> 1.2": "tuned, and not promised",
+    "pooled_db/request/language.py language_of: settings.LANGUAGE_COOKIE_NAME in "
+    "cookies -> True": "it is the same, told by parsing all of them",
+    "pooled_db/request/pace.py Pace.__init__: 4.0 -> 8.0": "tuned, and not promised",
+    "pooled_db/request/patience.py Patience._judge_pause: elapsed >= longest -> "
+    "False": "there is an effect for two windows or there is none, one window later",
     "pooled_db/request/patience.py Patience.look: >= -> >": (
         "the clock never shows the very moment"
     ),

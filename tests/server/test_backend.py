@@ -23,6 +23,7 @@ import pooled_db
 from pooled_db import pools
 from pooled_db.backends.mysql.base import DatabaseWrapper
 from pooled_db.request.current import open_scope
+from tests.checking import AddDatabase
 from tests.database_server import SERVER
 from tests.harness.kinds import private_server
 from tests.harness.server import Server
@@ -363,6 +364,22 @@ def test_release_inside_an_atomic_block_is_an_error() -> None:
             pooled_db.release()
         Item.objects.create(name="kept")
     assert Item.objects.count() == 1
+
+
+def test_release_leaves_what_is_not_pooled_alone(add_database: AddDatabase) -> None:
+    closed: list[str] = []
+
+    class Unpooled:
+        in_atomic_block = True
+
+        def close(self) -> None:
+            closed.append("it")
+
+    add_database("files", ENGINE="django.db.backends.sqlite3")
+    connections["files"] = cast("Any", Unpooled())
+    ask("SELECT 1")
+    pooled_db.release()
+    assert (closed, in_use()) == ([], 0)
 
 
 def test_on_commit_hooks_run() -> None:

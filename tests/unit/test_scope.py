@@ -111,12 +111,19 @@ def test_a_query_that_cannot_connect_gives_its_permit_back(
     scope: Scope, pool: Pool, is_admitted: bool
 ) -> None:
     """Its view may go on for long without."""
+    attempts: list[None] = []
+
+    def connect() -> Connection:
+        attempts.append(None)
+        return refuse()
+
+    pool.connect = connect
     if is_admitted:
         scope.admit(pool)
     borrower = Borrower()
     with pytest.raises(MySQLdb.OperationalError, match="Access denied"):
-        scope.lend(pool, weakref.ref(borrower), (HERE, refuse))
-    assert pool.gate.free == 2
+        scope.lend(pool, weakref.ref(borrower), (HERE, connect))
+    assert (len(attempts), pool.gate.free) == (1, 2)
     scope.close()
 
 
