@@ -151,6 +151,7 @@ _SEEN_ON_SITES: dict[str, tuple[str, ...]] = {
     "model_checks": ("check_commands",),
     "opentelemetry": ("monitoring",),
     "placement": ("door_by_settings",),
+    "pools": (*_LOANS, "processes"),
     "pymysql": ("pymysql",),
     "state": ("watching",),
     "watching": ("watching",),
