@@ -15,6 +15,7 @@ from django.db import connection, transaction
 
 import pooled_db
 from pooled_db import pools
+from pooled_db.request.current import open_scope
 from tests.forks import in_child
 from tests.harness.processes import poll
 from tests.harness.server import Server
@@ -48,6 +49,22 @@ def test_a_child_that_closes_what_it_inherited_does_no_harm() -> None:
         Item.objects.create(name="the parent's")
         assert in_child(connection.close) == 0
     assert Item.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.parametrize("is_used", [True, False])
+def test_a_child_of_a_request_has_connections_of_its_own(is_used: bool) -> None:
+    connection.close()
+    scope = open_scope()
+    scope.check_out(pools.for_alias("default"))
+    mine = scope.loans[0].connection
+    assert mine is not None
+    if is_used:
+        ask("SELECT 1")
+    assert in_child(lambda: ask("SELECT CONNECTION_ID()") != mine.connection_id) == 0
+    assert ask("SELECT CONNECTION_ID()") == mine.connection_id
+    scope.close()
 
 
 @pytest.mark.django_db(transaction=True)
