@@ -10,9 +10,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pooled_db import state
 from pooled_db.pool import state_file
 from pooled_db.pool.gate import Gate
 from pooled_db.pool.limit import Limit
@@ -255,6 +257,13 @@ def test_neither_itself_nor_other_servers_are_seen(
     assert len(others(tmp_path)()) == 1
     assert others(tmp_path / "nowhere")() == []
     del elsewhere, older
+
+
+def test_where_no_process_shares_its_numbers_nobody_is_seen(
+    numbers: Numbers, settings: Any
+) -> None:
+    settings.POOLED_DB = {"STATE_DIR": None}
+    assert not state.siblings_of(numbers, PLACE)()
 
 
 def open_files() -> list[str]:
