@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import AppConfig
 from django.conf import settings as django_settings
+from django.core.checks import run_checks
+from django.core.checks.registry import registry
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.urls import include, path
@@ -127,6 +130,15 @@ class TestTheCheck:
 
         assert message.id == "pooled_db.W008"
         assert 'Add r"^in/pools/" to POOLED_DB["EXEMPT"].' in str(message.hint)
+
+    def test_is_one_of_those_that_are_run(
+        self, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(registry, "registered_checks", set())
+        AppConfig.create("pooled_db.dashboard").ready()
+        settings.POOLED_DB = {"EXEMPT": [r"^pools/"]}
+
+        assert [message.id for message in run_checks()] == ["pooled_db.W008"]
 
     def test_is_content_with_what_it_demands(self, settings: Any) -> None:
         settings.POOLED_DB = {"EXEMPT": [r"^in/pools/"]}
