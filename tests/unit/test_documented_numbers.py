@@ -27,7 +27,7 @@ from pooled_db.pool import (
 from pooled_db.pool.connector import LONGEST_PING
 from pooled_db.pool.entrance import CLOCKS_DIFFER
 from pooled_db.pool.shedding import RELAPSE
-from pooled_db.request import pace, patience, traffic
+from pooled_db.request import pace, patience, responses, traffic
 from pooled_db.request.age import OLDEST
 from tests.documentation import DOCS
 
@@ -75,6 +75,11 @@ STATED = [
     (ARCHITECTURE, f"longer than a burst ({g(queue.CROWDED)} intervals)"),
     (SETTINGS, f"beyond {g(CLOCKS_DIFFER)} s as waiting"),
     (SETTINGS, f"more than {g(OLDEST / 60)} minutes ago is ignored"),
+    # The 503.
+    (
+        "how-to/your-503.md",
+        f"most {PER_SECOND[1 / responses.PAGE_SECONDS].lower()} a second for each",
+    ),
     # The pace of refusals.
     (ARCHITECTURE, f"the turn took longer than {g(pace.TURN * 1000)} ms"),
     (ARCHITECTURE, f"no refusal leaves for {g(patience.PAUSE)} s"),

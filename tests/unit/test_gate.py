@@ -156,10 +156,14 @@ def test_two_threads_may_ring_for_one_waiter(gate: Gate) -> None:
     waiting.wake()
 
 
+@pytest.mark.parametrize("seconds", [7.0, 0.5])
 def test_who_waits_stands_still_until_the_time_of_the_next_review(
-    gate: AnnouncingGate, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    gate: AnnouncingGate,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
 ) -> None:
-    holder, permit = hold(gate), queue(gate, timeout=7.0)
+    holder, permit = hold(gate), queue(gate, timeout=seconds)
     waiting = ThreadWaiting(gate, permit)
     pauses: list[float] = []
 
@@ -173,7 +177,7 @@ def test_who_waits_stands_still_until_the_time_of_the_next_review(
     reviews = iter([permit.deadline])
     monkeypatch.setattr(gate, "next_review", lambda permit: next(reviews))
     waiting.until_answered()
-    assert (pauses, permit.state) == ([7.0], State.REFUSED)
+    assert (pauses, permit.state) == ([seconds], State.REFUSED)
     gate.release(holder)
 
 

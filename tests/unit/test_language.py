@@ -92,6 +92,15 @@ def test_the_language_is_the_one_that_this_client_wants(
 
 
 @pytest.mark.usefixtures("negotiating")
+def test_settings_that_were_changed_count_at_once(settings: Any) -> None:
+    assert choose("de").code == "de"
+    settings.LANGUAGES = [("en", "English"), ("fr", "French")]
+    assert choose("de").code == "en"
+    settings.MIDDLEWARE = [OURS]
+    assert choose("fr") == Language(settings.LANGUAGE_CODE)
+
+
+@pytest.mark.usefixtures("negotiating")
 @pytest.mark.parametrize(("site", "code"), [("fr-ca", "fr"), ("xx", "xx")])
 def test_a_client_whose_language_is_none_of_the_sites_gets_the_sites(
     settings: Any, monkeypatch: pytest.MonkeyPatch, site: str, code: str

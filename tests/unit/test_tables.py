@@ -136,6 +136,14 @@ def test_why_nobody_was_asked_needs_no_number(monkeypatch: pytest.MonkeyPatch) -
     assert ask_pooled("default").error == "PoolTimeout"
 
 
+def test_tables_have_heads_and_only_findings_are_wrong(seen: dict[str, Any]) -> None:
+    parts = tables.parts(seen, 80)
+    kinds = [(part.is_table, part.is_wrong) for part in parts]
+    assert kinds == sorted(kinds, key=lambda kind: kind[1])
+    assert {*kinds} == {(True, False), (False, False), (False, True)}
+    assert all(len(part.lines) > 1 for part in parts if part.is_table)
+
+
 @pytest.mark.parametrize(("columns", "rows"), [(132, 50), (80, 24), (40, 12), (20, 2)])
 def test_the_screen_is_filled_and_never_scrolls(
     seen: dict[str, Any], terminal: Any, columns: int, rows: int
