@@ -85,6 +85,7 @@ EQUIVALENT: dict[str, str] = {
     "self.prior -> True": "it is the same, told with three calls more",
     "pooled_db/pool/queue.py Queue._is_crowded: waiting >= self.crowd / 2 and "
     "self.begun -> True": "the requests are counted where there are no others, too",
+    "pooled_db/pool/limit.py <module>: 0.05 -> 0.1": "tuned, and not promised",
     "pooled_db/pool/limit.py Limit.__init__: 0.0 -> 1.0": (
         "failed() sets the pause before anybody reads it"
     ),
@@ -96,6 +97,9 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/pool/store.py Store._replace: slot.invalidate() -> pass": (
         "nobody refers to them any more: they go back, and are closed then"
+    ),
+    "pooled_db/pool/thread_waiting.py ThreadWaiting.until_answered: <= -> <": (
+        "to wait for no time is not to wait"
     ),
     "pooled_db/pool/thread_waiting.py ThreadWaiting.until_answered: not -> nothing": (
         "a wait that has timed out is followed by a pause of 0, and a review"
@@ -111,6 +115,7 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/admission.py Admission.age: header -> True": (
         "nobody asks it where no header is set"
     ),
+    "pooled_db/request/pace.py <module>: 32 -> 33": "tuned, and not promised",
     "pooled_db/request/pace.py Pace.__init__: 0 -> 1": (
         "refusals count from where they begin, and one is below any capacity"
     ),
@@ -123,6 +128,7 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/pace.py Pace._look_after: <= -> <": (
         "the clock never shows the very moment"
     ),
+    "pooled_db/request/patience.py <module>: 0.5 -> 1.0": "tuned, and not promised",
     "pooled_db/request/patience.py <module>: 0.6 -> 1.2": "tuned, and not promised",
     "pooled_db/request/language.py language_of: settings.LANGUAGE_COOKIE_NAME in "
     "cookies -> True": "it is the same, told by parsing all of them",
