@@ -155,6 +155,16 @@ print(killed in [loan(query), loan(query)])
     assert run(program) == "False\n"
 
 
+def test_it_rests_once_its_rows_are_read(run: Any) -> None:
+    program = """
+def ask(connection):
+    query(connection)
+    print(connection.connection.is_at_rest)
+loan(ask)
+"""
+    assert run(program) == "True\n"
+
+
 def test_it_is_seen_to_answer(run: Any) -> None:
     program = """
 def ask(connection):
