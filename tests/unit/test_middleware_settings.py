@@ -396,5 +396,7 @@ def test_a_share_for_priority_is_kept_in_the_pools_that_there_are(
     gate = pools.for_alias("default").gate
     settings.POOLED_DB = {"PRIORITY": ["^pay/"], "PRIORITY_SHARE": 0.5}
     assert (gate.capacity, gate.reserved) == (4, 2)
+    settings.POOLED_DB = {"PRIORITY": "wrong"}  # which the checks say
+    assert gate.reserved == 2
     settings.POOLED_DB = {}
     assert gate.reserved == 0
