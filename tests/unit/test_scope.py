@@ -107,21 +107,24 @@ def test_a_request_that_is_let_in_is_so_once(scope: Scope, pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("is_admitted", [True, False])
+@pytest.mark.parametrize(
+    "error", [MySQLdb.OperationalError(1045, "Access denied"), KeyboardInterrupt()]
+)
 def test_a_query_that_cannot_connect_gives_its_permit_back(
-    scope: Scope, pool: Pool, is_admitted: bool
+    scope: Scope, pool: Pool, is_admitted: bool, error: BaseException
 ) -> None:
     """Its view may go on for long without."""
     attempts: list[None] = []
 
     def connect() -> Connection:
         attempts.append(None)
-        return refuse()
+        raise error
 
     pool.connect = connect
     if is_admitted:
         scope.admit(pool)
     borrower = Borrower()
-    with pytest.raises(MySQLdb.OperationalError, match="Access denied"):
+    with pytest.raises(type(error)):
         scope.lend(pool, weakref.ref(borrower), (HERE, connect))
     assert (len(attempts), pool.gate.free) == (1, 2)
     scope.close()
