@@ -153,6 +153,28 @@ def test_what_is_given_back_while_another_takes_goes_to_the_next(
         loan.checkin()
 
 
+def test_who_is_interrupted_changes_nothing_for_the_thread_that_is_taking(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = make_pool(pool_size=1)
+    loan = pool.admit(Loan(pool))
+    loan.state = State.TAKING  # as the other thread has it
+
+    class Interrupting:
+        def __enter__(self) -> None:
+            raise KeyboardInterrupt
+
+        def __exit__(self, *_: object) -> None: ...
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(pool.gate, "lock", Interrupting())
+        pool.take(loan)
+
+    assert loan.state is State.TAKING
+    loan.state = State.ADMITTED
+    loan.checkin()
+
+
 @pytest.mark.parametrize("what", ["makes_room", "met_no_room"])
 def test_a_finalizer_may_end_a_loan_in_the_thread_that_has_the_lock(
     make_pool: MakePool, what: str
