@@ -45,6 +45,9 @@ PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--no-heade
 #: Pytest's exit status if no test is of the part that was asked for.
 NOTHING_FOUND = 5
 
+#: How pytest says that there is no test of a name.
+GONE = "not found: "
+
 #: The tests that a mutant is still to meet, by part.
 Runs = dict[str, list[str]]
 
@@ -150,19 +153,42 @@ def _noticed_by(
     mutant: Mutant, copy: Path, part: str, tests: Sequence[str]
 ) -> str | None:
     """The first of *tests* that fails each time with *mutant*, and not without."""
+    tests = list(tests)
     left_out: list[str] = []
     while True:
         with _applied(mutant, copy):
             failed = _first_failure(copy, part, [*tests, *left_out])
             if failed is None:
                 return None
+            if failed.startswith(GONE):
+                left = list(_there(tests, failed))
+                if left == tests:
+                    return None
+                tests = left
+                continue
             alone = [failed] if "::" in failed else [*tests, *left_out]
             again = _first_failure(copy, part, alone)
-        if again and not _first_failure(copy, part, alone):
+        without = _first_failure(copy, part, alone)
+        # A test can have the number in its name that the mutant changes.
+        if again and (without is None or without.startswith(GONE)):
             return failed
         if "::" not in failed:
             return None
         left_out.append(f"--deselect={failed}")
+
+
+def _there(tests: Sequence[str], gone: str) -> Iterator[str]:
+    """Those of *tests* that may be there still, which have been recorded.
+
+    Pytest says by *gone* that there is none of a function with such parameters, and
+    names the function alone. With all of its parameters it is asked for then.
+    """
+    for test in dict.fromkeys(tests):
+        function = test.partition("[")[0]
+        if not gone.endswith(f"/{function}"):
+            yield test
+        elif function != test and function not in tests:
+            yield function
 
 
 @contextlib.contextmanager

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.mutants import __main__ as command
 from tests.mutants import children
 from tests.mutants.equivalent import EQUIVALENT
 from tests.mutants.mutations import Mutant, modules_of, mutants_of
@@ -138,3 +141,44 @@ def test_the_code_of_a_function_is_exchanged_and_of_nothing_else(
         "module.py <module>: 3 -> 4": 0,
     }
     assert loaded["allows"](3)
+
+
+# In a copy of the checkout.
+
+
+@pytest.mark.parametrize(
+    ("without", "is_noticed"),
+    [
+        (None, True),
+        # Its name has the number in it that was changed.
+        ("not found: /copy/tests/test_a.py::test_it[3 s]", True),
+        ("tests/test_a.py::test_it[3 s]", False),
+    ],
+)
+def test_a_test_that_fails_with_a_mutant_alone_has_noticed_it(
+    monkeypatch: pytest.MonkeyPatch, without: str | None, is_noticed: bool
+) -> None:
+    failing = "tests/test_a.py::test_it[3 s]"
+    is_in = [False]
+    mutant: Any = None
+
+    @contextlib.contextmanager
+    def applied(mutant: Mutant, copy: Path) -> Iterator[None]:
+        is_in[0] = True
+        yield
+        is_in[0] = False
+
+    def first_failure(copy: Path, part: str, tests: list[str]) -> str | None:
+        for test in tests:
+            if test.startswith("tests/test_a.py::test_gone"):
+                return "not found: /copy/tests/test_a.py::test_gone"
+        if f"--deselect={failing}" in tests:
+            return None
+        return failing if is_in[0] else without
+
+    monkeypatch.setattr(command, "_applied", applied)
+    monkeypatch.setattr(command, "_first_failure", first_failure)
+    gone = [f"tests/test_a.py::test_gone[{number}]" for number in range(2)]
+    tests = ["tests/test_a.py", *gone]
+    by = command._noticed_by(mutant, Path("/copy"), "code", tests)
+    assert by == (failing if is_noticed else None)
