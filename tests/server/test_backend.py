@@ -91,7 +91,10 @@ def test_a_thread_has_no_connection_once_its_request_has_ended_elsewhere() -> No
         thread.submit(connections.close_all).result()
 
 
-def test_a_block_that_was_left_open_is_nothing_to_the_threads_next_request() -> None:
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_block_that_was_left_open_is_nothing_to_the_threads_next_request(
+    durable: bool,
+) -> None:
     hooks: list[str] = []
 
     def leave_open() -> None:
@@ -101,7 +104,7 @@ def test_a_block_that_was_left_open_is_nothing_to_the_threads_next_request() -> 
         transaction.on_commit(lambda: hooks.append("ran"))
 
     def work() -> None:
-        with transaction.atomic():
+        with transaction.atomic(durable=durable):
             Item.objects.create(name="kept")
             assert not connection.get_autocommit()
         with transaction.atomic(durable=True):

@@ -315,18 +315,32 @@ class PooledMixin(OpeningMixin, JudgedMixin):
         One that a request has left open in an executor's thread is not the next's.
         """
         if self._in_atomic_block:
-            loan = self._loan
-            if (
-                loan is not None
-                and loan.requester is not None
-                and not is_of_current_request(loan)
-            ):
-                self.detach()
+            self._forget_anothers_block()
         return self._in_atomic_block
 
     @in_atomic_block.setter
     def in_atomic_block(self, value: bool) -> None:
         self._in_atomic_block = value
+
+    @property
+    def atomic_blocks(self) -> list[Any]:
+        """Its blocks, at which a durable one looks before it asks for all that."""
+        if self._in_atomic_block:
+            self._forget_anothers_block()
+        return self._atomic_blocks
+
+    @atomic_blocks.setter
+    def atomic_blocks(self, blocks: list[Any]) -> None:
+        self._atomic_blocks = blocks
+
+    def _forget_anothers_block(self) -> None:
+        loan = self._loan
+        if (
+            loan is not None
+            and loan.requester is not None
+            and not is_of_current_request(loan)
+        ):
+            self.detach()
 
     @property
     def has_transaction(self) -> bool:
