@@ -8,11 +8,11 @@ import os
 import runpy
 import shlex
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import PurePath
+from types import FrameType
 from typing import Any
 
 #: What is read of gunicorn's settings, by its names for them.
@@ -57,29 +57,34 @@ def configured_workers(
 def threads_of_this_process() -> int | None:
     """Return how many requests this process works on at once, if it is known.
 
-    A worker of gunicorn is asked itself. To read gunicorn's file again would run it in
+    gunicorn itself is asked in its processes. To read its file again would run it in
     each worker: it may set up logging, or remove what the master has made.
     """
-    config = _config_of_this_worker()
-    if config is not None:
-        return _threads(config)
+    if _gunicorn is not None:
+        return None if _gunicorn.cfg is None else _threads(_gunicorn.cfg)
     return configured_workers().threads if _program(sys.argv) == "uvicorn" else None
 
 
-def _config_of_this_worker() -> Any:
-    """Return the ``Config`` of the gunicorn worker that this process is, if it is one.
+def _gunicorn_that_imports() -> Any:
+    """Return gunicorn's application, if it is about to load the site that asks.
 
-    Nothing refers to the worker but the frames of its main thread, which runs it.
+    It stands in the frames of the thread that does so, and nothing else refers to it.
+    To look for it from another thread by ``sys._current_frames`` can bring all threads
+    to a standstill for good, if garbage is collected at that moment
+    (https://github.com/python/cpython/issues/106883).
     """
-    gunicorn = sys.modules.get("gunicorn.workers.base")
-    frame = sys._current_frames().get(threading.main_thread().ident or 0)
-    while gunicorn is not None and frame is not None:
-        worker = frame.f_locals.get("self")
-        if isinstance(worker, gunicorn.Worker):
-            return worker.cfg
+    module = sys.modules.get("gunicorn.app.base")
+    frame: FrameType | None = sys._getframe()
+    while module is not None and frame is not None:
+        application = frame.f_locals.get("self")
+        if isinstance(application, module.BaseApplication):
+            return application
         frame = frame.f_back
     return None
 
+
+#: A site is loaded in the main thread of a worker, or of the master before it forks.
+_gunicorn: Any = _gunicorn_that_imports()
 
 #: The workers of gunicorn that work on as many requests as they have threads.
 _WITH_THREADS = ("sync", "gthread")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from django.db import connections
 
-from pooled_db import checks
+from pooled_db import checks, workers
 from pooled_db.workers import (
     Workers,
     configured_workers,
@@ -164,30 +165,41 @@ def test_gunicorns_file_says_nothing_of_another_servers_threads(
     assert threads_of_this_process() == threads
 
 
-def threads_as_known_in(self: object) -> list[int | None]:
-    """Ask in the worker that is called *self*, and in one of its threads."""
-    answers = [threads_of_this_process()]
-    thread = threading.Thread(target=lambda: answers.append(threads_of_this_process()))
-    thread.start()
-    thread.join()
-    return answers
-
-
 @pytest.mark.parametrize(
     ("worker_class", "threads", "known"),
     [("sync", 1, 1), ("sync", 16, 16), ("gthread", 4, 4), ("gevent", 4, None)],
 )
-def test_a_worker_of_gunicorn_is_asked_itself(
+def test_the_gunicorn_that_loads_a_site_is_asked_itself(
     monkeypatch: pytest.MonkeyPatch, worker_class: str, threads: int, known: int | None
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["shop/serve.py"])
-    kind = import_module("gunicorn.workers.base").Worker
-    worker = kind.__new__(kind)
-    worker.cfg = import_module("gunicorn.config").Config()
-    worker.cfg.set("worker_class", worker_class)
-    worker.cfg.set("threads", threads)
 
-    assert threads_as_known_in(worker) == [known, known]
+    class Application(import_module("gunicorn.app.base").BaseApplication):  # type: ignore[misc]
+        def load_config(self) -> None:
+            self.cfg.set("worker_class", worker_class)
+            self.cfg.set("threads", threads)
+
+        def load(self) -> ModuleType:
+            """Import it for the first time, as far as it knows."""
+            monkeypatch.delitem(sys.modules, workers.__name__)
+            return import_module(workers.__name__)
+
+    loaded = Application().load()
+    monkeypatch.setitem(sys.modules, workers.__name__, workers)
+
+    assert loaded.threads_of_this_process() == known
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(loaded.threads_of_this_process).result() == known
+
+
+def test_nobody_looks_at_another_threads_frames(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Some Pythons stand still for good if they collect garbage meanwhile."""
+    monkeypatch.delattr(sys, "_current_frames")
+    import_module("gunicorn.workers.base")
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(threads_of_this_process).result() is None
 
 
 @pytest.mark.parametrize(
