@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as NoSlot
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 from ..driver.connection import Connection
-from .idle import WithoutOverflow
+from . import idle
 
 
 class NoIdleConnection(Exception):
@@ -54,7 +54,7 @@ class Store:
         use_lifo: bool,
         echo: bool | str,
     ) -> None:
-        kind = QueuePool if max_overflow else WithoutOverflow
+        kind = QueuePool if max_overflow else idle.QueuePool
         self._make: Callable[[], QueuePool] = lambda: kind(
             cast("Any", connect),
             pool_size=pool_size,

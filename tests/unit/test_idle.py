@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as NoSlot
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.util.queue import Empty
 
-from pooled_db.pool.idle import Idle, WithoutOverflow
+from pooled_db.pool import idle
 from pooled_db.pool.store import Store
 
 
@@ -24,7 +24,7 @@ def pool(of: type[QueuePool], size: int = 3, **options: Any) -> QueuePool:
 @pytest.mark.parametrize("use_lifo", [False, True])
 def test_connections_come_in_the_order_of_sqlalchemys_queue(use_lifo: bool) -> None:
     orders = []
-    for of in (QueuePool, WithoutOverflow):
+    for of in (QueuePool, idle.QueuePool):
         queue = pool(of, use_lifo=use_lifo)
         taken = [queue.connect() for _ in range(3)]
         opened = [one.dbapi_connection for one in taken]
@@ -36,7 +36,7 @@ def test_connections_come_in_the_order_of_sqlalchemys_queue(use_lifo: bool) -> N
 
 
 def test_it_counts_as_sqlalchemys_queue_does() -> None:
-    for of in (QueuePool, WithoutOverflow):
+    for of in (QueuePool, idle.QueuePool):
         queue = pool(of)
         taken = [queue.connect() for _ in range(3)]
         with pytest.raises(NoSlot):
@@ -51,11 +51,11 @@ def test_it_counts_as_sqlalchemys_queue_does() -> None:
 
 def test_nobody_waits_even_if_told_to() -> None:
     with pytest.raises(Empty):
-        Idle(1).get(True, 3600.0)
+        idle.Idle(1).get(True, 3600.0)
 
 
 def test_threads_lose_and_share_nothing() -> None:
-    queue = pool(WithoutOverflow)
+    queue = pool(idle.QueuePool)
     held: set[Any] = set()
     shared: list[Any] = []
     begin = threading.Barrier(3)
@@ -80,7 +80,7 @@ def test_threads_lose_and_share_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("max_overflow", "kind"), [(0, WithoutOverflow), (2, QueuePool)]
+    ("max_overflow", "kind"), [(0, idle.QueuePool), (2, QueuePool)]
 )
 def test_with_overflow_sqlalchemys_queue_says_what_is_too_many(
     max_overflow: int, kind: type[QueuePool]
@@ -98,3 +98,15 @@ def test_with_overflow_sqlalchemys_queue_says_what_is_too_many(
     for one in taken:
         one.close()
     assert (type(store.queue), store.queue.checkedin()) == (kind, 1)
+
+
+def test_it_logs_by_the_name_of_sqlalchemys_pool(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    logged = []
+    for of in (QueuePool, idle.QueuePool):
+        caplog.clear()
+        with caplog.at_level("DEBUG", "sqlalchemy.pool"):
+            pool(of).connect().close()
+        logged.append({record.name for record in caplog.records})
+    assert logged == [{"sqlalchemy.pool.impl.QueuePool"}] * 2
