@@ -97,11 +97,9 @@ def site_settings(
 
 def make_tables(database: dict[str, Any], **settings: Any) -> None:
     """Give *database* the tables of the site that is served with *settings*."""
-    given = json.dumps(site_settings(database, **settings))
-    env = {"TEST_SETTINGS": given, "DJANGO_SETTINGS_MODULE": "tests.settings"}
     subprocess.run(
         [sys.executable, "-m", "django", "migrate", "--run-syncdb", "--verbosity=0"],
-        env={**os.environ, **env},
+        env=_environment(database, **settings),
         cwd=ROOT,
         check=True,
     )
@@ -109,18 +107,27 @@ def make_tables(database: dict[str, Any], **settings: Any) -> None:
 
 def run_python(program: str, database: dict[str, Any], **settings: Any) -> str:
     """Run *program* with Django set up and every warning an error; its output."""
-    text = "import django; django.setup()\n" + textwrap.dedent(program)
+    set_up = "import django; django.setup()\n"
+    return run_without_django(set_up + textwrap.dedent(program), database, **settings)
+
+
+def run_without_django(program: str, database: dict[str, Any], **settings: Any) -> str:
+    """Do the same, but leave it to *program* to set Django up."""
     done = completed(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", text],
-        env={
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "tests.settings",
-            "TEST_SETTINGS": json.dumps(site_settings(database, **settings)),
-        },
+        [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(program)],
+        env=_environment(database, **settings),
         cwd=ROOT,
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
+
+
+def _environment(database: dict[str, Any], **settings: Any) -> dict[str, str]:
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "TEST_SETTINGS": json.dumps(site_settings(database, **settings)),
+    }
 
 
 @contextlib.contextmanager

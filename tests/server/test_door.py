@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
-import os
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -25,10 +23,10 @@ from pooled_db.request import client as telling
 from pooled_db.request.current import begin_request, current_scope, open_scope
 from pooled_db.request.scope import Scope
 from tests.harness.load import Plan, Request, run, start
-from tests.harness.processes import completed, poll
+from tests.harness.processes import poll
 from tests.harness.server import Server
 from tests.site.views import ask
-from tests.sites import ROOT, ConnectionCounter, Site, site_settings
+from tests.sites import ConnectionCounter, Site, run_without_django
 
 Serve = Callable[..., Site]
 both = pytest.mark.parametrize("kind", ["gunicorn", "uvicorn"])
@@ -290,23 +288,13 @@ def test_the_door_answers_as_the_middleware_does(
 def test_who_makes_the_application_has_django_set_up(server: Server, kind: str) -> None:
     """As Django's own function does; a server loads nothing else."""
     program = f"""
-from django.apps import apps
-from pooled_db.{kind} import get_{kind}_application
-assert not apps.ready
-get_{kind}_application()
-print(apps.ready)
-"""
-    given = json.dumps(site_settings(server.settings("pooled_site")))
-    done = completed(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", program],
-        env={
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "tests.settings",
-            "TEST_SETTINGS": given,
-        },
-        cwd=ROOT,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+        from django.apps import apps
+        from pooled_db.{kind} import get_{kind}_application
+        assert not apps.ready
+        get_{kind}_application()
+        print(apps.ready)
+    """
+    assert run_without_django(program, server.settings("pooled_site")) == "True\n"
 
 
 # Under WSGI the door takes what is idle for the middleware.
