@@ -73,6 +73,16 @@ def assert_is_503(response: Any, reason: str, retry: bool = True) -> None:
         assert json.loads(response.content)["reason"] == reason
 
 
+def fail_to_connect(monkeypatch: pytest.MonkeyPatch, code: int, text: str) -> None:
+    """Let a new pool of the default alias open nothing, for this error."""
+
+    def fail() -> None:
+        raise MySQLdb.OperationalError(code, text)
+
+    pools.dispose("default")
+    monkeypatch.setattr(pools.for_alias("default"), "connect", fail)
+
+
 JSON = {"headers": {"accept": "application/json"}}
 
 
@@ -150,11 +160,7 @@ class TestCheckoutAtTheFirstQuery:
 def test_a_server_that_cannot_be_reached_is_a_503_with_its_own_reason(
     pool: Pool, ask_site: Ask, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail() -> None:
-        raise MySQLdb.OperationalError(code, "secret-host refuses secret-user")
-
-    pools.dispose("default")
-    monkeypatch.setattr(pools.for_alias("default"), "connect", fail)
+    fail_to_connect(monkeypatch, code, "secret-host refuses secret-user")
 
     response = ask_site("/queries", **JSON)
 
@@ -165,11 +171,7 @@ def test_a_server_that_cannot_be_reached_is_a_503_with_its_own_reason(
 def test_a_request_learns_at_its_start_that_the_server_is_away(
     pool: Pool, ask_site: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail() -> None:
-        raise MySQLdb.OperationalError(2002, "Can't connect")
-
-    pools.dispose("default")
-    monkeypatch.setattr(pools.for_alias("default"), "connect", fail)
+    fail_to_connect(monkeypatch, 2002, "Can't connect")
 
     assert_is_503(ask_site("/nothing", **JSON), "unavailable")
 
@@ -177,11 +179,7 @@ def test_a_request_learns_at_its_start_that_the_server_is_away(
 def test_a_wrong_password_stays_the_error_that_it_is(
     pool: Pool, ask_site: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail() -> None:
-        raise MySQLdb.OperationalError(1045, "Access denied")
-
-    pools.dispose("default")
-    monkeypatch.setattr(pools.for_alias("default"), "connect", fail)
+    fail_to_connect(monkeypatch, 1045, "Access denied")
 
     assert ask_site("/queries").status_code == 500
     assert ask_site("/nothing").status_code == 200
