@@ -203,3 +203,18 @@ def test_what_fails_here_alone_stays_a_difference_however_often_it_is_run() -> N
 
     assert (unsteady, alike, len(tried)) == (set(), False, TRIES)
     assert tried[0] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "tests", [["setUpClass (app.Tests)"], [f"test{n}" for n in range(11)]]
+)
+def test_what_cannot_be_run_by_its_name_or_is_too_much_is_not_run_again(
+    tests: list[str],
+) -> None:
+    plain = counted(**dict.fromkeys(tests, "ok"))
+    pooled = counted(**dict.fromkeys(tests, "error"))
+
+    def again(tests: list[str]) -> Outcomes:
+        raise AssertionError(tests)
+
+    assert find_unsteady(plain, pooled, again) == set()
