@@ -324,7 +324,7 @@ class PooledMixin(OpeningMixin, JudgedMixin):
 
     @property
     def atomic_blocks(self) -> list[Any]:
-        """Its blocks, at which a durable one looks before it asks for all that."""
+        """Its blocks, at which a durable one looks without asking for all that."""
         if self._in_atomic_block:
             self._forget_anothers_block()
         return self._atomic_blocks
