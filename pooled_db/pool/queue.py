@@ -12,6 +12,8 @@ from .shedding import Shedding
 
 #: For what part of an interval a crowd must have stood before it is too many.
 CROWDED = 0.4
+#: For how many intervals after an overload a crowd is too many from its first moment.
+WAVES = 2
 #: How many with priority are served in a row before one of the others is.
 PRIOR_IN_A_ROW = 3
 
@@ -46,6 +48,8 @@ class Queue:
         self.shedding: Shedding | None = self._lane.shedding
         self._interval = interval
         self._crowded_since: float | None = None
+        #: When the queue was last seen to stand.
+        self._overloaded_at = float("-inf")
         self._prior_in_a_row = 0
 
     def __len__(self) -> int:
@@ -130,6 +134,7 @@ class Queue:
         if now >= permit.deadline:
             return permit, Reason.TIMEOUT
         if lane is not None and lane.turns_away(permit, now):
+            self._overloaded_at = now
             return permit, Reason.OVERLOADED
         if full or crowded:
             why = Reason.QUEUE_FULL if full else Reason.OVERLOADED
@@ -154,7 +159,8 @@ class Queue:
     def _is_crowded(self, now: float) -> bool:
         """Whether there are too many, and have been for some time.
 
-        That is over when half have gone: one fewer is no sign that fewer come.
+        That is over when half have gone: one fewer is no sign that fewer come. Soon
+        after an overload a crowd is no burst, but one from its first moment.
         """
         if self.crowd is None:
             return False
@@ -165,11 +171,11 @@ class Queue:
             self._crowded_since = None
         elif waiting >= self.crowd and self._crowded_since is None:
             self._crowded_since = now
-        return (
-            waiting >= self.crowd
-            and self._crowded_since is not None
-            and now - self._crowded_since >= CROWDED * self._interval
-        )
+        if waiting < self.crowd or self._crowded_since is None:
+            return False
+        if now - self._crowded_since >= CROWDED * self._interval:
+            self._overloaded_at = now
+        return now - self._overloaded_at < WAVES * self._interval
 
     def _requests(self) -> int:
         """How many requests wait.
@@ -241,6 +247,7 @@ class Queue:
             return Reason.TIMEOUT
         lane = self._lane_of(permit)
         if lane is not None and lane.gives_up(permit, now):
+            self._overloaded_at = now
             return Reason.OVERLOADED
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pooled_db.exceptions import Reason
-from pooled_db.pool.permit import REFUSED, WAITING, Permit
+from pooled_db.pool.permit import REFUSED, WAITING, Permit, State
 from tests.lines import Queue, state_of
 
 
@@ -41,6 +41,63 @@ def test_a_crowd_of_which_half_was_gone_in_between_has_not_stood() -> None:
     queue.clock.now = 4.1
 
     assert [queue.ask(None).state for _ in range(4)] == [WAITING] * 4
+
+
+@pytest.mark.parametrize(("back_after", "state"), [(1.9, REFUSED), (2.1, WAITING)])
+def test_a_crowd_that_comes_back_soon_is_no_burst(
+    back_after: float, state: State
+) -> None:
+    queue = Queue(queue_interval=1.0, crowd=2)
+    waiters = [queue.ask(None) for _ in range(3)]
+    queue.clock.now = 0.41
+    assert queue.ask(None).reason is Reason.OVERLOADED
+    for _ in range(3):
+        queue.serve(waiters)
+
+    queue.clock.now += back_after
+    assert [queue.ask(None).state for _ in range(3)] == [WAITING, WAITING, state]
+
+
+def test_crowds_refused_for_an_earlier_overload_do_not_prolong_it() -> None:
+    queue = Queue(queue_interval=1.0, crowd=2)
+    waiters = [queue.ask(None) for _ in range(3)]
+    queue.clock.now = 0.41
+    assert queue.ask(None).reason is Reason.OVERLOADED
+
+    third = []
+    for queue.clock.now in (1.3, 2.2, 3.1):
+        for _ in range(len([one for one in waiters if one.state is WAITING])):
+            queue.serve(waiters)
+        waiters = [queue.ask(None) for _ in range(3)]
+        third.append(waiters[-1].state)
+    assert third == [REFUSED, REFUSED, WAITING]
+
+
+def test_a_crowd_soon_after_a_waiter_was_shed_is_no_burst() -> None:
+    queue = Queue(queue_target=0.08, queue_interval=1.0, crowd=4)
+    served, shed = (queue.ask(None) for _ in range(2))
+    queue.clock.now = 2.0
+    queue.gate.review(shed)
+    assert shed.reason is Reason.OVERLOADED
+    queue.serve([served])
+
+    queue.clock.now = 3.9
+    assert [queue.ask(None).state for _ in range(5)] == [WAITING] * 4 + [REFUSED]
+
+
+def test_a_crowd_soon_after_a_newcomer_was_turned_away_is_no_burst() -> None:
+    queue = Queue(3, queue_target=0.08, queue_interval=1.0, crowd=4)
+    waiters = [queue.ask(None) for _ in range(3)]
+    for now in (10.0, 20.0):  # a pace at which one behind three waits for too long
+        queue.clock.now = now
+        queue.serve(waiters)
+    waiters += [queue.ask(None) for _ in range(2)]
+    assert queue.ask(None).reason is Reason.OVERLOADED
+    for _ in range(3):
+        queue.serve(waiters)
+
+    queue.clock.now = 21.9
+    assert [queue.ask(None).state for _ in range(5)] == [WAITING] * 4 + [REFUSED]
 
 
 def test_a_requests_other_threads_and_those_of_none_are_no_crowd() -> None:

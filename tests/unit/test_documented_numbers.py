@@ -73,6 +73,7 @@ STATED = [
     (ARCHITECTURE, f"go first, but for {ONE_IN[queue.PRIOR_IN_A_ROW + 1]}"),
     (SETTINGS, f"gets {ONE_IN[queue.PRIOR_IN_A_ROW + 1]}"),
     (ARCHITECTURE, f"longer than a burst ({g(queue.CROWDED)} intervals)"),
+    (ARCHITECTURE, f"comes within {g(queue.WAVES)} intervals of an overload"),
     (SETTINGS, f"beyond {g(CLOCKS_DIFFER)} s as waiting"),
     (SETTINGS, f"more than {g(OLDEST / 60)} minutes ago is ignored"),
     # The 503.
