@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 
 from .permit import Permit
 from .shedding import Shedding
 
-#: Over how many lines clients are hashed (RFC 8290, section 4.1.1).
-LINES = 1024
 #: How many lines that have just begun are served in a row before an older one is.
 NEW_IN_A_ROW = 3
 
 
 class ClientLine:
-    """The waiters of one client, or of some whose hashes agree, in order of arrival."""
+    """The waiters of one client, in order of arrival."""
 
-    __slots__ = ("permits",)
+    __slots__ = ("client", "permits")
 
-    def __init__(self) -> None:
+    def __init__(self, client: Hashable) -> None:
+        self.client = client
         self.permits: OrderedDict[Permit, None] = OrderedDict()
 
 
@@ -41,7 +41,9 @@ class Lane:
         self.shedding = shedding
         #: All of them, in order of arrival.
         self.order: OrderedDict[Permit, None] = OrderedDict()
-        self._lines: dict[int | None, ClientLine] = {}
+        #: Those in which somebody stands, or which are old: by client, and not by its
+        #: hash as in the RFC, which lets one share the line of one who hammers.
+        self._lines: dict[Hashable, ClientLine] = {}
         self._new: OrderedDict[ClientLine, None] = OrderedDict()
         self._old: OrderedDict[ClientLine, None] = OrderedDict()
         self._new_in_a_row = 0
@@ -52,7 +54,7 @@ class Lane:
         return next(iter(self.order)).arrived if self.order else None
 
     def add(self, permit: Permit) -> None:
-        line = self._line_of(permit)
+        line = self._lines[permit.client] = self._line_of(permit)
         self.order[permit] = None
         line.permits[permit] = None
         if line not in self._new and line not in self._old:
@@ -69,6 +71,8 @@ class Lane:
             del self._new[line]
         if permit in self.order:
             del self.order[permit]
+        if not line.permits and line not in self._old:
+            self._lines.pop(line.client, None)
 
     def first(self) -> Permit | None:
         """Who is served next."""
@@ -128,15 +132,12 @@ class Lane:
 
     def _first_line(self) -> ClientLine | None:
         while self._old and not next(iter(self._old)).permits:
-            self._old.popitem(last=False)
+            line, _ = self._old.popitem(last=False)
+            self._lines.pop(line.client, None)
         if self._old and (not self._new or self._new_in_a_row >= NEW_IN_A_ROW):
             return next(iter(self._old))
         return next(iter(self._new)) if self._new else None
 
     def _line_of(self, permit: Permit) -> ClientLine:
-        key = permit.client
-        number = None if key is None else hash(key) % LINES
-        line = self._lines.get(number)
-        if line is None:
-            line = self._lines[number] = ClientLine()
-        return line
+        line = self._lines.get(permit.client)
+        return ClientLine(permit.client) if line is None else line

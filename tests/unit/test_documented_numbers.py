@@ -68,7 +68,6 @@ STATED = [
     (ARCHITECTURE, f"room: for that requests wait, for {g(outage.PATIENCE)} s"),
     # Overload.
     (ARCHITECTURE, f"returns within {g(RELAPSE)} intervals"),
-    (ARCHITECTURE, f"hashed to {g(lane.LINES)} lines"),
     (ARCHITECTURE, f"empty goes first, but for {ONE_IN[lane.NEW_IN_A_ROW + 1]}"),
     (ARCHITECTURE, f"go first, but for {ONE_IN[queue.PRIOR_IN_A_ROW + 1]}"),
     (SETTINGS, f"gets {ONE_IN[queue.PRIOR_IN_A_ROW + 1]}"),

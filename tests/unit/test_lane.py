@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 
 import pytest
@@ -39,6 +40,38 @@ def test_without_clients_it_is_one_line() -> None:
     waiters = [queue.ask(None) for _ in range(20)]
 
     assert [queue.serve(waiters) for _ in waiters] == waiters
+
+
+def test_no_client_shares_the_line_of_another() -> None:
+    queue = Queue()
+    waiters = [queue.ask(0) for _ in range(10)]
+    queue.serve(waiters)
+    others = [1024 * number for number in range(1, 10)]  # with hashes much alike
+    waiters += [queue.ask(other) for other in others]
+
+    served = [queue.serve(waiters).client for _ in range(12)]
+    assert [client for client in served if client != 0] == others
+
+
+def test_nothing_is_kept_of_clients_that_have_gone() -> None:
+    class Client:
+        """One that can be told from all others."""
+
+    queue = Queue(max_waiting=3)
+    gone = []
+    for _ in range(3):
+        waiters = [queue.ask(Client()) for _ in range(3)]
+        refused = queue.ask(client := Client())
+        assert refused.reason is Reason.QUEUE_FULL
+        gone += [weakref.ref(one.client) for one in (*waiters, refused)]
+        queue.gate.release(waiters.pop())
+        for _ in range(2):
+            queue.serve(waiters)
+        queue.serve([queue.ask(None)])
+        del waiters, refused, client
+    queue.held.clear()
+
+    assert [client() for client in gone] == [None] * len(gone)
 
 
 def test_who_asks_now_and_then_goes_before_who_asks_all_the_time() -> None:
