@@ -103,6 +103,14 @@ COSTING: Mapping[str, Contender] = {
     "door": DOOR,
 }
 
+#: What nobody can do with less, who takes a request's connection from a QueuePool.
+BARE_QUEUEPOOL = replace(
+    COSTING["persistent"],
+    title="QueuePool and nothing else",
+    module="sqlalchemy",
+    middleware=("benchmarks.site.bare_queuepool.Middleware",),
+)
+
 #: What `startproject` writes, with what these need.
 ORDINARY_MIDDLEWARE = (
     "django.middleware.security.SecurityMiddleware",
