@@ -174,7 +174,8 @@ def package(session: nox.Session, suffix: str) -> None:
     archives = sorted(map(str, Path(dist).glob("*.[wg]*")))
     session.run("twine", "check", "--strict", *archives)
     session.install(*(archive for archive in archives if archive.endswith(suffix)))
-    session.install("gunicorn", "hypothesis", "pytest", "pytest-django", "uvicorn")
+    plugins = ("pytest-django", "pytest-randomly", "pytest-xdist")
+    session.install("gunicorn", "hypothesis", "pytest", *plugins, "uvicorn")
     run_tests(session, "tests/server/test_adoption.py")
 
 
