@@ -8,10 +8,13 @@ from typing import Any
 import django
 import django.core.wsgi
 from django.core.handlers.wsgi import WSGIHandler, get_path_info, get_script_name
+from django.core.signals import request_finished
+from django.db import close_old_connections
 from django.http.request import HttpHeaders
 
 from . import placement
 from .exceptions import PoolTimeout
+from .pool.pool import outsiders
 from .pools import for_alias
 from .request.admission import Admission
 from .request.current import open_scope
@@ -34,6 +37,7 @@ def get_wsgi_application() -> Application:
     Raises ImproperlyConfigured for wrong settings.
     """
     django.setup(set_prefix=False)
+    request_finished.connect(_leave, sender=WSGIHandler, dispatch_uid=_leave)
     return Door(WSGIHandler(), placement.served_above())
 
 
@@ -47,6 +51,7 @@ class DoorHandler(WSGIHandler):
 
     def __init__(self) -> None:
         super().__init__()
+        request_finished.connect(_leave, sender=type(self), dispatch_uid=_leave)
         self._entrance: Application = super().__call__
         if placement.wants_door():
             self._entrance = Door(super().__call__, placement.served_above())
@@ -105,6 +110,10 @@ class Door:
         incoming = FromWSGI(environ)
         if PASSED in environ or not self._admits(incoming):
             return self.application(environ, start_response)
+        if outsiders:
+            # Django does it, too, but not before this thread has queued: it would wait
+            # for itself.
+            close_old_connections()
         admission = self.admission
         scope = open_scope()
         if not scope.at_door:
@@ -134,6 +143,15 @@ class Door:
         return bool(admission.eager) and (
             admission.exempts is None or not admission.exempts(incoming.path)
         )
+
+
+def _leave(**kwargs: Any) -> None:
+    """Give back what other receivers of ``request_finished`` have left in this thread.
+
+    It is connected when all apps are ready, and so comes after theirs.
+    """
+    if outsiders:
+        close_old_connections()
 
 
 def _answer(start_response: Callable[..., Any], refusal: Refusal) -> Iterable[bytes]:

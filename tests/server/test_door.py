@@ -11,7 +11,8 @@ from typing import Any
 from wsgiref.util import setup_testing_defaults
 
 import pytest
-from django.core.handlers.wsgi import WSGIRequest
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
+from django.core.signals import request_finished
 from django.db import connections
 from django.http import HttpRequest, HttpResponse
 
@@ -341,6 +342,20 @@ def test_what_the_door_has_taken_goes_back_if_the_thread_has_one(pool: Pool) -> 
 
 
 # The project's function that tells clients apart is asked when no connection is free.
+
+
+def test_what_is_left_at_the_end_of_a_request_goes_back(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_finished, "receivers", [])
+
+    def leave(**kwargs: Any) -> None:
+        ask("SET @left = 1")
+
+    request_finished.connect(leave)
+    wsgi.get_wsgi_application()
+    request_finished.send(sender=WSGIHandler)
+    assert pool.stats().in_use == 0
 
 
 def test_a_function_that_waits_for_the_database_is_told_that_it_must_not(

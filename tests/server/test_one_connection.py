@@ -154,6 +154,24 @@ def test_what_receivers_have_taken_at_the_end_is_on_call(
     assert at_once(served, "/queries", clients=1, each=4) == {200}
 
 
+@everywhere
+def test_what_receivers_have_changed_at_the_end_holds_up_nobody(
+    site: Serve, environment: Callable[[str, str], None], kind: str, door: bool
+) -> None:
+    environment("TEST_RECEIVERS", "changes")
+    served = site(kind, door=door, threads=8, pool={"pool_size": 1})
+    assert [served.get("/queries").status for _ in range(8)] == [200] * 8
+
+
+def test_who_is_left_with_a_connection_does_not_wait_for_it_at_the_door(
+    site: Serve, environment: Callable[[str, str], None]
+) -> None:
+    # A receiver that fails is the last one that Django calls.
+    environment("TEST_RECEIVERS", "changes, raises")
+    served = site("gunicorn", door=True, threads=1, pool={"pool_size": 1})
+    assert [served.get("/queries").status for _ in range(3)] == [200] * 3
+
+
 @pytest.mark.parametrize("kind", ["gunicorn", "uvicorn"])
 def test_what_was_taken_while_the_site_started_is_on_call(
     site: Serve, environment: Callable[[str, str], None], kind: str

@@ -262,12 +262,20 @@ def _write_on_signal(**kwargs: Any) -> None:
     Item.objects.create(name=str(uuid.uuid4()))
 
 
+def _change_on_signal(**kwargs: Any) -> None:
+    ask("SET @left = 1")
+    if "raises" in os.environ["TEST_RECEIVERS"]:
+        raise ValueError
+
+
 def connect_receivers() -> None:
     wanted = os.environ.get("TEST_RECEIVERS", "")
     if "started" in wanted:
         request_started.connect(_on_signal, dispatch_uid="started")
     if "finished" in wanted:
         request_finished.connect(_write_on_signal, dispatch_uid="finished")
+    if "changes" in wanted:
+        request_finished.connect(_change_on_signal, dispatch_uid="changes")
 
 
 def asks(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
