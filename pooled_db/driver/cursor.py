@@ -14,6 +14,8 @@ from .use import NO_THREAD, given_back
 
 #: What the driver says of a connection that this process has closed.
 CLOSED = (2006, "")
+#: And of one with an answer that has not been read.
+OUT_OF_STEP = (2014, "Commands out of sync; you can't run this command now")
 
 
 def _in_turn(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,6 +58,19 @@ def _in_turn(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
+def _not_out_of_step(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Let *original* not say that there are no more results when nobody knows."""
+
+    def nextset(self: Any) -> Any:
+        connection = self.connection
+        if connection is not None and connection.is_out_of_step:
+            raise MySQLdb.ProgrammingError(*OUT_OF_STEP)
+        return original(self)
+
+    nextset.__doc__ = original.__doc__
+    return nextset
+
+
 @cache
 def taking_turns(cursorclass: type[Any]) -> type[Any]:
     """Derive from *cursorclass* one whose statements await their turn."""
@@ -64,6 +79,8 @@ def taking_turns(cursorclass: type[Any]) -> type[Any]:
         for name in ("callproc", "execute", "executemany")
         if hasattr(cursorclass, name)
     }
+    if hasattr(cursorclass, "nextset"):
+        methods["nextset"] = _not_out_of_step(cursorclass.nextset)
     return type(cursorclass.__name__, (cursorclass,), methods)
 
 

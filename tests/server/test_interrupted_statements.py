@@ -12,7 +12,7 @@ from types import FrameType
 
 import MySQLdb
 import pytest
-from django.db import connection, connections, transaction
+from django.db import ProgrammingError, connection, connections, transaction
 from MySQLdb.cursors import SSCursor
 
 from pooled_db import pools
@@ -199,3 +199,25 @@ def test_at_whatever_moment_a_statement_is_cut(modules: tuple[str, ...]) -> None
         if not was_there:
             break
     assert 5 < moment < 999
+
+
+def test_in_a_transaction_the_next_result_is_an_error_and_not_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read_all = DriverConnection.store_result
+
+    def interrupted(self: Connection) -> object:
+        read_all(self)  # type: ignore[no-untyped-call]
+        raise Interrupted
+
+    connection.set_autocommit(False)
+    with monkeypatch.context() as patch:
+        patch.setattr(DriverConnection, "store_result", interrupted)
+        with pytest.raises(Interrupted):
+            ask("SELECT 1")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 2; SELECT 4")
+        assert cursor.fetchall() == ((2,),)
+        with pytest.raises(ProgrammingError, match="out of sync"):
+            cursor.nextset()
+    connection.close()

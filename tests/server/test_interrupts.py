@@ -91,6 +91,31 @@ def test_an_interrupted_checkout_loses_nothing(make_pool: MakePool) -> None:
             break
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda: connection.ensure_connection(),
+        lambda: connection.set_autocommit(False),
+    ],
+    ids=["connect", "autocommit"],
+)
+def test_an_interrupt_leaves_a_connection_that_others_may_have(
+    action: Callable[[], None],
+) -> None:
+    for moment in moments():
+        ask("SELECT 1")  # so that there is one to be lent, whatever came before
+        connection.close()
+        was_there = interrupt(action, moment, "pooled_db")
+        if connection.loan is not None:
+            assert not connection.loan.pins
+        connection.close()
+        for loan in pools.for_alias("default").lent():
+            loan.checkin()  # which the interrupt has kept from its caller
+        if not was_there:
+            break
+
+
 # An interrupt in a finalizer is told and not raised, by Python itself.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.django_db(transaction=True)

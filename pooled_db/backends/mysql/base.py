@@ -77,6 +77,7 @@ class PooledMixin(OpeningMixin, JudgedMixin):
         if self._in_atomic_block and self.closed_in_transaction and self.is_pooled:
             # Django says so itself since 5.1.
             raise ProgrammingError("Cannot open a new connection in an atomic block.")
+        thread = get_ident()
         try:
             connection = self._borrow()
             # _wanted_isolation_level without the call.
@@ -94,12 +95,13 @@ class PooledMixin(OpeningMixin, JudgedMixin):
                 self.connection = None
                 if loan.borrower is self._me:
                     loan.discard()
-                loan.unpin(get_ident())
+                loan.unpin(thread)
             raise
         self._announced = self._loan
         if self._loan is not None:
             # Its turn goes to nobody in line yet: this thread is about to use it.
-            self._loan.pins.discard(get_ident())
+            # Nothing is called in between: an interrupt would leave the pin for good.
+            self._loan.pins.discard(thread)
 
     def _connect_warm(self, connection: Connection, level: str | None) -> None:
         """Do what Django's connect() does, for a session that it has set up before.
@@ -232,12 +234,18 @@ class PooledMixin(OpeningMixin, JudgedMixin):
             loan.pins.discard(thread)
 
     def _set_autocommit(self, autocommit: bool) -> None:
-        loan = self._pin()
+        thread = get_ident()
+        loan = self._loan
+        connects = loan is not None and thread in loan.pins
         try:
+            self._pin()
             super()._set_autocommit(autocommit)  # type: ignore[misc]
         finally:
-            if loan is not None:
-                loan.unpin(get_ident())
+            loan = self._loan
+            if loan is not None and not connects:
+                # Without a call first, which an interrupt might come before.
+                loan.pins.discard(thread)
+                loan.unpin(thread)
 
     def init_connection_state(self) -> None:
         if self._loan is None or self._loan.connection is None:
