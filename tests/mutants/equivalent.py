@@ -16,7 +16,7 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/driver/cursor.py _in_turn: method.__doc__ = original.__doc__ -> pass": (
         "nobody is promised the text of a help()"
     ),
-    "pooled_db/backends/mysql/base.py PooledMixin.in_atomic_block: "
+    "pooled_db/backends/mysql/transaction.py TransactionMixin.in_atomic_block: "
     "self._in_atomic_block -> True": (
         "what is another request's is given up at the next look in any case"
     ),

@@ -21,6 +21,7 @@ from ...driver.connection import Connection
 from ...fork import in_new_child, notice_fork
 from ...pool.loan import Loan
 from ...pool.origin import describe
+from ...pool.pool import outsiders
 from ...request.adoption import gives_way
 from ...request.current import (
     current,
@@ -29,6 +30,7 @@ from ...request.current import (
     scope_of_asgi_request,
 )
 from .opening import OpeningMixin
+from .transaction import TransactionMixin
 from .usability import JudgedMixin
 from .validation import DatabaseValidation
 
@@ -38,7 +40,7 @@ logger: logging.Logger = logging.getLogger("pooled_db")
 DEFAULT_ISOLATION_LEVEL = "read committed"
 
 
-class PooledMixin(OpeningMixin, JudgedMixin):
+class PooledMixin(TransactionMixin, OpeningMixin, JudgedMixin):
     """Give a DatabaseWrapper derived from Django's MySQL backend a pool.
 
     ``class DatabaseWrapper(PooledMixin, other.DatabaseWrapper)`` is all that another
@@ -92,15 +94,20 @@ class PooledMixin(OpeningMixin, JudgedMixin):
             # What failed on the way leaves a session that nobody should get.
             loan, self._loan = self._loan, None
             if loan is not None:
-                self.connection = None
+                self._connection = None
+            else:
+                # An interrupt may have kept from it what it has borrowed of the pool.
+                mine = (one for one in list(outsiders) if one.borrower is self._me)
+                loan = next(mine, None)
+            if loan is not None:
                 if loan.borrower is self._me:
                     loan.discard()
                 loan.unpin(thread)
             raise
         self._announced = self._loan
         if self._loan is not None:
-            # Its turn goes to nobody in line yet: this thread is about to use it.
-            # Nothing is called in between: an interrupt would leave the pin for good.
+            # Its turn goes to nobody in line yet: this thread is about to use it. And
+            # nothing is called in between: an interrupt would leave the pin for good.
             self._loan.pins.discard(thread)
 
     def _connect_warm(self, connection: Connection, level: str | None) -> None:
@@ -243,7 +250,7 @@ class PooledMixin(OpeningMixin, JudgedMixin):
         finally:
             loan = self._loan
             if loan is not None and not connects:
-                # Without a call first, which an interrupt might come before.
+                # First without a call, before which an interrupt might come.
                 loan.pins.discard(thread)
                 loan.unpin(thread)
 
@@ -316,45 +323,6 @@ class PooledMixin(OpeningMixin, JudgedMixin):
     def connection(self, connection: Any) -> None:
         self._connection = connection
 
-    @property
-    def in_atomic_block(self) -> bool:
-        """Whether a transaction is open that the code which runs now has begun.
-
-        One that a request has left open in an executor's thread is not the next's.
-        """
-        if self._in_atomic_block:
-            self._forget_anothers_block()
-        return self._in_atomic_block
-
-    @in_atomic_block.setter
-    def in_atomic_block(self, value: bool) -> None:
-        self._in_atomic_block = value
-
-    @property
-    def atomic_blocks(self) -> list[Any]:
-        """Its blocks, at which a durable one looks without asking for all that."""
-        if self._in_atomic_block:
-            self._forget_anothers_block()
-        return self._atomic_blocks
-
-    @atomic_blocks.setter
-    def atomic_blocks(self, blocks: list[Any]) -> None:
-        self._atomic_blocks = blocks
-
-    def _forget_anothers_block(self) -> None:
-        loan = self._loan
-        if (
-            loan is not None
-            and loan.requester is not None
-            and not is_of_current_request(loan)
-        ):
-            self.detach()
-
-    @property
-    def has_transaction(self) -> bool:
-        """The same, whoever asks."""
-        return self._in_atomic_block
-
     def detach(self) -> None:
         """Forget the connection, which is not this wrapper's any more."""
         self._loan = None
@@ -363,14 +331,6 @@ class PooledMixin(OpeningMixin, JudgedMixin):
             # It was left open, and is rolled back with the connection. Were it still
             # open here, the next one would take itself for nested in it.
             self._forget_transaction()
-
-    def _forget_transaction(self) -> None:
-        self._in_atomic_block = False
-        self.savepoint_ids = []
-        self.atomic_blocks = []
-        self.needs_rollback = False
-        self.closed_in_transaction = False
-        self.run_on_commit = []
 
     def inc_thread_sharing(self) -> None:
         super().inc_thread_sharing()
@@ -391,8 +351,7 @@ class PooledMixin(OpeningMixin, JudgedMixin):
         elif loan.borrower is self._me and not loan.leave():
             with self.wrap_database_errors:
                 loan.checkin()
-        # Not only because it may be somebody else's soon: without it, a query in an
-        # atomic block that has been closed says so, as in Django's own pool.
+        # Without it, a query in an atomic block that has been closed says so.
         self.connection = self._loan = None
 
 
