@@ -136,3 +136,18 @@ def test_a_refusal_is_remembered_for_10_s_and_for_a_minute() -> None:
         clock.now += seconds
         remembered.append((limit.is_contended, limit.was_contended))
     assert remembered == [(True, True), (False, True), (False, True), (False, False)]
+
+
+def test_what_is_granted_is_logged_once_a_second_at_most(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, there = Clock(), 5
+    limit = Limit("default", Gate(10, clock=clock), lambda: there)
+    logged = []
+    for granted, seconds in ((5, 0.0), (4, 0.9), (4, 0.1), (4, 5.0)):
+        there = granted
+        clock.now += seconds
+        limit.failed(clock.now + 1.0, "it has no more", no_room=True)
+        logged.append(len(caplog.records))
+
+    assert logged == [1, 1, 2, 2]

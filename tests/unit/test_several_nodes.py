@@ -414,6 +414,20 @@ def test_open_connections_end_one_by_one_after_a_failure(
     assert len({round(end, 3) for end in ends}) == len(ends)
 
 
+def test_failures_within_a_second_are_one(clock: Clock, pool: Pool) -> None:
+    """Each would let all end sooner than the one before: at last all at once."""
+    loan, connection = lend(pool)
+    loan.checkin()
+    turnover = Turnover(1800.0, clock)
+    ended = []
+    for seconds in (0.0, 0.9, 0.1):
+        clock.now += seconds
+        connection.expires = float("inf")
+        turnover.failed([connection])
+        ended.append(connection.expires < float("inf"))
+    assert ended == [True, False, True]
+
+
 def test_one_that_is_found_dead_lets_the_others_end_soon(
     pool: Pool,
 ) -> None:

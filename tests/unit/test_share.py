@@ -208,6 +208,25 @@ def test_who_was_never_refused_and_has_more_than_half_gives_back_as_well(
     assert InTurn(count).gives_back(1) == given
 
 
+@pytest.mark.parametrize(("count", "given"), [(1, 0), (2, 1)])
+def test_the_last_one_is_not_given_back_in_turn(
+    count: int, given: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random, "random", lambda: 0.999)
+    assert InTurn(count).gives_back(2, refused=True) == given
+
+
+@pytest.mark.parametrize(("seconds", "given"), [(13.5, 2), (14.0, 0)])
+def test_what_was_not_looked_at_for_two_turns_is_not_made_up_for(
+    seconds: float, given: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then there was less to do: not all were needed."""
+    monkeypatch.setattr(random, "random", lambda: 0.0)
+    pool = InTurn(10)
+    pool.clock.now += seconds - 0.5
+    assert pool.gives_back(1) == given
+
+
 # What is seen of others.
 
 
