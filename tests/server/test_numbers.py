@@ -16,6 +16,7 @@ from django.db import connection, connections
 from pooled_db import PoolTimeout, ServerUnavailable, pools, state
 from pooled_db.driver.connection import Connection
 from pooled_db.exceptions import Reason
+from pooled_db.pool.destination import Destination
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import Permit, Refused
 from pooled_db.pool.pool import Pool
@@ -132,7 +133,8 @@ def test_each_reset_is_counted_and_nothing_else(make_pool: MakePool) -> None:
 
 
 @pytest.mark.parametrize(
-    "what_for", ["dead", "recycled", "doubtful", "not clean", "discarded"]
+    "what_for",
+    ["dead", "recycled", "doubtful", "not clean", "discarded", "moved", "shared"],
 )
 def test_each_connection_that_is_closed_is_counted(
     make_pool: MakePool, server: Server, what_for: str
@@ -152,6 +154,11 @@ def test_each_connection_that_is_closed_is_counted(
             connection.expires = 0.0
         if what_for == "not clean":  # an interrupt has come between the two
             connection.is_clean = False
+        if what_for == "moved":
+            connection.destination = Destination(connections.settings["default"])
+        if what_for == "shared":
+            pool._store.park_idle()
+            assert pool._store.close_some_parked(2) == 1
     pool.checkout().checkin()
     assert closed(pool) == {"doubtful" if what_for == "not clean" else what_for: K}
     assert pool.stats().opened == K + 1
