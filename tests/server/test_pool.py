@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import MySQLdb
 import pytest
@@ -13,7 +14,8 @@ from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.driver.connection import Connection
 from pooled_db.pool.loan import Loan
-from pooled_db.pool.pool import Pool
+from pooled_db.pool.permit import CLOSED
+from pooled_db.pool.pool import Pool, outsiders
 from pooled_db.pool.store import NoIdleConnection
 from tests.conftest import connector
 from tests.harness.processes import poll
@@ -39,6 +41,60 @@ def test_a_full_pool_refuses_at_the_deadline_then_lends_again(
     assert connection_of(again).thread_id() == thread_id
     again.checkin()
     assert repr(pool) == "<Pool 'bare': 0 in use, 1 idle, 0 waiting, limit 1>"
+
+
+class Interrupted:
+    """A function that an interrupt keeps from being called, *once* or each time."""
+
+    def __init__(self, function: Callable[..., Any], *, once: bool = False) -> None:
+        self._function = function
+        self._once = once
+        self._is_over = False
+
+    def __call__(self, *args: Any) -> Any:
+        if not self._is_over:
+            self._is_over = self._once
+            raise KeyboardInterrupt
+        return self._function(*args)
+
+
+@pytest.mark.parametrize("is_back", [False, True])
+def test_what_an_interrupt_meets_while_it_is_given_back_is_closed_and_makes_room(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch, is_back: bool
+) -> None:
+    """Be it in its queue already or not."""
+    pool = make_pool(pool_size=1)
+    loan, connection = lend(pool)
+    release = Interrupted(pool.gate.release, once=True)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        if is_back:
+            patched.setattr(pool.gate, "release", release)
+        else:
+            cleans = Interrupted(pool._cleaning.cleans)
+            patched.setattr(pool._cleaning, "cleans", cleans)
+        loan.checkin()
+
+    assert loan.state is CLOSED
+    assert loan not in outsiders
+    assert not connection.open
+    assert (pool.gate.free, pool.checkedout()) == (1, 0)
+    again, another = lend(pool)
+    assert another is not connection
+    assert pool.stats().closed["doubtful"] == 1
+    again.checkin()
+
+
+def test_an_interrupt_while_nothing_but_a_permit_is_given_back_is_raised(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = make_pool(pool_size=1)
+    loan = Loan(pool)
+    pool.admit(loan)
+    release = Interrupted(pool.gate.release, once=True)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(pool.gate, "release", release)
+        loan.checkin()
+    assert pool.gate.free == 1
 
 
 def test_never_more_connections_than_pool_size_and_overflow(

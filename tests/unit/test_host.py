@@ -156,13 +156,25 @@ def test_a_connection_without_a_number_is_seen(directory: Path) -> None:
     assert [held.connection_id for held in pool.connections] == [0, 0]
 
 
-def test_a_histogram_counts_up_to_its_bounds(directory: Path) -> None:
+@pytest.mark.parametrize(
+    ("what", "count"),
+    [
+        ("waits", lambda numbers, seconds: numbers.lent(seconds, 1.0, None)),
+        ("uses", lambda numbers, seconds: numbers.given_back(seconds, None)),
+        ("connects", Numbers.connected),
+    ],
+)
+def test_a_histogram_counts_up_to_its_bounds(
+    what: str, count: Callable[[Numbers, float], None]
+) -> None:
     numbers = Numbers()
     for seconds in (*BOUNDS, 31.0):
-        numbers.given_back(seconds, None)
-    numbers.given_back(0.0, None)
-    counts = tuple(numbers.read()[f"uses.{le}"] for le in (*BOUNDS, "inf"))
+        count(numbers, seconds)
+    count(numbers, 0.0)
+    told = numbers.read()
+    counts = tuple(told[f"{what}.{le}"] for le in (*BOUNDS, "inf"))
     assert counts == (2, *[1] * (len(BOUNDS) - 1), 1)
+    assert told[f"{what}.sum"] == pytest.approx(sum(BOUNDS) + 31.0)
 
 
 def test_histograms_and_numbers_are_added_up() -> None:

@@ -85,3 +85,15 @@ def test_one_refusal_leaves_for_each_connection_that_is_lent(
     pace._traffic.lending = 80.0
     pace._look(0.0)
     assert wanted == [pytest.approx(0.5, rel=0.1)]
+
+
+@pytest.mark.parametrize(("paused", "at"), [(False, 10.5), (True, 10.0)])
+def test_each_leaves_some_time_after_the_one_before_but_for_a_pause(
+    pace: Pace, monkeypatch: pytest.MonkeyPatch, paused: bool, at: float
+) -> None:
+    """However slowly connections are lent; after a pause those left go on at once."""
+    monkeypatch.setattr(pace._patience, "look", lambda *judged: None)
+    pace._patience.paused = paused
+    pace._next = 10.5
+    pace._look(10.0)
+    assert pace._next == at
