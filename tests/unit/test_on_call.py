@@ -5,12 +5,14 @@ The times are those of docs/architecture.md.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pooled_db.pool.loan import Loan
 from pooled_db.pool.on_call import OnCall
-from pooled_db.pool.permit import LENT, READY, WAITING, Permit, State
+from pooled_db.pool.permit import ADMITTED, LENT, READY, WAITING, Permit, State
 from tests.harness.interrupts import Interrupted
 
 NOW = 1000.0
@@ -161,3 +163,23 @@ def test_the_next_look_is_when_the_next_one_has_rested_for_long_enough() -> None
     # 10 ms while nobody rests, or for longer than that.
     assert called(FakeLoan(None))[1] == pytest.approx(0.01)
     assert called(FakeLoan(0.1, state=READY))[1] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("has_borrower", [False, True])
+@pytest.mark.parametrize("state", [ADMITTED, READY])
+def test_what_a_request_has_not_used_yet_is_on_call_until_it_wants_to(
+    state: State, has_borrower: bool
+) -> None:
+    pool: Any = SimpleNamespace(home=None, lends_by_transaction=False)
+    loan = Loan(pool, lambda: None)
+    loan.state = state
+    loan.borrower = (lambda: None) if has_borrower else None
+    assert loan.is_on_call == (not has_borrower)
+
+
+@pytest.mark.parametrize("state", [ADMITTED, READY])
+def test_what_is_just_taken_outside_of_requests_is_not_on_call(state: State) -> None:
+    pool: Any = SimpleNamespace(home=None, lends_by_transaction=False)
+    loan = Loan(pool)
+    loan.state = state
+    assert not loan.is_on_call
