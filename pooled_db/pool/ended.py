@@ -97,7 +97,7 @@ def _write_base(directory: Path, sums: dict[str, Counts], files: list[str]) -> b
         os.replace(new, directory / BASE)
     except OSError:
         with contextlib.suppress(OSError):
-            new.unlink(missing_ok=True)
+            new.unlink()
         return False
     return True
 

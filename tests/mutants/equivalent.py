@@ -92,9 +92,13 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/outage.py Outage._failed: < -> <=": (
         "the clock never shows the very moment"
     ),
+    "pooled_db/pool/outage.py Outage._learnt: error is None -> False": (
+        "it returns None one way or the other"
+    ),
     "pooled_db/pool/overdue.py Overdue.__init__: 0.0 -> 1.0": (
         "the clock says 1 s when the machine has been up for that long"
     ),
+    "pooled_db/pool/store.py <module>: 100_000 -> 100001": "tuned, and not promised",
     "pooled_db/pool/store.py Store._replace: slot.invalidate() -> pass": (
         "nobody refers to them any more: they go back, and are closed then"
     ),
