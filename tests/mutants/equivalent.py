@@ -109,6 +109,9 @@ EQUIVALENT: dict[str, str] = {
         "a wait that has timed out is followed by a pause of 0, and a review"
     ),
     "pooled_db/pool/pool.py Pool.__init__: 0.0 -> 1.0": "pools.py gives it to each",
+    "pooled_db/pool/pool.py Pool.check_in: loan.requester is None -> True": (
+        "a request's is not among them: the condition only saves a call"
+    ),
     "pooled_db/pool/shedding.py <module>: 0.0625 -> 0.125": "tuned, and not promised",
     "pooled_db/pool/shedding.py Shedding.served_at_once: self.slow_since is not None "
     "-> True": "what is not slow ends no overload: the condition only saves a call",
