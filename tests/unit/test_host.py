@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import gc
 import os
@@ -175,6 +176,19 @@ def test_a_histogram_counts_up_to_its_bounds(
     counts = tuple(told[f"{what}.{le}"] for le in (*BOUNDS, "inf"))
     assert counts == (2, *[1] * (len(BOUNDS) - 1), 1)
     assert told[f"{what}.sum"] == pytest.approx(sum(BOUNDS) + 31.0)
+
+
+@pytest.mark.parametrize("overloaded", [False, True])
+def test_pools_are_overloaded_together_if_one_of_them_is(overloaded: bool) -> None:
+    some = [PoolStats(overloaded=False), PoolStats(overloaded=overloaded)]
+    assert total(some).overloaded == overloaded
+
+
+def test_the_sum_of_no_pools_is_nothing() -> None:
+    whole = dataclasses.asdict(total([]))
+    histograms = [whole.pop(name) for name in ("waits", "uses", "connects")]
+    assert not any(whole.values())
+    assert not any(any(one["counts"]) or one["sum"] for one in histograms)
 
 
 def test_histograms_and_numbers_are_added_up() -> None:
