@@ -479,6 +479,7 @@ def test_what_is_called_back_just_before_its_use_is_replaced(
     if how == "transaction":
         connection.set_autocommit(False)
     assert ask("SELECT @@autocommit") == (how == "cursor")
+    assert not wrapper.loan.pins
     monkeypatch.undo()
     connection.set_autocommit(True)
 

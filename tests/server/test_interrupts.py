@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -14,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
 from pooled_db import pools
+from pooled_db.backends.mysql.base import DatabaseWrapper
 from pooled_db.middleware import PooledConnectionMiddleware
 from pooled_db.pool.pool import Pool
 from tests.database_server import SERVER
@@ -116,6 +118,26 @@ def test_an_interrupt_leaves_a_connection_that_others_may_have(
 
 
 # An interrupt in a finalizer is told and not raised, by Python itself.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.django_db(transaction=True)
+def test_an_interrupt_leaves_no_other_connection_pinned_than_was_called_back() -> None:
+    wrapper = cast("DatabaseWrapper", connections["default"])
+    for moment in moments():
+        connection.close()  # whose session pytest-django may have changed
+        ask("SELECT 1")
+        loan = wrapper.loan
+        assert loan is not None
+        with loan.pool.gate.lock:
+            assert loan.call_back()
+        loan.checkin()
+        was_there = interrupt(wrapper.create_cursor, moment, "pooled_db")
+        assert wrapper.loan is None or not wrapper.loan.pins
+        connection.close()
+        assert pools.for_alias("default").lent() == []
+        if not was_there:
+            break
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("how", ["nothing", "query", "transaction"])

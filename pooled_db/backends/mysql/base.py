@@ -95,13 +95,12 @@ class PooledMixin(TransactionMixin, OpeningMixin, JudgedMixin):
             loan, self._loan = self._loan, None
             if loan is not None:
                 self._connection = None
-            else:
-                # An interrupt may have kept from it what it has borrowed of the pool.
-                mine = (one for one in list(outsiders) if one.borrower is self._me)
-                loan = next(mine, None)
+            # An interrupt may have kept from it what it has borrowed of the pool.
+            for one in (loan, *outsiders):
+                if one is not None and one.borrower is self._me:
+                    one.discard()
+                    one.unpin(thread)
             if loan is not None:
-                if loan.borrower is self._me:
-                    loan.discard()
                 loan.unpin(thread)
             raise
         self._announced = self._loan
@@ -222,23 +221,23 @@ class PooledMixin(TransactionMixin, OpeningMixin, JudgedMixin):
             loan.pins.add(thread)
             if loan.borrower is not self._me or loan.over:
                 loan.unpin(thread)
-                pinned = self._pin()
-                if pinned is None:
-                    return super().create_cursor(name)
-                loan = pinned
-            connection = loan.connection
+                loan = self._pin()
             if (
-                connection is not None
-                and connection.was_left_unread
+                loan is not None
+                and loan.connection is not None
+                and loan.connection.was_left_unread
                 and not self.in_atomic_block
                 and self.autocommit
             ):
                 # An interrupt has struck between a statement and its answer.
                 loan.discard()
                 self.connect()
-            return super().create_cursor(name)
+            cursor = super().create_cursor(name)
         finally:
-            loan.pins.discard(thread)
+            # Not what _pin() returns: an interrupt may come before that is noted.
+            if self._loan is not None:
+                self._loan.pins.discard(thread)
+        return cursor
 
     def _set_autocommit(self, autocommit: bool) -> None:
         thread = get_ident()
