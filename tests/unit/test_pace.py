@@ -311,6 +311,31 @@ def test_nobody_waits_for_a_beat_that_has_failed(
     assert {type(each) for each in told} == {ZeroDivisionError}
 
 
+def test_after_a_beat_that_has_failed_there_are_others(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.loop.set_exception_handler(lambda *_: None)
+    listened: list[None] = []
+
+    def fail(*args: object) -> None:
+        raise ZeroDivisionError
+
+    async def scenario() -> None:
+        monkeypatch.setattr(site.pace._patience, "look", fail)
+        await site.pace.hold(site.pool)
+        await asyncio.sleep(2 * BEAT)
+        monkeypatch.undo()
+        others = [site.loop.create_task(site.client(0.0005)) for _ in range(300)]
+        await asyncio.sleep(2.0)
+        await site.pace.hold(site.pool, lambda: listened.append(None))
+        for other in others:
+            other.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    site.run(scenario())
+    assert listened
+
+
 def test_an_overload_that_is_over_is_forgotten(site: Site) -> None:
     async def scenario() -> None:
         await asyncio.gather(
