@@ -35,7 +35,10 @@ from .parts import CODE, PART, SITES, readers_of, sites_of
 from .reach import Reach, record
 
 ROOT = Path(__file__).parent.parent.parent
-COPIED = ("pooled_db", "tests", "demo", "benchmarks", "docs", "pyproject.toml")
+COPIED = (
+    *("pooled_db", "tests", "demo", "benchmarks", "docs"),
+    *("README.md", "pyproject.toml"),
+)
 #: Seconds for all the tests of one mutant. One that makes them hang is noticed.
 LONGEST = 400
 #: Seconds of tests that reach a mutant, beyond which the rest of them is left out.
