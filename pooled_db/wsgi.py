@@ -37,7 +37,7 @@ def get_wsgi_application() -> Application:
     Raises ImproperlyConfigured for wrong settings.
     """
     django.setup(set_prefix=False)
-    request_finished.connect(_leave, sender=WSGIHandler, dispatch_uid=_leave)
+    _close_after_requests_of(WSGIHandler)
     return Door(WSGIHandler(), placement.served_above())
 
 
@@ -51,7 +51,7 @@ class DoorHandler(WSGIHandler):
 
     def __init__(self) -> None:
         super().__init__()
-        request_finished.connect(_leave, sender=type(self), dispatch_uid=_leave)
+        _close_after_requests_of(type(self))
         self._entrance: Application = super().__call__
         if placement.wants_door():
             self._entrance = Door(super().__call__, placement.served_above())
@@ -145,13 +145,19 @@ class Door:
         )
 
 
-def _leave(**kwargs: Any) -> None:
+def _close_what_is_left(**kwargs: Any) -> None:
     """Give back what other receivers of ``request_finished`` have left in this thread.
 
     It is connected when all apps are ready, and so comes after theirs.
     """
     if outsiders:
         close_old_connections()
+
+
+def _close_after_requests_of(handler: type[WSGIHandler]) -> None:
+    request_finished.connect(
+        _close_what_is_left, sender=handler, dispatch_uid=_close_what_is_left
+    )
 
 
 def _answer(start_response: Callable[..., Any], refusal: Refusal) -> Iterable[bytes]:

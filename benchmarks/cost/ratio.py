@@ -19,7 +19,7 @@ from benchmarks.contenders import (
 )
 from benchmarks.cost.bench import Bench, Findings, command
 from benchmarks.cost.requests import cost_of, sites, warm_up
-from benchmarks.cost.spread import Interval, interval
+from benchmarks.cost.spread import Interval, interval, one_round
 from benchmarks.report import Table
 from benchmarks.serving import SCHEMA
 
@@ -79,7 +79,16 @@ def measure(bench: Bench) -> Findings:
         [
             Table(
                 "CPU per request beside a persistent connection",
-                ("server", "site", "queries", "", "ratio", "95 %", "rounds", "real"),
+                (
+                    "server",
+                    "site",
+                    "queries",
+                    "contender",
+                    "ratio",
+                    "95 %",
+                    "rounds",
+                    "real",
+                ),
                 [line for case, some in found.items() for line in rows(case, some)],
                 NOTE,
             )
@@ -113,12 +122,11 @@ def ratios(bench: Bench, case: Case) -> Ratios:
         for name in names:
             warm_up(running[name])
         for number in bench.steps(str(case), range(effort.ratio_most)):
-            start = number % len(names)
             cpu = {
                 name: cost_of(
                     running[name], path, CLIENTS, effort.ratio_requests // CLIENTS, pid
                 ).cpu
-                for name in (*names[start:], *names[:start])
+                for name in one_round(names, number)
             }
             for name, some in found.items():
                 some.append(cpu[name] / cpu[REFERENCE])

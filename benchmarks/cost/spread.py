@@ -17,8 +17,13 @@ def in_turn(keys: Sequence[Key], rounds: int) -> Iterator[Key]:
     What disturbs the machine for a while so meets them all.
     """
     for number in range(rounds):
-        start = number % len(keys)
-        yield from (*keys[start:], *keys[:start])
+        yield from one_round(keys, number)
+
+
+def one_round(keys: Sequence[Key], number: int) -> Sequence[Key]:
+    """The order of *keys* in the round of that *number*."""
+    start = number % len(keys)
+    return (*keys[start:], *keys[:start])
 
 
 #: How many standard errors are on either side of a mean in 95 of 100 cases.

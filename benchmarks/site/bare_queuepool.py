@@ -22,7 +22,9 @@ class Middleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        self._queue = QueuePool(_open, pool_size=POOL_SIZE, reset_on_return=None)
+        self._queue = QueuePool(
+            _open, pool_size=POOL_SIZE, max_overflow=0, reset_on_return=None
+        )
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         lent = self._queue.connect()

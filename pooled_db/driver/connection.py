@@ -15,6 +15,7 @@ import MySQLdb
 from . import DriverConnection, reset
 from .as_opened import AsOpened
 from .errors import (
+    OUT_OF_STEP,
     PACKET_TOO_LARGE,
     TLS_ERROR,
     broke_within_handshake,
@@ -42,9 +43,6 @@ RETIRING = frozenset({TLS_ERROR, *PACKET_TOO_LARGE, 1317, 1969, 3024, 1792, 1031
 
 #: Every open connection of this process, for those who must know after a fork.
 connections: weakref.WeakSet[Connection] = weakref.WeakSet()
-
-#: The error of commands that are out of step: an answer has not been read.
-OUT_OF_STEP = 2014
 
 
 class Connection(GuardedConnection):

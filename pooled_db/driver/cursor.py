@@ -10,12 +10,11 @@ from weakref import ref
 
 import MySQLdb
 
+from .errors import OUT_OF_STEP
 from .use import NO_THREAD, given_back
 
 #: What the driver says of a connection that this process has closed.
 CLOSED = (2006, "")
-#: And of one with an answer that has not been read.
-OUT_OF_STEP = (2014, "Commands out of sync; you can't run this command now")
 
 
 def _in_turn(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,7 +63,8 @@ def _not_out_of_step(original: Callable[..., Any]) -> Callable[..., Any]:
     def nextset(self: Any) -> Any:
         connection = self.connection
         if connection is not None and connection.is_out_of_step:
-            raise MySQLdb.ProgrammingError(*OUT_OF_STEP)
+            text = "Commands out of sync; you can't run this command now"
+            raise MySQLdb.ProgrammingError(OUT_OF_STEP, text)
         return original(self)
 
     nextset.__doc__ = original.__doc__

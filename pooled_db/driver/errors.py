@@ -186,6 +186,9 @@ PACKET_TOO_LARGE = (1153, 2020)
 #: The driver's number for every failure of an encrypted connection, lasting or not.
 TLS_ERROR = 2026
 
+#: The error of commands that are out of step: an answer has not been read.
+OUT_OF_STEP = 2014
+
 #: How MariaDB Connector/C passes on what a server says in place of a TLS handshake.
 _BEFORE_TLS = re.compile(r"before completion of TLS handshake.*?: (\d+) - ").search
 _NETWORK_ERRORS = (

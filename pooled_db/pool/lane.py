@@ -71,8 +71,8 @@ class Lane:
             del self._new[line]
         if permit in self.order:
             del self.order[permit]
-        if not line.permits and line not in self._old:
-            self._lines.pop(line.client, None)
+        if not line.permits and line not in self._old and line.client in self._lines:
+            del self._lines[line.client]
 
     def first(self) -> Permit | None:
         """Who is served next."""

@@ -341,9 +341,6 @@ def test_what_the_door_has_taken_goes_back_if_the_thread_has_one(pool: Pool) -> 
     assert pool.gate.free == pool.gate.capacity
 
 
-# The project's function that tells clients apart is asked when no connection is free.
-
-
 def test_what_is_left_at_the_end_of_a_request_goes_back(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -356,6 +353,9 @@ def test_what_is_left_at_the_end_of_a_request_goes_back(
     wsgi.get_wsgi_application()
     request_finished.send(sender=WSGIHandler)
     assert pool.stats().in_use == 0
+
+
+# The project's function that tells clients apart is asked when no connection is free.
 
 
 def test_a_function_that_waits_for_the_database_is_told_that_it_must_not(

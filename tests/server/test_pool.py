@@ -43,7 +43,7 @@ def test_a_full_pool_refuses_at_the_deadline_then_lends_again(
     assert repr(pool) == "<Pool 'bare': 0 in use, 1 idle, 0 waiting, limit 1>"
 
 
-class Interrupted:
+class InterruptedFunction:
     """A function that an interrupt keeps from being called, *once* or each time."""
 
     def __init__(self, function: Callable[..., Any], *, once: bool = False) -> None:
@@ -65,12 +65,12 @@ def test_what_an_interrupt_meets_while_it_is_given_back_is_closed_and_makes_room
     """Be it in its queue already or not."""
     pool = make_pool(pool_size=1)
     loan, connection = lend(pool)
-    release = Interrupted(pool.gate.release, once=True)
+    release = InterruptedFunction(pool.gate.release, once=True)
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         if is_back:
             patched.setattr(pool.gate, "release", release)
         else:
-            cleans = Interrupted(pool._cleaning.cleans)
+            cleans = InterruptedFunction(pool._cleaning.cleans)
             patched.setattr(pool._cleaning, "cleans", cleans)
         loan.checkin()
 
@@ -90,7 +90,7 @@ def test_an_interrupt_while_nothing_but_a_permit_is_given_back_is_raised(
     pool = make_pool(pool_size=1)
     loan = Loan(pool)
     pool.admit(loan)
-    release = Interrupted(pool.gate.release, once=True)
+    release = InterruptedFunction(pool.gate.release, once=True)
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(pool.gate, "release", release)
         loan.checkin()

@@ -99,7 +99,6 @@ class PooledMixin(TransactionMixin, OpeningMixin, JudgedMixin):
             for one in (loan, *outsiders):
                 if one is not None and one.borrower is self._me:
                     one.discard()
-                    one.unpin(thread)
             if loan is not None:
                 loan.unpin(thread)
             raise
@@ -249,9 +248,9 @@ class PooledMixin(TransactionMixin, OpeningMixin, JudgedMixin):
         finally:
             loan = self._loan
             if loan is not None and not connects:
-                # First without a call, before which an interrupt might come.
                 loan.pins.discard(thread)
-                loan.unpin(thread)
+                if loan.line:
+                    loan.unpin(thread)
 
     def init_connection_state(self) -> None:
         if self._loan is None or self._loan.connection is None:
@@ -350,7 +349,8 @@ class PooledMixin(TransactionMixin, OpeningMixin, JudgedMixin):
         elif loan.borrower is self._me and not loan.leave():
             with self.wrap_database_errors:
                 loan.checkin()
-        # Without it, a query in an atomic block that has been closed says so.
+        # Not only because it may be somebody else's soon: without it, a query in an
+        # atomic block that has been closed says so, as in Django's own pool.
         self.connection = self._loan = None
 
 
