@@ -100,7 +100,8 @@ def _refused_within(most: float) -> Judge:
 def _all_answered(one: Measurement) -> Verdict:
     counts = one.whole.counts
     others = sum(counts.values()) - counts.get(200, 0) - counts.get(503, 0)
-    return f"{others} of {sum(counts.values()):,} got neither", others == 0
+    why = f" {one.failures}" if one.failures else ""
+    return f"{others} of {sum(counts.values()):,} got neither{why}", others == 0
 
 
 def _share_of(least: float) -> Judge:

@@ -33,6 +33,7 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
     waiting: asyncio.Future[Answer] | None = None
+    received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -54,7 +55,8 @@ class Connection(asyncio.Protocol):
         if exc is not None:
             self.settle(NoAnswer("reset"))
         else:
-            self.settle(self.complete(at_end=True) or NoAnswer("cut short"))
+            why = "cut short" if self.received else "closed before it answered"
+            self.settle(self.complete(at_end=True) or NoAnswer(why))
 
     def settle(self, outcome: Answer | NoAnswer) -> None:
         waiting, self.waiting = self.waiting, None
