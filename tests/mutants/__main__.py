@@ -92,7 +92,8 @@ def _parse() -> argparse.Namespace:
         "--quick", action="store_true", help="no tests that start sites"
     )
     parser.add_argument("--anew", action="store_true", help="record what tests reach")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    # Tests wait more than they compute.
+    parser.add_argument("--workers", type=int, default=3 * (os.cpu_count() or 1))
     parser.add_argument("--list", action="store_true", help="run nothing")
     return parser.parse_args()
 

@@ -9,8 +9,6 @@ and passes without the mutant, has noticed it.
 
 from __future__ import annotations
 
-import functools
-import gc
 import json
 import os
 import select
@@ -18,18 +16,18 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from types import CodeType, FunctionType
-from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
+from django.db.models.signals import post_migrate
 
 from tests import database_server
 
+from .exchange import Loaded
 from .mutations import Mutant
 from .parts import CODE, PART
 
@@ -63,6 +61,8 @@ def _try_share(entries: Sequence[tuple[Mutant, Sequence[str]]]) -> list[str]:
             [
                 *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
                 *(f"-p{plugin}" for plugin in plugins),
+                # Each child makes the test database anew.
+                "--nomigrations",
                 *files,
             ],
             cwd=ROOT,
@@ -78,28 +78,34 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     task = Path(os.environ[TASK])
     items = {item.nodeid: item for item in session.items}
     database_server.start()
+    # Whenever a test's tables are emptied, Django would make all permissions again.
+    post_migrate.receivers.clear()
+    post_migrate.sender_receivers_cache.clear()
+    loaded = Loaded(ROOT)
     said = []
     for entry in json.loads(task.read_text()):
         mutant = Mutant(**entry["mutant"])
         tests = [items[name] for name in entry["tests"] if name in items]
-        said.append(_noticed_by(mutant, tests))
+        said.append(_noticed_by(mutant, tests, loaded))
         print(f"{mutant}\n    {said[-1] or f'not by {len(tests)} tests'}", flush=True)
     task.with_suffix(".said").write_text(json.dumps(said))
     return True
 
 
-def _noticed_by(mutant: Mutant, tests: Sequence[pytest.Item]) -> str:
+def _noticed_by(mutant: Mutant, tests: Sequence[pytest.Item], loaded: Loaded) -> str:
     """The first of *tests* that notices *mutant*; `OF_IMPORT`, or nothing."""
-    while (failed := _in_child(mutant, tests)) not in ("", OF_IMPORT):
+    while (failed := _in_child(mutant, tests, loaded)) not in ("", OF_IMPORT):
         at = [item.nodeid for item in tests].index(failed)
         alone = tests[at : at + 1]
-        if _in_child(mutant, alone) and not _in_child(None, alone):
+        if _in_child(mutant, alone, loaded) and not _in_child(None, alone, loaded):
             return failed
         tests = tests[at + 1 :]
     return failed
 
 
-def _in_child(mutant: Mutant | None, tests: Sequence[pytest.Item]) -> str:
+def _in_child(
+    mutant: Mutant | None, tests: Sequence[pytest.Item], loaded: Loaded
+) -> str:
     """Which test fails first, or hangs, in a child; `OF_IMPORT`, or nothing."""
     database_server.SERVER.hang_up()
     reading, writing = os.pipe()
@@ -108,7 +114,7 @@ def _in_child(mutant: Mutant | None, tests: Sequence[pytest.Item]) -> str:
         try:
             os.setsid()
             os.close(reading)
-            _try(mutant, tests, writing)
+            _try(mutant, tests, loaded, writing)
             # Children of its own may have the pipe open still.
             os.write(writing, b"\0")
         finally:
@@ -125,15 +131,19 @@ def _in_child(mutant: Mutant | None, tests: Sequence[pytest.Item]) -> str:
         os.close(reading)
         os.killpg(child, signal.SIGKILL)
         os.waitpid(child, 0)
+    if not said:
+        raise RuntimeError(f"no test was begun with {mutant}")
     # A child that has died, or hangs, does so in the test that it began last.
     *_, last, _ = ["", *said.decode().split("\n")]
     return last
 
 
-def _try(mutant: Mutant | None, tests: Sequence[pytest.Item], told: int) -> None:
+def _try(
+    mutant: Mutant | None, tests: Sequence[pytest.Item], loaded: Loaded, told: int
+) -> None:
     """Tell a line for each test as it begins, and an empty one if none has failed."""
     try:
-        changed = mutant is None or put_in(mutant)
+        changed = mutant is None or loaded.put_in(mutant)
     except (SyntaxError, ValueError):
         changed = 0
     if not changed:
@@ -145,52 +155,3 @@ def _try(mutant: Mutant | None, tests: Sequence[pytest.Item], told: int) -> None
         if any(report.failed for report in reports):
             return
     os.write(told, b"\n")
-
-
-def put_in(mutant: Mutant) -> int:
-    """Exchange the code of the functions that *mutant* changes; how many there were."""
-    path = str(ROOT / mutant.module)
-    text = Path(path).read_bytes()
-    # As many lines as before, so that what follows stays where it is.
-    lines = text.count(b"\n", mutant.start, mutant.end)
-    after = mutant.after.encode() + b"\\\n" * lines
-    mutated = text[: mutant.start] + after + text[mutant.end :]
-    gc.unfreeze()
-    found = [one for one in gc.get_objects() if type(one) is FunctionType]
-    ours = [one for one in found if one.__code__.co_filename == path]
-    count = 0
-    for old, new in _changed(_compiled(text, path), _compiled(mutated, path)):
-        for function in ours:
-            if function.__code__ == old:
-                function.__code__ = new
-                count += 1
-    _forget_results()
-    gc.freeze()
-    return count
-
-
-def _compiled(text: bytes, path: str) -> CodeType:
-    return compile(text, path, "exec", dont_inherit=True)
-
-
-def _changed(old: CodeType, new: CodeType) -> Iterator[tuple[CodeType, CodeType]]:
-    if old == new:
-        return
-    yield old, new
-    inner = [
-        [one for one in code.co_consts if isinstance(one, CodeType)]
-        for code in (old, new)
-    ]
-    yield from (
-        pair for pairs in zip(*inner, strict=False) for pair in _changed(*pairs)
-    )
-
-
-def _forget_results() -> None:
-    """Nothing that was computed before the change is to pass for its result."""
-    for one in gc.get_objects():
-        # isinstance() would ask what is lazy for its class.
-        if type(one) is functools._lru_cache_wrapper:
-            wrapped: Any = one.__wrapped__
-            if str(getattr(wrapped, "__module__", "")).startswith("pooled_db"):
-                one.cache_clear()

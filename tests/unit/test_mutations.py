@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.mutants import __main__ as command
-from tests.mutants import children
 from tests.mutants.equivalent import EQUIVALENT
+from tests.mutants.exchange import Loaded
 from tests.mutants.mutations import Mutant, modules_of, mutants_of
 from tests.mutants.parts import IN_PROCESS, readers_of, sites_of
 from tests.mutants.reach import Reach
@@ -122,16 +122,16 @@ def test_a_mutant_meets_the_tests_that_reach_it(
 
 
 def test_the_code_of_a_function_is_exchanged_and_of_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(children, "ROOT", tmp_path)
     (tmp_path / "module.py").write_text(MODULE)
-    loaded: dict[str, Any] = {}
+    module: dict[str, Any] = {}
     code = compile(MODULE, str(tmp_path / "module.py"), "exec", dont_inherit=True)
-    exec(code, loaded)
-    assert not loaded["allows"](3)
+    exec(code, module)
+    assert not module["allows"](3)
+    loaded = Loaded(tmp_path)
     changed = {
-        mutant.key: children.put_in(mutant)
+        mutant.key: loaded.put_in(mutant)
         for mutant in mutants_of(tmp_path, "module.py")
         if mutant.within in ("allows", "<module>") and mutant.after in (" <= ", "4")
     }
@@ -140,7 +140,7 @@ def test_the_code_of_a_function_is_exchanged_and_of_nothing_else(
         "module.py allows: < -> <=": 1,
         "module.py <module>: 3 -> 4": 0,
     }
-    assert loaded["allows"](3)
+    assert module["allows"](3)
 
 
 # In a copy of the checkout.
