@@ -12,6 +12,11 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/__main__.py _project: sys.path.insert(0, os.getcwd()) -> pass": (
         "python -m has put the current directory first already"
     ),
+    "pooled_db/asgi.py Door.__call__: self.admission.age_header -> True": (
+        "age() looks at it, too: the condition only saves a call"
+    ),
+    "pooled_db/asgi.py Door.__call__: True -> False": "it counts that it is there",
+    "pooled_db/asgi.py Door._pools_for: () -> None": "there is no pool in either",
     "pooled_db/dashboard/snapshot.py _loan: 0.0 -> 1.0": _NARROWS,
     "pooled_db/driver/cursor.py _in_turn: method.__doc__ = original.__doc__ -> pass": (
         "nobody is promised the text of a help()"
