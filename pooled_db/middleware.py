@@ -72,7 +72,7 @@ class PooledConnectionMiddleware:
                             raise
                         response = instead
                     if response.status_code == 500 or getattr(
-                        response, "streaming", True
+                        response, "streaming", False
                     ):
                         response = self._judge(request, scope, response)
             finally:

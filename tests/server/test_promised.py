@@ -118,6 +118,21 @@ def test_so_does_an_asynchronous_one() -> None:
     assert pooled_db.stats()["default"].checkouts == before + 1
 
 
+# What a middleware above has asked.
+
+
+@pytest.mark.usefixtures("like_a_server")
+def test_what_was_taken_before_the_middleware_is_of_the_request(settings: Any) -> None:
+    settings.MIDDLEWARE = ["tests.server.test_promised.ask_both", POOLED]
+    before = {alias: pools.for_alias(alias).stats().checkouts for alias in connections}
+
+    numbers = Client().get("/stream").getvalue().decode().split(",")
+    assert len(set(numbers)) == 1
+    for alias in ("default", "other"):
+        stats = pools.for_alias(alias).stats()
+        assert (stats.in_use, stats.checkouts) == (0, before[alias] + 1)
+
+
 # Refusals.
 
 

@@ -49,10 +49,15 @@ def test_a_page_sees_what_its_test_has_not_committed(kind: str) -> None:
     assert connection.in_atomic_block
 
 
+@both
 @pytest.mark.django_db(transaction=True)
-def test_a_request_takes_no_connection_besides_its_tests() -> None:
+def test_a_request_takes_no_connection_besides_its_tests_and_leaves_that(
+    kind: str,
+) -> None:
     connections.close_all()
-    before = pools.for_alias("default").stats().checkouts
+    pool = pools.for_alias("default")
+    before = pool.stats().checkouts
     mine = connection.cursor().connection.thread_id()
-    assert Client().get("/queries").content.decode() == str(mine)
-    assert pools.for_alias("default").stats().checkouts == before + 1
+    assert get(kind, "/queries").content.decode() == str(mine)
+    assert connection.cursor().connection.thread_id() == mine
+    assert pool.stats().checkouts == before + 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -15,9 +17,9 @@ from django.test import AsyncRequestFactory, RequestFactory
 
 from pooled_db import middleware
 from pooled_db.middleware import PooledConnectionMiddleware
+from pooled_db.pool.pool import Pool
 from pooled_db.request.current import current_scope, open_scope
 from pooled_db.request.scope import Scope
-from pooled_db.wsgi import Door
 from tests.errors import timeout
 
 View = Callable[[HttpRequest], Any]
@@ -137,6 +139,52 @@ def test_while_a_body_is_sent_its_request_waits_for_its_client(is_async: bool) -
     assert not scope.is_open
 
 
+@both
+def test_a_streaming_response_keeps_nothing_that_its_view_has_not_used(
+    is_async: bool,
+) -> None:
+    pool = Pool("default", pytest.fail, pool_size=1)
+
+    def view(request: HttpRequest) -> Any:
+        scope_of_request().admit(pool)
+        assert pool.gate.free == 0
+        return StreamingHttpResponse(iter([b"part"]))
+
+    response = answer(view, is_async=is_async)
+    assert pool.gate.free == 1
+    response.close()
+
+
+class Upload(io.BytesIO):
+    """What a client sends, which notes for whom it is waited meanwhile."""
+
+    def __init__(self, sent: bytes) -> None:
+        super().__init__(sent)
+        self.waited_for: list[bool] = []
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.waited_for.append(scope_of_request().receiving_since is not None)
+        return super().read(size)
+
+
+@pytest.mark.parametrize("read", [HttpRequest.read, lambda request: request.body])
+def test_while_a_body_is_read_its_request_waits_for_its_client(
+    read: Callable[[HttpRequest], bytes],
+) -> None:
+    upload = Upload(b"sent")
+
+    def view(request: HttpRequest) -> HttpResponse:
+        content = read(request)
+        assert scope_of_request().receiving_since is None
+        return HttpResponse(content)
+
+    sent: dict[str, Any] = {"wsgi.input": upload, "CONTENT_LENGTH": "4"}
+    request = RequestFactory().post("/page", content_type="text/plain", **sent)
+    assert PooledConnectionMiddleware(view)(request).content == b"sent"
+    assert upload.waited_for
+    assert all(upload.waited_for)
+
+
 def test_a_body_that_is_never_begun_ends_when_its_response_is_closed() -> None:
     scopes: list[Scope] = []
 
@@ -206,6 +254,30 @@ def test_a_mistake_after_that_is_a_mistake(is_async: bool) -> None:
     assert answer(view, is_async=is_async).status_code == 500
 
 
+@both
+def test_a_page_for_it_that_fails_is_logged_as_the_500_that_the_client_does_not_get(
+    caplog: pytest.LogCaptureFixture, is_async: bool
+) -> None:
+    caplog.set_level(logging.ERROR)
+    logging.getLogger("django").addHandler(caplog.handler)
+    of_page = RuntimeError("the page asks the database, too")
+
+    def view(request: HttpRequest) -> HttpResponse:
+        fail(request, timeout())
+        raise of_page
+
+    try:
+        assert answer(view, is_async=is_async).status_code == 503
+    finally:
+        logging.getLogger("django").removeHandler(caplog.handler)
+    (record,) = [one for one in caplog.records if one.name == "django.request"]
+    told: Any = record
+    assert record.getMessage() == "Internal Server Error: /page"
+    assert record.exc_info is not None
+    assert record.exc_info[1] is of_page
+    assert (told.status_code, told.request.path) == (500, "/page")
+
+
 def test_an_error_of_no_request_is_nobodys() -> None:
     """Other libraries send the signal, too."""
     fail(None, timeout())
@@ -270,6 +342,41 @@ def test_a_request_that_a_view_makes_of_its_own_site_has_the_views_scope() -> No
     assert answer(view, is_async=False).content == b"done"
 
 
+def test_what_it_asks_through_the_middleware_leaves_that_scope_open() -> None:
+    seen: list[object] = []
+
+    def inner(request: HttpRequest) -> HttpResponse:
+        seen.append(current_scope())
+        return HttpResponse("inner")
+
+    def view(request: HttpRequest) -> HttpResponse:
+        response = PooledConnectionMiddleware(inner)(RequestFactory().get("/inner"))
+        assert seen == [scope_of_request()]
+        return HttpResponse(b"outer and " + response.content)
+
+    assert answer(view, is_async=False).content == b"outer and inner"
+
+
+def test_so_does_what_it_asks_on_an_event_loop() -> None:
+    seen: list[object] = []
+
+    async def inner(request: HttpRequest) -> HttpResponse:
+        seen.append(current_scope())
+        return HttpResponse("inner")
+
+    async def view(request: HttpRequest) -> HttpResponse:
+        response = await PooledConnectionMiddleware(inner)(request)
+        assert seen == [scope_of_request()]
+        return HttpResponse(b"outer and " + response.content)
+
+    async def main() -> HttpResponse:
+        request = AsyncRequestFactory().get("/page")
+        answered: HttpResponse = await PooledConnectionMiddleware(view)(request)
+        return answered
+
+    assert asyncio.run(main()).content == b"outer and inner"
+
+
 def test_a_body_that_was_never_closed_ends_with_the_next_request() -> None:
     scopes: list[Scope] = []
 
@@ -286,24 +393,3 @@ def test_a_body_that_was_never_closed_ends_with_the_next_request() -> None:
     )
     following.close()
     kept.close()
-
-
-# The door of WSGI.
-
-
-@pytest.mark.parametrize(("path", "passes"), [("/static/a.css", True), ("/a", False)])
-def test_what_is_served_above_the_middleware_passes_the_door(
-    settings: Any, path: str, passes: bool
-) -> None:
-    settings.POOLED_DB = {}
-    scopes: list[Scope | None] = []
-
-    def application(environ: Any, start_response: Any) -> list[bytes]:
-        scopes.append(current_scope())
-        return [b"served"]
-
-    door = Door(application, passing="/static/")
-    environ = RequestFactory()._base_environ(PATH_INFO=path)  # type: ignore[attr-defined]
-    assert list(door(environ, pytest.fail)) == [b"served"]
-    assert [scope is None for scope in scopes] == [passes]
-    assert current_scope() is None
