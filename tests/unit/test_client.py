@@ -84,6 +84,9 @@ def test_no_header_passes_for_the_address(settings: Any, kind: str) -> None:
         ("::ffff:192.0.2.7", "192.0.2.7", True),
         ("[2001:db8::1]:80", "2001:db8::2", True),
         ("192.0.2.7", "192.0.2.8", False),
+        ("2001:db8::ff00:0:0:1", "2001:db8::1", True),
+        ("no:address", "no:address", True),
+        ("no:address", "another:one", False),
     ],
 )
 def test_who_has_a_network_of_addresses_is_one_client(

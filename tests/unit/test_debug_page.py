@@ -22,12 +22,12 @@ def refused(reason: Reason = Reason.TIMEOUT) -> PoolTimeout:
     return PoolTimeout("default", reason, 5.0, 4, 4, 7, (), (holder,))
 
 
-def answer(rf: RequestFactory, accept: str = "text/html") -> Any:
+def answer(rf: RequestFactory, accept: str = "text/html", method: str = "GET") -> Any:
     def view(request: HttpRequest) -> HttpResponse:
         raise AssertionError("it is refused")
 
     middleware = PooledConnectionMiddleware(view)
-    request = rf.get("/buy?card=4711", HTTP_ACCEPT=accept)
+    request = rf.generic(method, "/buy?card=4711", HTTP_ACCEPT=accept)
     return middleware._refuse(request, Scope(), refused())
 
 
@@ -49,6 +49,14 @@ def test_a_developer_sees_who_holds_the_connections_and_what_to_do(
     assert response.headers["Content-Length"] == str(len(response.content))
     assert "PASSWORD" not in page
     assert "card" not in page
+
+
+def test_a_head_request_gets_the_page_without_its_body(
+    rf: RequestFactory, settings: Any
+) -> None:
+    settings.DEBUG = True
+    response = answer(rf, method="HEAD")
+    assert (response.status_code, response.content) == (503, b"")
 
 
 def test_everybody_else_sees_what_they_saw(rf: RequestFactory, settings: Any) -> None:

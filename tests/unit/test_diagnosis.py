@@ -44,6 +44,13 @@ def caught(function: Callable[[], object]) -> Exception:
     raise AssertionError("nothing was raised")
 
 
+def with_exceptions(members: object) -> Exception:
+    """Another library's error, whose attribute means something else."""
+    error = ValueError(repr(members))
+    vars(error)["exceptions"] = members
+    return error
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -94,6 +101,7 @@ def test_reasons_are_told_apart(error: Exception, reason: Reason) -> None:
         django.db.OperationalError(LOST, "raised by hand, and not by the driver"),
         sqlalchemy.exc.TimeoutError("of a pool that is not ours"),
         KeyboardInterrupt(),
+        *(with_exceptions(members) for members in ("text", (lost(), "text"), 7)),
     ],
     ids=repr,
 )

@@ -19,6 +19,7 @@ from django.urls import get_script_prefix, set_script_prefix
 
 from pooled_db import asgi, pools, wsgi
 from pooled_db.pool.pool import Pool
+from pooled_db.request import extra_headers
 from pooled_db.request.current import begin_request, current_scope
 from tests.errors import timeout
 
@@ -92,6 +93,16 @@ def test_the_application_is_not_called_for_who_is_refused(
     full_pool: Pool, kind: str
 ) -> None:
     assert ask(kind, pytest.fail) == 503
+
+
+@both
+def test_a_refusal_without_headers_of_the_settings_is_no_failure(
+    full_pool: Pool, settings: Any, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    extra_headers._logged_failures.clear()
+    settings.POOLED_DB = {}
+    assert ask(kind) == 503
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
 
 
 @both

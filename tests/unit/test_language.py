@@ -297,6 +297,17 @@ def test_the_translations_are_those_that_the_documentation_names() -> None:
     assert found == {"de", "es", "fr", "ja", "pt_BR"}
 
 
+@pytest.mark.parametrize(("length", "language"), [(500, "ja"), (501, "de")])
+def test_a_header_is_read_up_to_500_characters(
+    negotiating: None, length: int, language: str
+) -> None:
+    none_of_ours = "xx," * 160 + "x" * (length - 498) + ","
+    header = f"de;q=0.1,{none_of_ours}ja;q=0.9"
+    headers = {"accept-language": header}
+    assert len(header) == length
+    assert language_of(headers.get).code == language
+
+
 # Through the middleware and the doors.
 
 

@@ -41,6 +41,7 @@ def test_an_age_is_told_as_it_is(age: float) -> None:
         "yesterday",
         "t=",
         "12",
+        "000000012",
         "-1700000000",
         "1e9",
         "nan",
@@ -60,6 +61,11 @@ def test_a_time_in_the_future_is_no_age() -> None:
 
 def test_a_clock_that_is_far_off_is_no_age() -> None:
     assert age_of(str(NOW - OLDEST - 1), NOW) == 0.0
+
+
+def test_ten_minutes_are_an_age_and_more_are_none() -> None:
+    assert age_of(str(NOW - 600.0), NOW) == 600.0
+    assert age_of(str(NOW - 600.5), NOW) == 0.0
 
 
 @given(st.text())

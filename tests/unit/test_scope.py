@@ -62,6 +62,14 @@ def test_its_label_names_the_route_without_what_stands_in_the_path(
     match: Any = SimpleNamespace(_func_path="shop.item", route="items/<int:pk>")
     request.resolver_match = match
     assert scope.label() == "GET /items/<int:pk> (shop.item)"
+    assert scope.describe() == "GET /items/5 (shop.item)"
+
+
+def test_at_a_door_it_is_known_by_what_the_server_says(scope: Scope) -> None:
+    assert scope.describe() == scope.label() == "a request"
+    environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/pay"}
+    scope.incoming = FromWSGI(environ)
+    assert scope.describe() == scope.label() == "POST /pay"
 
 
 @pytest.mark.parametrize("is_at_door", [True, False])

@@ -1,0 +1,116 @@
+"""Whose request code belongs to, before the middleware and within others."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable
+
+import pytest
+from asgiref.sync import ThreadSensitiveContext
+
+from pooled_db.request import current
+from pooled_db.request.current import (
+    begin_request,
+    current_scope,
+    open_scope,
+    scope_of_asgi_request,
+)
+from pooled_db.request.scope import Scope
+
+
+def of_loop(scenario: Callable[[], Awaitable[None]]) -> None:
+    async def anew() -> None:
+        await scenario()
+
+    asyncio.run(anew())
+
+
+# A query of a receiver of request_started, under ASGI: Django marks the request.
+
+
+def test_what_asks_before_the_middleware_is_of_the_request() -> None:
+    async def ask() -> Scope | None:
+        return scope_of_asgi_request()
+
+    async def see() -> Scope | None:
+        return current_scope()
+
+    async def scenario() -> None:
+        async with ThreadSensitiveContext():
+            # Each in a context of its own, as receivers and middleware are.
+            scope = await asyncio.create_task(ask())
+            assert scope is not None
+            assert (scope.is_early, scope.at_door, scope.is_open) == (True,) * 3
+            assert await asyncio.create_task(ask()) is scope
+            assert await asyncio.create_task(see()) is scope
+
+            assert begin_request() is scope
+            assert not scope.at_door
+            assert current_scope() is scope
+            assert scope_of_asgi_request() is scope
+            scope.close()
+
+    of_loop(scenario)
+
+
+def test_it_is_of_no_other_request_and_of_none_where_there_is_none() -> None:
+    async def scenario() -> None:
+        begun, seen = asyncio.Event(), asyncio.Event()
+
+        async def one() -> None:
+            async with ThreadSensitiveContext():
+                scope = scope_of_asgi_request()
+                assert scope is not None
+                begun.set()
+                await seen.wait()
+                scope.close()
+                assert current_scope() is None
+
+        async def other() -> None:
+            await begun.wait()
+            assert scope_of_asgi_request() is None
+            assert current_scope() is None
+            async with ThreadSensitiveContext():
+                assert current_scope() is None
+            seen.set()
+
+        await asyncio.gather(one(), other())
+
+    of_loop(scenario)
+
+
+def test_nothing_is_left_of_it_once_the_request_is_gone() -> None:
+    async def scenario() -> None:
+        async with ThreadSensitiveContext():
+            scope = scope_of_asgi_request()
+            assert scope is not None
+            scope.close()
+
+    of_loop(scenario)
+    gc.collect()
+    assert not current._early
+
+
+# A request in a thread or task that has one already.
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("entered", [False, True])
+def test_a_request_is_within_another_that_somebody_answers_for(
+    entered: bool, streaming: bool
+) -> None:
+    """Not within one whose body was never closed, nor one that nobody has got."""
+    outer = open_scope()
+    outer.at_door = False
+    outer.entered, outer.streaming = entered, streaming
+    try:
+        inner = begin_request()
+        is_within = entered and not streaming
+        assert (inner is None) is is_within
+        assert outer.is_open is is_within
+        if inner is not None:
+            assert inner.is_open
+            inner.close()
+    finally:
+        outer.close()

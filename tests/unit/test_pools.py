@@ -1,0 +1,135 @@
+"""From alias to pool: which there are, where they lead, and what a child has."""
+
+from __future__ import annotations
+
+import gc
+import os
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from pooled_db import pools
+from pooled_db.pool.pool import Pool
+from tests.forks import in_child
+
+
+def add(monkeypatch: pytest.MonkeyPatch, alias: str, **database: Any) -> None:
+    like = {**connections.settings["default"], **database}
+    monkeypatch.setitem(connections.settings, alias, like)
+
+
+# Which there are.
+
+
+def test_an_alias_without_its_driver_has_no_pool(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    add(monkeypatch, "old", ENGINE="nowhere.backend")
+    assert not pools.is_pooled("old")
+    assert pools.is_pooled("default")
+    assert "old" not in pools.pooled_aliases()
+    assert not pools.is_pooled("of_nobody")
+
+
+@pytest.mark.parametrize("use", [pools.stats, lambda: pools.for_alias("other")])
+def test_the_pool_of_an_alias_that_is_deleted_goes_with_the_next_look(
+    monkeypatch: pytest.MonkeyPatch, use: Callable[[], object]
+) -> None:
+    kept = pools.for_alias("default")
+    add(monkeypatch, "tenant")
+    gone = pools.for_alias("tenant")
+    del connections["tenant"], connections.settings["tenant"]
+    use()
+    assert gone.is_disposed
+    assert not kept.is_disposed
+    assert "tenant" not in pools.stats()
+    assert pools.for_alias("default") is kept
+
+
+def test_all_are_disposed_of_at_once() -> None:
+    made = [pools.for_alias("default"), pools.for_alias("other")]
+    pools.dispose_all()
+    assert all(pool.is_disposed for pool in made)
+    assert pools.stats() == {}
+
+
+def test_a_lost_connection_counts_as_a_refusal_where_there_is_a_pool() -> None:
+    pool = pools.for_alias("default")
+    pools.count_lost("default")
+    pools.count_lost("other")
+    assert pool.stats().refused == 1
+    assert pool.stats().refused_by["connection_lost"] == 1
+    assert list(pools.stats()) == ["default"]
+
+
+# Where their connections lead.
+
+
+@pytest.fixture
+def pool() -> Pool:
+    return pools.for_alias("default")
+
+
+def wrapper_for(database: dict[str, Any]) -> Any:
+    return type(connections["default"])(database, "default")
+
+
+def test_it_leads_where_the_settings_of_its_alias_do(pool: Pool) -> None:
+    leads = pools.leading(connections["default"], pool)  # type: ignore[arg-type]
+    assert leads == (pool.home, pool.connect)
+    assert leads[0].is_of(connections.settings["default"])
+
+
+def test_it_leads_elsewhere_once_the_settings_of_its_alias_do(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(monkeypatch, "default", NAME="moved")
+    database = connections.settings["default"]
+    for _ in range(2):
+        leads = pools.leading(wrapper_for(database), pool)
+        assert leads[0].is_of(database)
+        assert leads == (pool.home, pool.connect)
+
+
+def test_one_wrapper_that_leads_elsewhere_does_so_alone(pool: Pool) -> None:
+    before = pool.home, pool.connect
+    database = {**connections.settings["default"], "NAME": "its own"}
+    home, connect = pools.leading(wrapper_for(database), pool)
+    assert home.is_of(database)
+    assert connect != pool.connect
+    assert (pool.home, pool.connect) == before
+
+
+# In a forked child.
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="it needs Linux")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_starts_without_pools_and_keeps_those_of_its_parent() -> None:
+    """To take them apart is to use their locks, which a thread may have held."""
+    parents = weakref.ref(pools.for_alias("default"))
+    before = descriptors()
+
+    def work() -> bool:
+        gc.collect()
+        parent = parents()
+        return (
+            pools.stats() == {}
+            and parent is not None
+            and parent.is_disposed
+            and pools.for_alias("default") is not parent
+            and descriptors() == before
+        )
+
+    assert in_child(work) == 0
+    pool = parents()
+    assert pool is not None
+    assert not pool.is_disposed
+    assert pools.for_alias("default") is pool
