@@ -16,7 +16,6 @@ from django.db import (
     connections,
     transaction,
 )
-from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.signals import connection_created
 
 import pooled_db
@@ -208,23 +207,6 @@ def test_options_reach_the_driver(server: Server) -> None:
     finally:
         other.close()
         other.close_pool()
-
-
-def test_without_pool_it_is_djangos_backend(server: Server) -> None:
-    options = {**server.client_options, "pool": False}
-    settings = {**connection.settings_dict, "OPTIONS": options}
-    plain = DatabaseWrapper(settings, alias="plain")
-    with plain.cursor() as cursor:
-        cursor.execute("SELECT 1")
-    plain.close()
-    assert plain.pool is None
-    assert "plain" not in pooled_db.stats()
-
-
-def test_creating_and_dropping_databases_is_not_pooled() -> None:
-    with connection._nodb_cursor() as cursor:
-        cursor.execute("SELECT 1")
-    assert NO_DB_ALIAS not in pooled_db.stats()
 
 
 def test_persistent_connections_are_refused() -> None:

@@ -6,15 +6,19 @@ import threading
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import ProgrammingError, connections
 
 from pooled_db import pools
+from pooled_db.pool.loan import Loan
+from pooled_db.request.current import open_scope
 from tests.database_server import SERVER
 from tests.site.views import ask
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ISOLATION = "@@tx_isolation" if SERVER.is_mariadb else "@@transaction_isolation"
+#: As the pool knows threads, by their numbers.
+NOT_THIS_THREAD = -1
 #: What is another with each connect, and what says nothing of it.
 OF_ONE_CONNECT = {"_announced", "_connection", "_loan", "close_at", "queries_log"}
 
@@ -67,15 +71,52 @@ def test_a_session_that_was_made_as_new_is_set_up_again(wrapper: Any) -> None:
     assert pools.stats()["default"].opened == 1
 
 
-def test_a_connection_that_was_called_back_is_this_wrappers_no_more(
-    wrapper: Any,
-) -> None:
-    loan = wrapper.loan
+def call_back(loan: Loan) -> None:
     with loan.pool.gate.lock:
         assert loan.call_back()
     loan.checkin()
+
+
+def test_a_connection_that_was_called_back_is_this_wrappers_no_more(
+    wrapper: Any,
+) -> None:
+    call_back(wrapper.loan)
     assert wrapper.connection is None
     assert ask("SELECT 1") == 1
+
+
+def test_what_the_last_statement_left_is_an_error_after_a_call_back_only(
+    wrapper: Any,
+) -> None:
+    call_back(wrapper.loan)
+    with pytest.raises(ProgrammingError, match="others have used since"):
+        ask("SELECT ROW_COUNT()")
+    wrapper.close()
+    assert isinstance(ask("SELECT ROW_COUNT()"), int)
+
+
+class OtherThreads:
+    """The wrapper of a thread that works in a transaction."""
+
+    has_transaction = True
+
+    def detach(self) -> None: ...
+
+
+def test_what_another_thread_takes_at_the_last_moment_is_left_to_that_alone(
+    wrapper: Any,
+) -> None:
+    others = OtherThreads()
+    wrapper.close()
+    scope = open_scope()
+    wrapper.connect()
+    loan = wrapper.loan
+    assert loan.lend(lambda: others, NOT_THIS_THREAD)
+    loan.pins.clear()
+    wrapper.create_cursor().close()
+    assert wrapper.loan is not loan
+    assert (loan.user, loan.pins) == (NOT_THIS_THREAD, set())
+    scope.close()
 
 
 def test_an_answer_that_nobody_has_read_is_nobodys(wrapper: Any) -> None:
@@ -85,3 +126,13 @@ def test_an_answer_that_nobody_has_read_is_nobodys(wrapper: Any) -> None:
     assert ask("SELECT 7") == 7
     assert wrapper.connection.thread_id() != before
     assert threading.get_ident() == wrapper.loan.user
+
+
+def test_one_that_dies_while_a_wrapper_connects_is_replaced_from_the_pool(
+    wrapper: Any,
+) -> None:
+    wrapper.connection.close()
+    wrapper.connection = wrapper.get_new_connection(wrapper.get_connection_params())
+    assert wrapper.connection is wrapper.loan.connection
+    assert pools.stats()["default"].opened == 2
+    wrapper.close()

@@ -99,8 +99,6 @@ class PooledMixin(TransactionMixin, OpeningMixin, JudgedMixin):
             for one in (loan, *outsiders):
                 if one is not None and one.borrower is self._me:
                     one.discard()
-            if loan is not None:
-                loan.unpin(thread)
             raise
         self._announced = self._loan
         if self._loan is not None:

@@ -1,0 +1,56 @@
+"""A wrapper without a pool is as Django's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import ProgrammingError, connection
+from django.db.backends.base.base import NO_DB_ALIAS
+from django.db.backends.mysql import base as mysql
+
+import pooled_db
+from pooled_db.backends.mysql.base import DatabaseWrapper
+from tests.harness.server import Server
+
+pytestmark = pytest.mark.usefixtures("may_connect")
+
+
+def settings_without_pool(server: Server) -> dict[str, Any]:
+    options = {**server.client_options, "pool": False}
+    return {**connection.settings_dict, "OPTIONS": options}
+
+
+def test_without_pool_it_is_djangos_backend(server: Server) -> None:
+    plain = DatabaseWrapper(settings_without_pool(server), "plain")
+    with plain.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    plain.close()
+    assert plain.pool is None
+    assert "plain" not in pooled_db.stats()
+
+
+def test_without_pool_a_session_that_was_not_set_up_is_left_as_django_leaves_it(
+    monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
+    def fail(self: mysql.DatabaseWrapper) -> None:
+        raise ProgrammingError("no")
+
+    monkeypatch.setattr(mysql.DatabaseWrapper, "init_connection_state", fail)
+    options = server.client_options
+    left = []
+    for wrapper in (
+        mysql.DatabaseWrapper({**connection.settings_dict, "OPTIONS": {**options}}),
+        DatabaseWrapper(settings_without_pool(server), "plain"),
+    ):
+        with pytest.raises(ProgrammingError):
+            wrapper.ensure_connection()
+        left.append(wrapper.connection is not None)
+        wrapper.close()
+    assert left == [True, True]
+
+
+def test_creating_and_dropping_databases_is_not_pooled() -> None:
+    with connection._nodb_cursor() as cursor:
+        cursor.execute("SELECT 1")
+    assert NO_DB_ALIAS not in pooled_db.stats()
