@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -103,29 +104,34 @@ class OtherThreads:
     def detach(self) -> None: ...
 
 
-def test_what_another_thread_takes_at_the_last_moment_is_left_to_that_alone(
-    wrapper: Any,
-) -> None:
+@pytest.fixture
+def others_loan(wrapper: Any) -> Iterator[Loan]:
+    """What the wrapper had in its request, and another thread of that has taken."""
     others = OtherThreads()
     wrapper.close()
     scope = open_scope()
     wrapper.connect()
-    loan = wrapper.loan
+    loan: Loan = wrapper.loan
     assert loan.lend(lambda: others, NOT_THIS_THREAD)
     loan.pins.clear()
-    wrapper.create_cursor().close()
-    assert wrapper.loan is not loan
+    yield loan
     assert (loan.user, loan.pins) == (NOT_THIS_THREAD, set())
     scope.close()
 
 
-def test_an_answer_that_nobody_has_read_is_nobodys(wrapper: Any) -> None:
-    """An interrupt has struck between the statement and its answer."""
-    before = wrapper.connection.thread_id()
-    wrapper.connection.query("SELECT 5")
-    assert ask("SELECT 7") == 7
-    assert wrapper.connection.thread_id() != before
-    assert threading.get_ident() == wrapper.loan.user
+def test_what_another_thread_has_taken_at_the_last_moment_is_its_own(
+    wrapper: Any, others_loan: Loan
+) -> None:
+    wrapper.create_cursor().close()
+    assert wrapper.loan not in (None, others_loan)
+
+
+def test_what_another_thread_has_taken_is_not_shared_with_all(
+    wrapper: Any, others_loan: Loan
+) -> None:
+    wrapper.inc_thread_sharing()
+    wrapper.dec_thread_sharing()
+    assert wrapper.loan is None
 
 
 def test_one_that_dies_while_a_wrapper_connects_is_replaced_from_the_pool(
@@ -136,3 +142,12 @@ def test_one_that_dies_while_a_wrapper_connects_is_replaced_from_the_pool(
     assert wrapper.connection is wrapper.loan.connection
     assert pools.stats()["default"].opened == 2
     wrapper.close()
+
+
+def test_an_answer_that_nobody_has_read_is_nobodys(wrapper: Any) -> None:
+    """An interrupt has struck between the statement and its answer."""
+    before = wrapper.connection.thread_id()
+    wrapper.connection.query("SELECT 5")
+    assert ask("SELECT 7") == 7
+    assert wrapper.connection.thread_id() != before
+    assert threading.get_ident() == wrapper.loan.user
