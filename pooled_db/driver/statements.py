@@ -34,7 +34,8 @@ _is_lock_function = re.compile(_LOCK_FUNCTION).fullmatch
 _starts_lock_function = re.compile(_LOCK_FUNCTION + rb"(?![\w$])").match
 #: What they all have in their names. It is found in place, at 1 ns a byte.
 _mentions_lock = re.compile(rb"_(?i:LOCK)").search
-_LONGEST_PREFIX = len("SERVICE_GET_WRITE")
+#: What one of them has in front of that at most, and a character before.
+_IN_FRONT = len("SERVICE_GET_WRITE") + 1
 _word_at_end = re.compile(rb"[\w$]*\Z").search
 
 #: Character sets in which a quote or a backslash is always one, and never the second
@@ -127,13 +128,10 @@ def _after_blanks(statement: Statement, position: int, blank: Blank) -> int:
     """Return where what is neither *blank* nor a comment begins at *position*."""
     while True:
         position = blank(statement, position).end()  # type: ignore[union-attr]
-        if position == len(statement):
+        if _opens_comment(statement, position) is None:
             return position
-        after = _COMMENTS.get(statement[position])
-        if after is None:
-            return position
-        end = after(statement, position, True)
-        if end <= position + 1:
+        end = _AFTER[statement[position]](statement, position, True)
+        if end == _UNSURE:
             return position
         position = end
 
@@ -145,7 +143,7 @@ def _after_string(statement: Statement, position: int, escapes: bool) -> int:
     position += 1
     end = statement.find(b"'", position)
     if not statement.startswith(b"''", end) and not (
-        escapes and statement.find(b"\\", position, end) != -1
+        escapes and statement.count(b"\\", position, end)
     ):
         return end + 1 or _UNSURE
     # Two quotes are one, and a backslash escapes another or a quote. To see that at
@@ -205,7 +203,7 @@ _ats = re.compile(b"@+").match
 
 
 def _after_lock(statement: Statement, position: int, escapes: bool) -> int:
-    start = max(0, position - _LONGEST_PREFIX - 1)
+    start = max(0, position - _IN_FRONT)
     word = _word_at_end(statement, start, position)
     name = word and _starts_lock_function(statement, word.start())
     if name is not None and _may_be_called(statement, name.end()):
@@ -220,8 +218,10 @@ def _may_be_called(statement: Statement, position: int) -> bool:
 
 def _after_dollar(statement: Statement, position: int, escapes: bool) -> int:
     # At the beginning of a word it may open one of MySQL 9's dollar-quoted strings.
-    word = _word_at_end(statement, position - 1, position)
-    return _UNSURE if word is None or not word[0] else position + 1
+    return _UNSURE if _begins_word(statement, position) else position + 1
+
+
+_begins_word = re.compile(rb"(?<![\w$])\$").match
 
 
 def _after_comment(statement: Statement, position: int, escapes: bool) -> int:
@@ -271,13 +271,10 @@ def _is_unsure(statement: Statement, position: int, escapes: bool) -> int:
 
 
 Blank = Callable[[Statement, int], "re.Match[bytes] | None"]
-_COMMENTS: Mapping[int, Callable[[Statement, int, bool], int]] = {
+_AFTER: Mapping[int, Callable[[Statement, int, bool], int]] = {
     ord("/"): _after_comment,
     ord("-"): _after_dashes,
     ord("#"): _after_line,
-}
-_AFTER = {
-    **_COMMENTS,
     ord("'"): _after_string,
     ord('"'): _after_name,
     ord("`"): _after_name,
@@ -292,6 +289,7 @@ _blanks = re.compile(rb"\s*").match
 #: Anything else may be a blank in some character set, as 0xA0 is in latin1.
 _is_no_call = re.compile(rb"[\w`,.;=<>!)]|\Z").match
 _blank_or_end = re.compile(rb"[\s;]*").match
+_opens_comment = re.compile(rb"/\*|--|#").match
 
 _opens = re.compile(
     rb"""(?x: ['"`] | /\*M?!\d* | /\* | -- (?= [\x00-\x20] | \Z ) | \# )"""

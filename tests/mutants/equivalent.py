@@ -50,14 +50,16 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/driver/readable.py Readable.__init__: _poll is not None -> False": (
         "Python's own tells the same, and takes longer"
     ),
-    "pooled_db/driver/statements.py _after_blanks: <= -> <": (
-        "no server executes a statement with such a sign there"
+    "pooled_db/driver/statements.py <module>: 1 -> 2": (
+        "a mark that is no position, and sizes that are tuned"
     ),
+    "pooled_db/driver/statements.py <module>: 9 -> 10": "tuned, and not promised",
+    "pooled_db/driver/statements.py <module>: 14 -> 15": "tuned, and not promised",
     "pooled_db/driver/statements.py _after_lock: 0 -> 1": (
         "no statement that may be harmless begins with such a name"
     ),
     "pooled_db/driver/statements.py _after_string: not statement.startswith(b\"''\", "
-    'end) and not ( escapes and statement.find(b"\\\\", position, end) != -1 ) -> '
+    'end) and not ( escapes and statement.count(b"\\\\", position, end) ) -> '
     "False": "the closer look finds the same end, and takes longer",
     "pooled_db/driver/reset.py let_in: account is not None -> True": (
         "no set of accounts has None in it"

@@ -20,6 +20,7 @@ SELECT @@identity
 SELECT @@session.last_insert_id
 SELECT @@local . `identity`
 SELECT 'it\\'s', "a\\"b", LAST_INSERT_ID()
+SELECT "a\\"", LAST_INSERT_ID()
 SELECT '', LAST_INSERT_ID()
 SELECT 'a''b', "a""b", `'`, LAST_INSERT_ID()
 SELECT /* ' */ LAST_INSERT_ID()
@@ -58,6 +59,8 @@ SELECT 1 -- LAST_INSERT_ID()
 SELECT 1 # LAST_INSERT_ID()
 SELECT row_count, identity, found_rows FROM previous
 SELECT 'LAST_INSERT_ID()
+SELECT "LAST_INSERT_ID()
+SELECT 1 /* LAST_INSERT_ID()
 """
 
 

@@ -72,6 +72,9 @@ SELECT `größe` FROM `straße` WHERE "größe" = '@'
 SELECT a$b, '@'
 SELECT 1 --1, '@'
 SELECT 1 / 2 * 3, '@'
+SELECT 2*/* a@b */3
+SELECT /*/ a@b */ 1
+SELECT a$'@'
 """
 
 CHANGING = """
@@ -143,6 +146,9 @@ SELECT --@a
 SELECT /*!80000 1 */
 SELECT /*M! 1 */
 SELECT "a\\"", @a, "b"
+SELECT "\\"", @a := 1, "\\""
+SELECT 'it\\'s @a
+SELECT 'it''s @a
 SELECT $$ ' $$, @a, ' $$
 SELECT 1; SELECT 2 -- one
 SELECT 1; /*! SET x = 1 */
@@ -169,7 +175,10 @@ def test_what_changes_the_session_or_cannot_be_understood_counts(
 
 @pytest.mark.parametrize(
     "front",
-    ["-- a comment\n", "# a comment\n", "/* a */ /* b */", "\n\t(", "--\n", "/**/"],
+    [
+        *("-- a comment\n", "# a comment\n", "/* a */ /* b */"),
+        *("\n\t(", "--\n", "#\n", "/**/"),
+    ],
 )
 def test_nothing_in_front_hides_a_statement(front: str) -> None:
     assert not may_change_session(f"{front}SELECT 1".encode())
@@ -189,6 +198,45 @@ def test_a_value_in_quotes_never_counts(value: str) -> None:
             statement = f"SELECT '{front}{quoted}'".encode(errors="replace")
             assert not may_change_session(statement, escapes)
             assert may_change_session(statement + b", @a := 1", escapes)
+
+
+@pytest.mark.parametrize("quote", ["`", '"'])
+def test_a_long_name_never_counts(quote: str) -> None:
+    name = quote + LONG_STRING + quote
+    assert not may_change_session(f"SELECT {name}, '@'".encode())
+    assert may_change_session(f"SELECT {name}, @a".encode())
+
+
+def test_a_backslash_in_double_quotes_is_trusted_where_it_never_escapes() -> None:
+    # With ANSI_QUOTES it is part of a name.
+    statement = b"SELECT \"a\\b\", '@'"
+    assert may_change_session(statement, lambda: True)
+    assert not may_change_session(statement, lambda: False)
+    name = f"SELECT `{LONG_STRING}\\`, '@'".encode()
+    assert not may_change_session(name, lambda: True)
+
+
+#: Of 200 parts, which are all that is read in one match.
+FULL = "SELECT '@'" + 99 * ",'a'"
+
+
+@pytest.mark.parametrize(
+    ("after", "changes"),
+    [
+        *((f"{sign}'@'", False) for sign in "/-_,("),
+        ("-1 , @a", True),
+        ("/1 */ , @a", True),
+    ],
+)
+def test_what_follows_a_full_match_is_read_as_elsewhere(
+    after: str, changes: bool
+) -> None:
+    assert may_change_session(f"{FULL}{after}".encode()) is changes
+    assert may_change_session(f"SELECT 'a'{after}".encode()) is changes
+
+
+def test_two_dashes_are_a_comment_behind_a_third() -> None:
+    assert not may_change_session(b"SELECT 2 --- a@b\n1")
 
 
 def test_without_backslash_escapes_a_literal_ends_where_the_server_ends_it() -> None:
