@@ -26,7 +26,6 @@ MOST_FAILURES = 30
 #: For how many seconds a name with a single address is left to the driver, which
 #: resolves it again.
 ASK_AGAIN = 10.0
-MYSQL_PORT = 3306
 
 Open = Callable[[dict[str, Any]], Connection | None]
 
@@ -89,9 +88,8 @@ class Addresses:
             return []
         if self._single.get(name, 0.0) > self._clock():
             return []
-        port = options.get("port") or MYSQL_PORT
         try:
-            answers = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+            answers = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
             return []  # the driver says so in its own words
         found = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
@@ -104,7 +102,7 @@ class Addresses:
         first = next(self._turns) % len(addresses)
         turned = addresses[first:] + addresses[:first]
         now = self._clock()
-        return sorted(turned, key=lambda one: max(0.0, self._until.get(one, 0.0) - now))
+        return sorted(turned, key=lambda one: max(now, self._until.get(one, now)))
 
     def failed(self, address: str) -> None:
         """Try *address* last for a while."""
@@ -118,7 +116,7 @@ class Addresses:
         """Note that *address* can be had; return whether it is so again."""
         with self._lock:
             self._until.pop(address, None)
-            return self._failures.pop(address, 0) > 0
+            return self._failures.pop(address, None) is not None
 
     def _has_changed(self, name: str, found: list[str]) -> bool:
         known, self._known[name] = self._known.get(name), frozenset(found)

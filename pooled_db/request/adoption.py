@@ -24,8 +24,8 @@ def adopt(scope: Scope) -> None:
             scope.adopt(loan.pool, loan, ends_with_it=ends_with_it)
 
 
-def gives_way(loan: Loan, scope: Scope) -> bool:
-    """Whether *loan*, which this thread has of its own, is given back for *scope*'s.
+def give_way(loan: Loan, scope: Scope) -> None:
+    """Give *loan*, which this thread has of its own, back for *scope*'s.
 
     An executor's thread may have one at rest from earlier work, and now works for a
     request: what it leaves in its session must end with that. The request adopts it if
@@ -40,9 +40,8 @@ def gives_way(loan: Loan, scope: Scope) -> bool:
         or loan.connection is None
         or loan.connection.has_open_cursor()
     ):
-        return False
+        return
     if any(one.pool is loan.pool and not one.over for one in scope.loans):
         loan.checkin()
-        return True
-    scope.adopt(cast("Pool", loan.pool), loan, ends_with_it=True)
-    return False
+    else:
+        scope.adopt(cast("Pool", loan.pool), loan, ends_with_it=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 #: What the type checker wants, and what never happens.
 _NARROWS = "it only tells the type checker what is always so"
+_PASSED = "what was closed or has passed its health check, closes nothing any more"
+_UP = "the clock says 1 s when the machine has been up for that long"
 
 EQUIVALENT: dict[str, str] = {
     "pooled_db/__main__.py _project: 0 -> 1": (
@@ -31,9 +33,20 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/backends/mysql/usability.py "
     "JudgedMixin.close_if_unusable_or_obsolete: self._closes_unusable = False -> "
-    "pass": "what was closed or has passed its health check, closes nothing any more",
+    "pass": _PASSED,
+    "pooled_db/backends/mysql/usability.py "
+    "JudgedMixin.close_if_health_check_failed: False -> True": _PASSED,
+    "pooled_db/backends/mysql/usability.py JudgedMixin.close_if_health_check_failed: "
+    "self._closes_unusable = False -> pass": _PASSED,
     "pooled_db/driver/addresses.py Addresses.__init__: 16 -> 17": (
         "it begins at any of the addresses"
+    ),
+    "pooled_db/driver/addresses.py Addresses.__init__: 1 -> 2": (
+        "it begins at any of the addresses"
+    ),
+    "pooled_db/driver/addresses.py Addresses.addresses_of: 0.0 -> 1.0": _UP,
+    "pooled_db/driver/connection.py Connection.__init__: self.is_opened() -> pass": (
+        "the pool notes it once more, when all of the opening is done"
     ),
     "pooled_db/driver/connection.py Connection.__init__: 0.0 -> 1.0": (
         "it is fresh when it is first lent, and given back when it is lent again"
@@ -105,9 +118,7 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/outage.py Outage._learnt: error is None -> False": (
         "it returns None one way or the other"
     ),
-    "pooled_db/pool/overdue.py Overdue.__init__: 0.0 -> 1.0": (
-        "the clock says 1 s when the machine has been up for that long"
-    ),
+    "pooled_db/pool/overdue.py Overdue.__init__: 0.0 -> 1.0": _UP,
     "pooled_db/pool/store.py <module>: 100_000 -> 100001": "tuned, and not promised",
     "pooled_db/pool/store.py Store._replace: slot.invalidate() -> pass": (
         "nobody refers to them any more: they go back, and are closed then"

@@ -17,7 +17,6 @@ import MySQLdb
 import pytest
 
 from pooled_db import PoolTimeout, ServerUnavailable, pools, state
-from pooled_db.driver.addresses import Addresses
 from pooled_db.driver.connection import Connection
 from pooled_db.driver.slot import padded
 from pooled_db.pool import host, state_file
@@ -29,7 +28,6 @@ from pooled_db.pool.pool import Pool
 from pooled_db.pool.share import Share, no_siblings
 from pooled_db.pool.surplus import Surplus
 from tests.checking import AddDatabase
-from tests.clock import Clock
 
 # Who is overdue.
 
@@ -252,22 +250,7 @@ def test_a_look_comes_up_to_half_a_second_late_and_half_a_second_after_another(
     assert next_look(monkeypatch, 0.0, max_idle=0.1) == 0.5
 
 
-# Addresses and nodes.
-
-
-def test_an_address_is_tried_last_for_longer_each_time_it_fails() -> None:
-    """For 0.5 s at first and 10 s at most, and up to a quarter more."""
-    clock = Clock()
-    addresses = Addresses(clock)
-    pauses = []
-    for _ in range(8):
-        addresses.failed("here")
-        pauses.append(addresses._until["here"] - clock.now)
-    for pause, least in zip(pauses, [0.5, 1, 2, 4, 8, 10, 10, 10], strict=True):
-        assert least <= pause <= least * 1.25
-    assert addresses.worked("here")
-    addresses.failed("here")
-    assert addresses._until["here"] - clock.now <= 0.5 * 1.25
+# Nodes.
 
 
 @pytest.mark.parametrize("value", [0, "0", b"0", "OFF", b"off", "no", "", b"", None])

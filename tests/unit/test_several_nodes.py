@@ -13,7 +13,6 @@ import pytest
 
 from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.backends.mysql.base import DatabaseWrapper
-from pooled_db.driver import addresses as addresses_module
 from pooled_db.driver.addresses import LONGEST_PAUSE, Addresses
 from pooled_db.driver.connection import Connection
 from pooled_db.pool.destination import Destination
@@ -172,38 +171,6 @@ def test_a_session_is_made_as_new_at_its_address(
     loan, again = lend(pool)
     assert again is connection
     loan.checkin()
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"host": "localhost"},
-        {"host": "127.0.0.1"},
-        {"host": "::1"},
-        {"host": "/run/mysqld.sock"},
-        {},
-        {"host": NAME, "unix_socket": "/run/mysqld.sock"},
-        {"host": NAME, "ssl_mode": "VERIFY_IDENTITY"},
-        {"host": NAME, "ssl": {"ca": "/etc/ca.pem"}},
-    ],
-    ids=str,
-)
-def test_a_name_is_left_to_the_driver_where_it_matters(
-    resolve: list[str], options: dict[str, Any]
-) -> None:
-    assert Addresses().addresses_of(options) == []
-
-
-def test_a_name_with_one_address_is_left_to_the_driver_and_looked_up_again(
-    resolve: list[str], clock: Clock
-) -> None:
-    addresses = Addresses(clock)
-    del resolve[1:]
-    assert addresses.addresses_of({"host": NAME}) == [HOSTS[0]]
-    resolve.append(HOSTS[1])
-    assert addresses.addresses_of({"host": NAME}) == []
-    clock.now += addresses_module.ASK_AGAIN
-    assert addresses.addresses_of({"host": NAME}) == HOSTS[:2]
 
 
 # Several nodes behind one address.

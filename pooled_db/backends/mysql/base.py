@@ -22,7 +22,7 @@ from ...fork import in_new_child, notice_fork
 from ...pool.loan import Loan
 from ...pool.origin import describe
 from ...pool.pool import outsiders
-from ...request.adoption import gives_way
+from ...request.adoption import give_way
 from ...request.current import (
     current,
     current_scope,
@@ -299,8 +299,8 @@ class PooledMixin(TransactionMixin, OpeningMixin, JudgedMixin):
         if requester is None:
             # uWSGI forks between requests, when a thread may have one of its own.
             notice_fork()
-            if (scope := current_scope()) is not None and gives_way(loan, scope):
-                self.detach()
+            if (scope := current_scope()) is not None:
+                give_way(loan, scope)
         else:
             # Each cursor looks three times: is_of_current_request() is called only
             # where the quick answer is no.
