@@ -18,12 +18,10 @@ class Cleaning:
     any case, and ``"rollback"`` only ends what transaction may be open.
     """
 
-    def __init__(
-        self, reset: str, autocommit: bool, numbers: Numbers | None = None
-    ) -> None:
+    def __init__(self, reset: str, autocommit: bool, numbers: Numbers) -> None:
         self.reset = reset
         self.autocommit = autocommit
-        self._numbers = Numbers() if numbers is None else numbers
+        self._numbers = numbers
         # Whether a session that nothing has changed may be lent on as it is.
         self._spares_unchanged = autocommit and reset != "always"
 

@@ -179,7 +179,7 @@ def test_a_request_without_queries_costs_the_server_nothing_however_it_resets(
 ) -> None:
     connections.close_all()
     pool = pools.for_alias("default")
-    pool._cleaning = Cleaning("always", autocommit=True)
+    pool._cleaning = Cleaning("always", True, pool.numbers)
     try:
         middleware = PooledConnectionMiddleware(lambda request: HttpResponse("none"))
         middleware(rf.get("/"))

@@ -1,0 +1,262 @@
+"""What a pool learns from each connection that it opens, cannot open, or closes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pooled_db import PoolTimeout, ServerUnavailable
+from pooled_db.driver.connection import Connection
+from pooled_db.driver.slot import SIZE as SLOT_SIZE
+from pooled_db.pool.numbers import SIZE, Numbers
+from pooled_db.pool.pool import Pool
+from tests.gates import PATIENCE, start
+from tests.harness.fake_server import FakeServer
+from tests.loans import lend
+
+FULL = (1040, "Too many connections")
+OFFLINE = (3032, "The server is currently in offline mode")
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with FakeServer() as server:
+        yield server
+
+
+def connector(server: FakeServer) -> Callable[[], Connection]:
+    return lambda: Connection(
+        host=server.host, port=server.port, user="any", password="", autocommit=True
+    )
+
+
+@pytest.fixture
+def pool(server: FakeServer) -> Iterator[Pool]:
+    pool = Pool("fake", connector(server), pool_size=3, timeout=0.01, recycle=1000.0)
+    yield pool
+    assert (pool.gate.free, pool.checkedout()) == (3, 0)
+    pool.dispose()
+
+
+def refused(pool: Pool) -> None:
+    """Ask for a connection, which cannot be had, when it is time to try again."""
+    pool.gate.limit = pool.gate.capacity
+    pool._connector.outages.may_end()
+    with pytest.raises((PoolTimeout, ServerUnavailable)):
+        pool.checkout()
+
+
+def test_an_idle_connection_is_lent_before_another_is_opened_though_it_is_parked(
+    pool: Pool,
+) -> None:
+    lend(pool)[0].checkin()
+    pool._store.park_idle()
+    lend(pool)[0].checkin()
+    assert pool.stats().opened == 1
+
+
+def test_what_is_just_being_parked_is_waited_for(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The upkeep has taken it out of the queue, and has not put it down yet."""
+    lend(pool)[0].checkin()
+    slot = pool._store.queue.connect()
+
+    def puts_it_down() -> bool:
+        monkeypatch.undo()
+        pool._store._parked.append(slot)
+        return False
+
+    monkeypatch.setattr(pool._store, "_put_back_an_empty_slot", puts_it_down)
+    lend(pool)[0].checkin()
+    assert pool.stats().opened == 1
+
+
+def test_a_connection_lives_for_recycle_and_up_to_a_tenth_less(pool: Pool) -> None:
+    before = time.monotonic()
+    loan, connection = lend(pool)
+    after = time.monotonic()
+    assert before + 900.0 <= connection.expires <= after + 1000.0
+    assert before <= connection.rested <= after
+    assert pool.stats().connects.sum <= after - before
+    assert connection.alias == "fake"
+    loan.checkin()
+
+
+@pytest.mark.parametrize(("is_new", "longest"), [(True, 30.0), (False, 1000.0)])
+def test_where_an_address_is_new_the_others_move_soon(
+    pool: Pool, is_new: bool, longest: float
+) -> None:
+    def opens() -> Connection:
+        connection = pool.connect()
+        connection.is_at_new_address = is_new
+        return connection
+
+    first, connection = lend(pool)
+    second = pool.checkout(leading=(pool.home, opens))  # type: ignore[arg-type]
+    assert longest / 2 < connection.expires - time.monotonic() <= longest
+    first.checkin()
+    second.checkin()
+
+
+@pytest.mark.parametrize(("max_idle", "within"), [(60.0, 1.75), (1.0, 1.0)])
+def test_somebody_looks_after_what_is_open(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, max_idle: float, within: float
+) -> None:
+    watched: list[tuple[object, float]] = []
+    upkeep: Any = SimpleNamespace(watch=lambda pool, at: watched.append((pool, at)))
+    monkeypatch.setattr("pooled_db.pool.connector.upkeep", upkeep)
+    before = time.monotonic()
+    for kept_for in (None, max_idle):
+        made = Pool("fake", pool.connect, max_idle=kept_for)
+        lend(made)[0].checkin()
+        made.dispose()
+    ((whose, at),) = watched
+    assert whose is made
+    assert before + within <= at <= time.monotonic() + within
+
+
+def test_one_that_leads_elsewhere_than_was_asked_for_is_lent_for_that(
+    pool: Pool,
+) -> None:
+    """The settings were changed while it was opened."""
+    elsewhere: Any = object()
+
+    def opens() -> Connection:
+        connection = pool.connect()
+        connection.destination = elsewhere
+        return connection
+
+    loan = pool.checkout(leading=(object(), opens))  # type: ignore[arg-type]
+    assert loan.destination is elsewhere
+    loan.checkin()
+    lend(pool)[0].checkin()
+    assert dict(pool.stats().closed)["moved"] == 1
+
+
+@pytest.mark.parametrize(("error", "has_room"), [(FULL, False), (OFFLINE, True)])
+def test_others_are_told_that_the_server_has_no_room(
+    pool: Pool, server: FakeServer, error: tuple[int, str], has_room: bool
+) -> None:
+    before = time.monotonic()
+    server.says("login", *error)
+    refused(pool)
+    no_room = pool.numbers.read()["no_room"]
+    assert no_room == 0.0 if has_room else before <= no_room <= time.monotonic()
+
+
+@pytest.mark.parametrize(
+    ("there", "error", "pause"),
+    [(0, FULL, 0.08), (1, FULL, 0.12), (2, FULL, 0.24), (2, OFFLINE, 0.2)],
+)
+def test_who_has_fewer_looks_for_room_sooner(
+    pool: Pool, server: FakeServer, there: int, error: tuple[int, str], pause: float
+) -> None:
+    """Each pause is up to a quarter longer."""
+    loans = [pool.checkout() for _ in range(there)]
+    server.says("login", *error)
+    for _ in range(5):
+        before = time.monotonic()
+        refused(pool)
+    after = time.monotonic()
+    outage = pool._connector.outages.of(None)
+    assert before + pause <= outage.retry_at <= after + 1.25 * pause
+    for loan in loans:
+        loan.checkin()
+
+
+def test_what_the_server_grants_is_told_and_grows_again(
+    pool: Pool, server: FakeServer
+) -> None:
+    ahead = 0.0
+    pool.gate.clock = lambda: time.monotonic() + ahead
+    loans = [pool.checkout()]
+    granted = [pool.stats().granted]
+    for error in (FULL, None, FULL):
+        if error is None:
+            server.recovers()
+            ahead += max(0.0, pool.gate.raise_at - pool.gate.clock())
+            pool._connector.outages.may_end()
+            loans.append(pool.checkout())
+        else:
+            server.says("login", *error)
+            refused(pool)
+        granted.append(pool.stats().granted)
+        assert pool.numbers.read()["granted"] == granted[-1]
+    assert granted == [3, 1, 2, 2]
+    for loan in loans:
+        loan.checkin()
+
+
+# What is closed.
+
+
+@pytest.mark.parametrize(("why", "longest"), [("dead", 30.0), (None, 1000.0)])
+def test_where_one_is_lost_the_others_end_soon_and_those_of_its_node_at_once(
+    pool: Pool, why: str | None, longest: float
+) -> None:
+    lost, here, there = (lend(pool) for _ in range(3))
+    lost[1].node, here[1].node, there[1].node = "a", "a", "b"
+    lost[1].closed_for = why
+    lost[0].discard()
+
+    assert (here[1].expires == 0.0) == (why == "dead")
+    assert longest / 2 < there[1].expires - time.monotonic() <= longest
+    here[0].checkin()
+    there[0].checkin()
+
+
+@pytest.mark.parametrize(
+    ("sign", "limit"), [(None, 3), ("met_no_room", 1), ("makes_room", 1)]
+)
+def test_room_is_left_where_one_says_that_there_is_none(
+    pool: Pool, sign: str | None, limit: int
+) -> None:
+    (kept, _), (closed, connection) = lend(pool), lend(pool)
+    if sign is not None:
+        setattr(connection, sign, True)
+    closed.discard()
+    assert pool.gate.limit == limit
+    assert pool.stats().granted == (1 if sign == "met_no_room" else 3)
+    kept.checkin()
+
+
+def test_a_finalizer_that_comes_while_the_gate_is_locked_waits_for_nobody(
+    pool: Pool,
+) -> None:
+    loan, connection = lend(pool)
+    connection.makes_room = True
+    with pool.gate.lock:
+        start(loan.discard).result(PATIENCE)
+    pool.gate.settle()
+    assert pool.gate.free == 3
+
+
+def test_what_connections_are_closed_for_is_told(server: FakeServer) -> None:
+    told: list[str] = []
+    pool = Pool("fake", connector(server), pool_size=1, max_overflow=1)
+    pool.on_closed = lambda connection, why: told.append(why)
+    for loan in [pool.checkout(), pool.checkout()]:
+        loan.checkin()
+    pool.dispose()
+    assert told == ["overflow", "disposed"]
+    closed = pool.stats().closed
+    assert {why: closed[why] for why in closed if closed[why]} == dict.fromkeys(told, 1)
+
+
+def test_a_connection_that_is_closed_leaves_its_place_in_the_file(
+    server: FakeServer,
+) -> None:
+    memory = memoryview(bytearray(8 * (SIZE + SLOT_SIZE)))
+    numbers = Numbers(memory, slots=1)
+    pool = Pool("fake", connector(server), pool_size=1, numbers=numbers)
+    for _ in range(2):
+        loan, connection = lend(pool)
+        assert connection.slot is not None
+        assert not numbers.free
+        loan.discard()
+        assert (connection.slot, len(numbers.free)) == (None, 1)
