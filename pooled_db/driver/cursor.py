@@ -30,14 +30,14 @@ def _in_turn(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
             return original(self, *args, **kwargs)
         thread = get_ident()
         loan = connection.loan
-        if thread in loan.pins:
-            return original(self, *args, **kwargs)
+        is_pinned = thread in loan.pins
         try:
-            # begin_use() without the call, where it is this thread's turn.
-            loan.pins.add(thread)
-            if loan.user != thread:
-                loan.unpin(thread)
-                loan = connection.begin_use()
+            if not is_pinned:
+                # begin_use() without the call, where it is this thread's turn.
+                loan.pins.add(thread)
+                if loan.user != thread:
+                    loan.unpin(thread)
+                    loan = connection.begin_use()
             return original(self, *args, **kwargs)
         except MySQLdb.OperationalError as error:
             if loan is not None and loan.user == NO_THREAD and error.args == CLOSED:
@@ -47,7 +47,7 @@ def _in_turn(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
                 raise given_back() from error
             raise
         finally:
-            if loan is not None:
+            if loan is not None and not is_pinned:
                 loan.pins.discard(thread)
                 if loan.line:
                     loan.unpin(thread)

@@ -13,7 +13,9 @@ from django.db import InterfaceError, connections, transaction
 from django.db.models.expressions import RawSQL
 
 import pooled_db
-from pooled_db.request.current import open_scope
+from pooled_db import pools
+from pooled_db.driver import DriverConnection
+from pooled_db.request.current import current_scope, open_scope
 from tests.harness.processes import PATIENCE, poll
 from tests.harness.server import Server
 from tests.site.models import Item
@@ -136,3 +138,30 @@ def test_a_statement_that_outlasts_its_request_says_so(server: Server) -> None:
         holder.close()
     connections.close_all()
     assert pooled_db.stats()["default"].in_use == 0
+
+
+def test_so_does_one_with_which_django_sets_up_a_new_connection(
+    in_request: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close: list[Callable[[], None]] = []
+    original = DriverConnection.query
+
+    def query(self: DriverConnection, query: bytes) -> None:
+        original(self, query)
+        if b"@@sql_auto_is_null" in query:
+            with ThreadPoolExecutor(1) as loop:
+                loop.submit(close.pop()).result()
+
+    monkeypatch.setattr(DriverConnection, "query", query)
+    pools.dispose("default")
+
+    def work() -> None:
+        scope = current_scope()
+        assert scope is not None
+        close.append(scope.close)
+        with pytest.raises(InterfaceError, match="given back to its pool"):
+            ask(NUMBER)
+
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(in_request, work).result()
+    assert not close
