@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -335,6 +336,19 @@ def test_closing_inside_an_atomic_block_says_so_at_the_next_query() -> None:
         with pytest.raises(ProgrammingError, match="in an atomic block"):
             Item.objects.count()
     assert Item.objects.count() == 0
+
+
+def test_a_block_after_one_that_was_closed_inside_is_committed() -> None:
+    def in_request(*, close: bool) -> None:
+        with contextlib.closing(open_scope()), transaction.atomic():
+            Item.objects.create(name=f"{close=}")
+            if close:
+                connection.close()
+
+    copy_context().run(in_request, close=True)
+    copy_context().run(in_request, close=False)
+    seen = in_thread(lambda: list(Item.objects.values_list("name", flat=True)))
+    assert seen == ["close=False"]
 
 
 def test_release_gives_back_what_this_thread_has_open() -> None:

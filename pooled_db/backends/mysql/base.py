@@ -114,7 +114,13 @@ class PooledMixin(TransactionMixin, OpeningMixin, JudgedMixin):
         """
         settings = self.settings_dict
         self.check_settings()
-        if self.run_on_commit or self.needs_rollback or self._in_atomic_block:
+        if (
+            self.run_on_commit
+            or self.needs_rollback
+            or self._in_atomic_block
+            # A block that begins forgets the need of a rollback before it connects.
+            or self.closed_in_transaction
+        ):
             self._forget_transaction()
         self.health_check_enabled: bool = settings["CONN_HEALTH_CHECKS"]
         self.health_check_done = True
