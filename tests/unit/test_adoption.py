@@ -10,7 +10,7 @@ from django.db import connections
 
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.pool import Pool
-from pooled_db.request.adoption import adopt, gives_way
+from pooled_db.request.adoption import adopt, give_way
 from pooled_db.request.scope import Scope
 
 
@@ -50,8 +50,8 @@ def scope() -> Scope:
     return Scope()
 
 
-def give_way(own: Own, scope: Scope) -> bool:
-    return gives_way(cast("Loan", own), scope)
+def make_way(own: Own, scope: Scope) -> None:
+    give_way(cast("Loan", own), scope)
 
 
 def loans_of(scope: Scope) -> list[object]:
@@ -64,7 +64,7 @@ def put(own: Own, scope: Scope) -> None:
 
 def test_the_request_adopts_it_if_it_has_none(pool: Pool, scope: Scope) -> None:
     own = Own(pool)
-    assert not give_way(own, scope)
+    make_way(own, scope)
     assert loans_of(scope) == [own]
     assert own.requester is scope.ref
     assert not own.over
@@ -73,7 +73,7 @@ def test_the_request_adopts_it_if_it_has_none(pool: Pool, scope: Scope) -> None:
 def test_it_gives_way_to_that_of_the_request(pool: Pool, scope: Scope) -> None:
     own, its = Own(pool), Own(pool)
     put(its, scope)
-    assert give_way(own, scope)
+    make_way(own, scope)
     assert (own.over, its.over) == (True, False)
     assert loans_of(scope) == [its]
 
@@ -84,7 +84,7 @@ def test_it_does_not_for_one_that_is_over_or_of_another_pool(
 ) -> None:
     put(Own(pool, over=True) if other == "over" else Own(make_pool()), scope)
     own = Own(pool)
-    assert not give_way(own, scope)
+    make_way(own, scope)
     assert own in loans_of(scope)
     assert not own.over
 
@@ -105,7 +105,7 @@ def test_what_its_thread_works_with_stays_its_own(
 ) -> None:
     its, own = Own(pool), Own(pool, **attributes)
     put(its, scope)
-    assert not give_way(own, scope)
+    make_way(own, scope)
     assert loans_of(scope) == [its]
     assert not own.over
 
@@ -113,7 +113,7 @@ def test_what_its_thread_works_with_stays_its_own(
 def test_what_a_test_has_stays_the_tests(pool: Pool, scope: Scope) -> None:
     scope.is_of_test_client = True
     own = Own(pool)
-    assert not give_way(own, scope)
+    make_way(own, scope)
     assert loans_of(scope) == []
 
 
@@ -121,7 +121,7 @@ def test_what_the_request_has_already_stays_its(pool: Pool, scope: Scope) -> Non
     """As one that a middleware above has left in a transaction."""
     own = Own(pool)
     scope.adopt(pool, cast("Loan", own), ends_with_it=False)
-    assert not give_way(own, scope)
+    make_way(own, scope)
     assert not own.over
     assert own.requester is None
 

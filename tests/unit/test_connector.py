@@ -16,6 +16,8 @@ from pooled_db.pool.pool import Pool
 from pooled_db.pool.store import NoIdleConnection
 from tests.clock import Clock
 
+HERE: Any
+ELSEWHERE: Any
 HERE, ELSEWHERE = "here", "elsewhere"
 #: For how long the connections below have been idle, in seconds.
 IDLE = 60.0
@@ -64,7 +66,7 @@ def pool() -> Pool:
 @pytest.fixture
 def loan(pool: Pool, clock: Clock) -> Loan:
     loan = Loan(pool)
-    loan.destination = HERE  # type: ignore[assignment]
+    loan.destination = HERE
     loan.arrived, loan.deadline = clock.now - 3.0, clock.now + 5.0
     return loan
 
@@ -95,7 +97,8 @@ def test_one_that_was_just_opened_is_as_it_is_to_be_once(
 
     assert is_fit(pool, idle, loan) == (True, None)
 
-    assert (loan.since, loan.is_new, loan.destination) == (clock.now, True, ELSEWHERE)
+    assert (loan.since, loan.is_new) == (clock.now, True)
+    assert loan.destination is ELSEWHERE
     assert is_fit(pool, idle, loan) == (False, "doubtful")
 
 
@@ -257,13 +260,13 @@ def test_an_attempt_may_well_succeed_unless_the_last_has_failed() -> None:
     others: list[int] = []
 
     def fail() -> Connection:
-        others.append(pool._connector.others(Loan(pool), AWAY))
+        others.append(failing._connector.others(Loan(failing), AWAY))
         raise MySQLdb.OperationalError(*AWAY.args)
 
-    pool = Pool("default", fail)
+    failing = Pool("default", fail)
     for _ in range(2):
-        pool._connector.outages.may_end()
+        failing._connector.outages.may_end()
         with pytest.raises(ServerUnavailable):
-            pool.checkout()
-        assert pool._connector.others(Loan(pool), AWAY) == 0
+            failing.checkout()
+        assert failing._connector.others(Loan(failing), AWAY) == 0
     assert others == [1, 0]

@@ -256,7 +256,9 @@ def test_a_connection_that_is_closed_leaves_its_place_in_the_file(
     pool = Pool("fake", connector(server), pool_size=1, numbers=numbers)
     for _ in range(2):
         loan, connection = lend(pool)
-        assert connection.slot is not None
+        slots: list[object] = [connection.slot]
         assert not numbers.free
         loan.discard()
-        assert (connection.slot, len(numbers.free)) == (None, 1)
+        slots.append(connection.slot)
+        assert [slot is None for slot in slots] == [False, True]
+        assert len(numbers.free) == 1
