@@ -7,6 +7,9 @@ from functools import lru_cache
 
 from django.http.request import MediaType
 
+#: How precise a name is, beside a wildcard.
+NAMED = 2
+
 
 @lru_cache(maxsize=256)
 def prefers_json(accept: str) -> bool:
@@ -25,9 +28,9 @@ def prefers_json(accept: str) -> bool:
         kind, subtype = wanted.main_type.strip(), wanted.sub_type.strip()
         quality = _quality(wanted.params.get("q", 1))
         if subtype == "json" or subtype.endswith("+json"):
-            json_ = json_.or_better(2, quality)
+            json_ = json_.or_better(NAMED, quality)
         elif subtype in ("html", "xhtml+xml"):
-            html = html.or_better(2, quality)
+            html = html.or_better(NAMED, quality)
         elif subtype == "*" and kind in ("application", "*"):
             json_ = json_.or_better(int(kind != "*"), quality)
         if subtype == "*" and kind in ("text", "*"):

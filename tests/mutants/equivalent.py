@@ -140,8 +140,23 @@ EQUIVALENT: dict[str, str] = {
         "the clock never shows the very moment"
     ),
     "pooled_db/request/accept.py _quality: < -> <=": "0 is what nonsense counts as",
+    "pooled_db/pools.py _settings_changed: setting == conf.MIDDLEWARE_SETTINGS -> "
+    "True": "it reads again what has not changed",
+    "pooled_db/request/accept.py <module>: 2 -> 3": (
+        "it is compared with itself, and with less"
+    ),
     "pooled_db/request/admission.py Admission.age: header -> True": (
         "nobody asks it where no header is set"
+    ),
+    "pooled_db/request/admission.py Admission.age: 0.0 -> 1.0": (
+        "nobody asks it where no header is set"
+    ),
+    "pooled_db/request/age.py age_of: >= -> >": (
+        "in either unit that moment is long past, or far ahead"
+    ),
+    "pooled_db/request/age.py age_of: < -> <=": "it is 0 either way",
+    "pooled_db/request/identity.py Identity.has_priority: settings.priority -> True": (
+        "no path is among none: the condition only saves a call"
     ),
     "pooled_db/request/pace.py <module>: 32 -> 33": "tuned, and not promised",
     "pooled_db/request/pace.py Pace.__init__: 0 -> 1": (
@@ -168,6 +183,12 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/watching/server_view.py Busy.close: connection is not None -> False": (
         "the driver closes what nobody refers to any more"
+    ),
+    "pooled_db/request/scope.py Scope.admit: self.was_admitted -> True": (
+        "_new_loan() looks at it, too: the condition only saves a call"
+    ),
+    "pooled_db/request/scope.py Scope._lend: shared.state is ADMITTED -> True": (
+        "take() looks at it, too: the condition only saves a call"
     ),
     "pooled_db/request/scope.py Scope.admit_async: self.was_admitted -> True": (
         "_new_loan() looks at it, too: the condition only saves a call"

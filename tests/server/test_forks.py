@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from tests.forks import in_child
 from tests.site.models import Item
@@ -24,6 +25,21 @@ def test_a_thread_that_forks_ends_no_other_threads_transaction() -> None:
             assert threads.submit(in_child, lambda: None).result() == 0
         assert ask("SELECT @mine") == 5
     assert Item.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_what_a_child_says_on_its_parents_connection_goes_nowhere() -> None:
+    number = ask("SELECT CONNECTION_ID()")
+    inherited = connection.connection
+
+    def work() -> bool:
+        leads_to = os.fstat(inherited.fileno())
+        inherited.close()
+        return os.path.samestat(leads_to, os.stat(os.devnull))
+
+    assert in_child(work) == 0
+    assert ask("SELECT CONNECTION_ID()") == number
 
 
 @pytest.mark.parametrize(

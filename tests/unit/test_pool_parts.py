@@ -127,7 +127,7 @@ def test_who_notes_fewer_at_the_same_time_takes_nothing_from_the_peak() -> None:
 @pytest.mark.parametrize(
     ("threads", "crowd"),
     # Those at work, and an eighth that refuses, do not wait.
-    [(64, 64 - 4 - 8), (6, 1), (4, None), (None, None)],
+    [(64, 64 - 4 - 8), (7, 2), (6, 1), (4, None), (None, None)],
 )
 def test_an_eighth_of_the_threads_is_left_to_refuse(
     monkeypatch: pytest.MonkeyPatch,

@@ -28,7 +28,9 @@ def test_an_alias_without_its_driver_has_no_pool(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     add(monkeypatch, "old", ENGINE="nowhere.backend")
+    add(monkeypatch, "of_django", ENGINE="django.db.backends.sqlite3")
     assert not pools.is_pooled("old")
+    assert not pools.is_pooled("of_django")
     assert pools.is_pooled("default")
     assert "old" not in pools.pooled_aliases()
     assert not pools.is_pooled("of_nobody")

@@ -8,8 +8,9 @@ import threading
 
 import pytest
 
-from pooled_db.request.refusals import RefusalLog
+from pooled_db.request.refusals import RefusalLog, refusal_log
 from tests.clock import Clock
+from tests.forks import in_child
 
 #: The documented one line a second.
 INTERVAL = 1.0
@@ -167,3 +168,10 @@ def test_no_handler_gets_an_error_that_keeps_a_request_alive(
 
     (record,) = caplog.records
     assert record.args == (1, "the cause")
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_does_not_wait_for_a_thread_of_its_parent() -> None:
+    """Which was logging when it forked, and does not exist in the child."""
+    with refusal_log._lock:
+        assert in_child(lambda: refusal_log._lock.acquire(blocking=False)) == 0
