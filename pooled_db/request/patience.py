@@ -131,12 +131,10 @@ class Patience:
         # One window later it shows whether that was all.
         swamped = now - self._swamped_at <= WINDOW
         longest = max(PAUSE, LONGEST_PAUSE * LESS_PAUSE**self._failures)
-        if self._latest_lag <= SWAMPED and self._has_effect(WINDOW):
-            if self._has_effect(2 * WINDOW):  # one gap tells little
-                self._succeeds(now)
-            elif elapsed >= longest:
-                self._fails(now)
-        elif elapsed >= (longest if swamped else PAUSE):
+        ceases = self._latest_lag <= SWAMPED and self._has_effect(WINDOW)
+        if ceases and self._has_effect(2 * WINDOW):  # one gap tells little
+            self._succeeds(now)
+        elif elapsed >= (longest if swamped or ceases else PAUSE):
             self._fails(now)
 
     def _has_effect(self, seconds: float) -> bool:

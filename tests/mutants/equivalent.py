@@ -171,6 +171,68 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/pace.py Pace._look_after: <= -> <": (
         "the clock never shows the very moment"
     ),
+    "pooled_db/request/pace.py Pace.__init__: 0.0 -> 1.0": (
+        "hold() sets the times before there is a beat, and no clock shows less than 1 s"
+    ),
+    "pooled_db/request/pace.py Pace.__init__: self._latest = 0.0 -> pass": (
+        "hold() sets it before there is a beat"
+    ),
+    "pooled_db/request/pace.py Pace.__init__: self._to_let_in = 0 -> pass": (
+        "the first beat sets it: nobody is held back before a pause"
+    ),
+    "pooled_db/request/pace.py Pace._is_behind: < -> <=": (
+        "the clock never shows the very moment"
+    ),
+    "pooled_db/request/pace.py Pace._let_in: 0 -> 1": "no pool has a smaller capacity",
+    "pooled_db/request/pace.py Pace._let_listen: < -> <=": (
+        "the clock never shows the very moment"
+    ),
+    "pooled_db/request/pace.py Pace._look: 1.0 -> 2.0": "tuned, and not promised",
+    "pooled_db/request/patience.py Patience._adapt: 0.02 -> 0.04": (
+        "tuned, and not promised"
+    ),
+    "pooled_db/request/patience.py Patience._adapt: >= -> >": (
+        "the clock never shows the very moment"
+    ),
+    "pooled_db/request/patience.py Patience._fails: 10 -> 11": (
+        "after so many the longest time has come in any case"
+    ),
+    "pooled_db/request/patience.py Patience._has_effect: < -> <=": (
+        "no rate is at the very bound"
+    ),
+    "pooled_db/request/patience.py Patience._judge_pause: 2 -> 3": (
+        "tuned, and not promised"
+    ),
+    "pooled_db/request/patience.py Patience._judge_pause: < -> <=": (
+        "the clock never shows the very moment"
+    ),
+    "pooled_db/request/patience.py Patience._judge_pause: <= -> <": (
+        "neither the clock nor a rate is at the very bound"
+    ),
+    "pooled_db/request/patience.py Patience._judge_pause: > -> >=": (
+        "no rate is at the very bound"
+    ),
+    "pooled_db/request/patience.py Patience._judge_pause: >= -> >": (
+        "the clock never shows the very moment"
+    ),
+    "pooled_db/request/patience.py Patience._pause: > -> >=": (
+        "neither the clock nor a rate is at the very bound"
+    ),
+    "pooled_db/request/patience.py Patience._pause: >= -> >": (
+        "no rate is at the very bound"
+    ),
+    "pooled_db/request/patience.py Patience._succeeds: 1.1 -> 2.2": (
+        "tuned, and not promised"
+    ),
+    "pooled_db/request/patience.py Patience._succeeds: self._adapted = now -> pass": (
+        "it begins to change up to a tenth of a second sooner"
+    ),
+    "pooled_db/request/patience.py Patience.end: 0.0 -> 1.0": (
+        "the clock says 1 s when the machine has been up for that long"
+    ),
+    "pooled_db/request/patience.py Patience.look: > -> >=": (
+        "no loop is late by the very bound"
+    ),
     "pooled_db/request/patience.py <module>: 0.5 -> 1.0": "tuned, and not promised",
     "pooled_db/request/patience.py <module>: 0.6 -> 1.2": "tuned, and not promised",
     "pooled_db/request/language.py language_of: settings.LANGUAGE_COOKIE_NAME in "
