@@ -35,7 +35,7 @@ class Traffic:
     def count(self, now: float, asked: int, left: int, lent: int) -> None:
         """Note how many have *asked* for a connection so far, how many refusals have
         *left*, and how many connections have been *lent*."""
-        before = self._past[-1][3] if self._past else 0
+        before = self._past[-1][3]
         rate = max(lent - before, 0) / BEAT
         self.lending += (rate - self.lending) * WEIGHT
         self._note(now, asked, left, lent)

@@ -212,9 +212,6 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/patience.py Patience._judge_pause: > -> >=": (
         "no rate is at the very bound"
     ),
-    "pooled_db/request/patience.py Patience._judge_pause: >= -> >": (
-        "the clock never shows the very moment"
-    ),
     "pooled_db/request/patience.py Patience._pause: > -> >=": (
         "neither the clock nor a rate is at the very bound"
     ),
@@ -230,6 +227,9 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/patience.py Patience.end: 0.0 -> 1.0": (
         "the clock says 1 s when the machine has been up for that long"
     ),
+    "pooled_db/request/patience.py Patience.look: >= -> >": (
+        "the clock never shows the very moment"
+    ),
     "pooled_db/request/patience.py Patience.look: > -> >=": (
         "no loop is late by the very bound"
     ),
@@ -238,11 +238,6 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/language.py language_of: settings.LANGUAGE_COOKIE_NAME in "
     "cookies -> True": "it is the same, told by parsing all of them",
     "pooled_db/request/pace.py Pace.__init__: 4.0 -> 8.0": "tuned, and not promised",
-    "pooled_db/request/patience.py Patience._judge_pause: elapsed >= longest -> "
-    "False": "there is an effect for two windows or there is none, one window later",
-    "pooled_db/request/patience.py Patience.look: >= -> >": (
-        "the clock never shows the very moment"
-    ),
     "pooled_db/watching/server_view.py Busy.close: connection is not None -> False": (
         "the driver closes what nobody refers to any more"
     ),
@@ -257,6 +252,10 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/watching/tables.py _table: break -> continue": (
         "what fits once goes on fitting, and nothing more is left out"
+    ),
+    "pooled_db/request/traffic.py Traffic.rates: True -> False": _NARROWS,
+    "pooled_db/wsgi.py _close_what_is_left: outsiders -> True": (
+        "Django has done the same for others: the condition only saves a call"
     ),
     "pooled_db/wsgi.py Door.__call__: True -> False": "it counts that it is there",
 }

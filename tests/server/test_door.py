@@ -13,12 +13,14 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.core.signals import request_finished
+from django.core.wsgi import get_wsgi_application
 from django.db import connections
 from django.http import HttpRequest, HttpResponse
 
 from pooled_db import asgi, pools, wsgi
 from pooled_db.middleware import PooledConnectionMiddleware
 from pooled_db.pool.loan import Loan
+from pooled_db.pool.permit import Permit
 from pooled_db.pool.pool import Pool
 from pooled_db.request import client as telling
 from pooled_db.request.current import begin_request, current_scope, open_scope
@@ -341,8 +343,19 @@ def test_what_the_door_has_taken_goes_back_if_the_thread_has_one(pool: Pool) -> 
     assert pool.gate.free == pool.gate.capacity
 
 
+@pytest.mark.parametrize(
+    ("make", "handler"),
+    [
+        (wsgi.get_wsgi_application, WSGIHandler),
+        (get_wsgi_application, wsgi.DoorHandler),
+    ],
+    ids=["ours", "django's"],
+)
 def test_what_is_left_at_the_end_of_a_request_goes_back(
-    pool: Pool, monkeypatch: pytest.MonkeyPatch
+    pool: Pool,
+    monkeypatch: pytest.MonkeyPatch,
+    make: Callable[[], object],
+    handler: type[WSGIHandler],
 ) -> None:
     monkeypatch.setattr(request_finished, "receivers", [])
 
@@ -350,9 +363,24 @@ def test_what_is_left_at_the_end_of_a_request_goes_back(
         ask("SET @left = 1")
 
     request_finished.connect(leave)
-    wsgi.get_wsgi_application()
-    request_finished.send(sender=WSGIHandler)
+    make()
+    request_finished.send(sender=handler)
     assert pool.stats().in_use == 0
+
+
+def test_whoever_is_left_with_a_connection_does_not_wait_for_it_at_the_door(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "timeout", 0.01)
+    ask("SET @mine = 1")  # so that it is not on call
+    permits = [Permit() for _ in range(pool.gate.free)]
+    for permit in permits:
+        pool.gate.acquire(permit, pool.timeout)
+    try:
+        assert ask_door(behind_the_door) == b"1 in use"
+    finally:
+        for permit in permits:
+            pool.gate.release(permit)
 
 
 # The project's function that tells clients apart is asked when no connection is free.

@@ -27,7 +27,9 @@ def loop() -> Iterator[VirtualLoop]:
 
 @pytest.fixture
 def pace(loop: VirtualLoop) -> Pace:
-    return Pace(loop)
+    pace = Pace(loop)
+    pace._traffic.begin(loop.now, 0)
+    return pace
 
 
 def test_where_waiting_is_in_vain_all_leave_who_have_waited_for_long(

@@ -25,6 +25,7 @@ class Flow:
         lag: float = 0.0,
     ) -> None:
         self.traffic = Traffic(MEMORY)
+        self.traffic.begin(0.0, 0)
         self.patience = Patience(self.traffic)
         self.now = self.asked = self.left = 0.0
         self.pauses: list[float] = []
@@ -109,6 +110,7 @@ def test_an_overload_that_was_over_is_looked_at_anew() -> None:
     flow.go_on(5.0)
     flow.traffic.end()
     flow.patience.end()
+    flow.traffic.begin(flow.now, 0)
     looked = len(flow.pauses)
     flow.go_on(5.0)
     assert len(flow.pauses) > looked

@@ -30,6 +30,7 @@ class Site:
         delay: int = 5,
     ) -> None:
         self.traffic = Traffic(MEMORY)
+        self.traffic.begin(0.0, 0)
         self.patience = Patience(self.traffic)
         self.others, self.retry, self.lag = others, retry, lag
         self.leaving, self.wanted = leaving, 1.0
@@ -127,6 +128,7 @@ def test_an_overload_that_was_over_is_looked_at_at_once(lag: float) -> None:
     site.go_on(40.0)
     site.traffic.end()
     site.patience.end()
+    site.traffic.begin(site.now, 0)
     began = site.now
     site.go_on(1.0)
     assert began < site.began()[-1]
@@ -191,6 +193,7 @@ def test_what_has_helped_no_more_bounds_nobody_after_that(ends: str) -> None:
     if ends == "with the overload":
         site.traffic.end()
         site.patience.end()
+        site.traffic.begin(site.now, 0)
     else:
         come_whatever_is_said(site)
     site.others, site.retry = 0.0, True

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import MySQLdb
@@ -289,6 +290,47 @@ def test_it_is_in_an_atomic_block_if_one_of_its_borrowers_is(
     borrower.has_transaction = True
     seen.append(scope.in_atomic_block)
     assert seen == [False, False, True]
+    scope.close()
+
+
+def test_what_it_loses_before_it_has_it_leads_there_when_it_is_taken_again(
+    scope: Scope, pool: Pool, monkeypatch: pytest.MonkeyPatch, taken: list[Loan]
+) -> None:
+    """As one that is called back for others at that moment."""
+    lends = Loan.lend
+
+    def lend_the_second(self: Loan, borrower: Any, thread: int) -> bool:
+        if self is taken[0]:
+            self.checkin()
+            return False
+        return lends(self, borrower, thread)
+
+    def connect() -> Connection:
+        raise AssertionError("nobody connects here")
+
+    monkeypatch.setattr(Loan, "lend", lend_the_second)
+    borrower = Borrower()
+    loan = lend(scope, pool, borrower, ELSEWHERE, connect)
+    assert taken[1:] == [loan]
+    assert (loan.destination, loan.opening) == (ELSEWHERE, connect)
+    scope.close()
+    assert pool.gate.free == 2
+
+
+@pytest.mark.parametrize("other_rests", [False, True])
+def test_released_is_what_this_thread_works_with_and_what_nobody_does(
+    scope: Scope, pool: Pool, taken: list[Loan], other_rests: bool
+) -> None:
+    mine, others = Borrower(has_transaction=True), Borrower()
+    loan = lend(scope, pool, mine)
+    with ThreadPoolExecutor(1) as thread:
+        other = thread.submit(lend, scope, pool, others).result()
+    rest(other)
+    at_work: Any = other.connection
+    at_work.is_at_rest = other_rests
+    scope.release()
+    assert (loan.over, other.over) == (True, other_rests)
+    assert scope.is_open
     scope.close()
 
 
