@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from threading import get_ident
 from typing import Any
 from weakref import ref
@@ -17,13 +17,14 @@ from .use import NO_THREAD, given_back
 CLOSED = (2006, "")
 
 
-def _in_turn(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-    """Bracket the method *name*: it speaks with the driver before and after.
+def _in_turn(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Bracket the method *original*: it speaks with the driver before and after.
 
     Parameters are escaped by the connection before the statement is sent, and the
     number of rows and the identifier of what was inserted are asked of it afterwards.
     """
 
+    @wraps(original)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         connection = self.connection
         if connection is None:
@@ -52,14 +53,13 @@ def _in_turn(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
                 if loan.line:
                     loan.unpin(thread)
 
-    method.__name__ = name
-    method.__doc__ = original.__doc__
     return method
 
 
 def _not_out_of_step(original: Callable[..., Any]) -> Callable[..., Any]:
     """Let *original* not say that there are no more results when nobody knows."""
 
+    @wraps(original)
     def nextset(self: Any) -> Any:
         connection = self.connection
         if connection is not None and connection.is_out_of_step:
@@ -67,7 +67,6 @@ def _not_out_of_step(original: Callable[..., Any]) -> Callable[..., Any]:
             raise MySQLdb.ProgrammingError(OUT_OF_STEP, text)
         return original(self)
 
-    nextset.__doc__ = original.__doc__
     return nextset
 
 
@@ -75,7 +74,7 @@ def _not_out_of_step(original: Callable[..., Any]) -> Callable[..., Any]:
 def taking_turns(cursorclass: type[Any]) -> type[Any]:
     """Derive from *cursorclass* one whose statements await their turn."""
     methods = {
-        name: _in_turn(name, getattr(cursorclass, name))
+        name: _in_turn(getattr(cursorclass, name))
         for name in ("callproc", "execute", "executemany")
         if hasattr(cursorclass, name)
     }

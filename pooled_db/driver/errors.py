@@ -127,7 +127,7 @@ SIGNS = (
     Sign(9001, _NO_BACKEND, _NO_BACKEND, text="hostgroup"),
     Sign(9002, _NO_BACKEND, _NO_BACKEND, text="hostgroup"),
 )
-_SIGNS = {sign.code: sign for sign in SIGNS}
+_SIGNS: Mapping[int | None, Sign] = {sign.code: sign for sign in SIGNS}
 #: Of these the text matters in a statement only.
 _CONNECTING_IN_ANY_CASE = frozenset({1226})
 
@@ -163,7 +163,7 @@ def why_not_connected(error: BaseException) -> str | None:
     """What has happened if *error*, of a connect, is an outage."""
     if isinstance(error, UnfitNode):
         return error.why
-    sign = _SIGNS.get(error_code(error) or 0)
+    sign = _SIGNS.get(error_code(error))
     if sign is None or sign.connecting is None:
         return None
     if sign.code in _CONNECTING_IN_ANY_CASE or sign.is_meant(str(error.args[-1])):
@@ -173,7 +173,7 @@ def why_not_connected(error: BaseException) -> str | None:
 
 def outage_in(error: BaseException) -> Sign | None:
     """Return what *error*, of a statement, is a sign of, if it is one of an outage."""
-    sign = _SIGNS.get(error_code(error) or 0)
+    sign = _SIGNS.get(error_code(error))
     if sign is None or sign.in_statement is None:
         return None
     return sign if sign.is_meant(str(error.args[-1])) else None

@@ -116,10 +116,8 @@ class GuardedConnection(DriverConnection):
             raise
         finally:
             if self._unread:
-                # _rest() without the call, where nobody waits for it.
+                # _rest() without the call: until it is read, it is nobody else's.
                 self._busy = None
-                if self.after_rest is not None:
-                    self._rest()
             else:
                 self._rest()
 

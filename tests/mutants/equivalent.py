@@ -20,9 +20,6 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/asgi.py Door.__call__: True -> False": "it counts that it is there",
     "pooled_db/asgi.py Door._pools_for: () -> None": "there is no pool in either",
     "pooled_db/dashboard/snapshot.py _loan: 0.0 -> 1.0": _NARROWS,
-    "pooled_db/driver/cursor.py _in_turn: method.__doc__ = original.__doc__ -> pass": (
-        "nobody is promised the text of a help()"
-    ),
     "pooled_db/backends/mysql/transaction.py TransactionMixin.in_atomic_block: "
     "self._in_atomic_block -> True": (
         "what is another request's is given up at the next look in any case"
@@ -54,9 +51,17 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/driver/connection.py Connection._refuse_to_lie: 0 -> 1": (
         "no server has either number"
     ),
+    "pooled_db/driver/errors.py mark_tried_everywhere: True -> False": (
+        "it counts that it is there"
+    ),
+    "pooled_db/driver/guarded.py GuardedConnection._has_answer: self._unread -> None": (
+        "each connection that is opened can tell more exactly"
+    ),
     "pooled_db/driver/guarded.py GuardedConnection.query: options -> True": (
         "without any it calls the same"
     ),
+    "pooled_db/driver/last_statement.py LastStatement.asks_for_lost: "
+    "_may_ask(statement) -> True": "it is the same, told by reading all of it",
     "pooled_db/driver/packets.py _limit: connection.close() -> pass": (
         "the driver closes what nobody refers to any more"
     ),

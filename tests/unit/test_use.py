@@ -11,6 +11,7 @@ import pytest
 
 from pooled_db.driver import DriverConnection, packets
 from pooled_db.driver.connection import Connection
+from pooled_db.driver.cursor import taking_turns
 from pooled_db.driver.guarded import NO_MORE_RESULTS, GuardedConnection
 from pooled_db.driver.packets import name_too_large
 from pooled_db.driver.use import ANY_THREAD, NO_THREAD, OwnUse
@@ -45,6 +46,65 @@ def test_what_any_thread_may_use_is_nobodys_turn() -> None:
     used: Any = GuardedConnection.begin_use(connection)
     assert used is lent
     assert lent.user is ANY_THREAD
+
+
+class Cursor:
+    """A driver's cursor, as far as statements go."""
+
+    def __init__(self, connection: object) -> None:
+        self.connection = connection
+
+    def execute(self, query: str) -> set[int]:
+        """Make it, and tell who has pinned the loan meanwhile."""
+        connection: Any = self.connection
+        return set(connection.loan.pins)
+
+
+class WithMore(Cursor):
+    """One whose statements may have several results."""
+
+    def nextset(self) -> None:
+        """Go on to the next."""
+
+
+class InTurns(SimpleNamespace):
+    is_out_of_step = False
+
+    def begin_use(self) -> Any:
+        return GuardedConnection.begin_use(self)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("at_first", [ELSEWHERE, threading.get_ident()])
+def test_a_cursor_has_the_connection_for_its_statement_and_no_longer(
+    at_first: int,
+) -> None:
+    here = threading.get_ident()
+    lent = Lent(at_first)
+    cursor = taking_turns(Cursor)(InTurns(loan=lent))
+    assert cursor.execute("SELECT 1") == {here}
+    assert (lent.user, lent.pins) == (here, set())
+
+
+def test_a_cursor_that_takes_turns_is_called_as_the_one_it_is_of() -> None:
+    """Tracers tell by these names what was called."""
+    derived = taking_turns(WithMore)
+    assert derived.__name__ == "WithMore"
+    for name in ("execute", "nextset"):
+        assert getattr(derived, name).__name__ == name
+        assert getattr(derived, name).__doc__ == getattr(WithMore, name).__doc__
+
+
+def test_it_says_nothing_of_more_results_when_nobody_knows() -> None:
+    connection = InTurns(loan=OwnUse(ANY_THREAD))
+    cursor = taking_turns(WithMore)(connection)
+    assert cursor.nextset() is None
+    connection.is_out_of_step = True
+    with pytest.raises(MySQLdb.ProgrammingError) as raised:
+        cursor.nextset()
+    assert raised.value.args[0] == 2014
+    cursor.connection = None
+    assert cursor.nextset() is None
+    assert not hasattr(taking_turns(Cursor), "nextset")
 
 
 # Reading.
@@ -158,3 +218,13 @@ def test_a_statement_that_was_too_large_is_named(
     name_too_large(error, size, {})
     assert error.args[0] == code
     assert ("max_allowed_packet" in error.args[1]) is (code == 1153)
+
+
+@pytest.mark.parametrize("code", [1064, 1040])
+def test_a_large_statement_that_lost_no_connection_is_not_called_too_large(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr(packets, "_limit", pytest.fail)
+    error: Any = MySQLdb.OperationalError(code, "whatever it says")
+    name_too_large(error, 2**24, {})
+    assert error.args == (code, "whatever it says")
