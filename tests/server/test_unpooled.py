@@ -11,9 +11,12 @@ from django.db.backends.mysql import base as mysql
 
 import pooled_db
 from pooled_db.backends.mysql.base import DatabaseWrapper
+from tests.database_server import SERVER
 from tests.harness.server import Server
 
 pytestmark = pytest.mark.usefixtures("may_connect")
+
+ISOLATION = "@@tx_isolation" if SERVER.is_mariadb else "@@transaction_isolation"
 
 
 def settings_without_pool(server: Server) -> dict[str, Any]:
@@ -24,7 +27,8 @@ def settings_without_pool(server: Server) -> dict[str, Any]:
 def test_without_pool_it_is_djangos_backend(server: Server) -> None:
     plain = DatabaseWrapper(settings_without_pool(server), "plain")
     with plain.cursor() as cursor:
-        cursor.execute("SELECT 1")
+        cursor.execute(f"SELECT {ISOLATION}, @@session.sql_auto_is_null")
+        assert cursor.fetchone() == ("READ-COMMITTED", 0)
     plain.close()
     assert plain.pool is None
     assert "plain" not in pooled_db.stats()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import ProgrammingError, connections
+from django.db import ProgrammingError, connections, transaction
 
 from pooled_db import pools
 from pooled_db.pool.loan import Loan
@@ -134,6 +134,45 @@ def test_what_another_thread_has_taken_is_not_shared_with_all(
     assert wrapper.loan is None
 
 
+@pytest.mark.parametrize("judge", ["if_health_check_failed", "if_unusable_or_obsolete"])
+def test_what_another_thread_takes_while_it_is_judged_is_not_closed(
+    wrapper: Any, monkeypatch: pytest.MonkeyPatch, judge: str
+) -> None:
+    wrapper.close()
+    scope = open_scope()
+    wrapper.connect()
+    loan = wrapper.loan
+
+    def is_not_usable() -> bool:
+        assert loan.lend(lambda: None, NOT_THIS_THREAD)
+        return False
+
+    monkeypatch.setattr(connections["default"], "is_usable", is_not_usable)
+    wrapper.health_check_enabled = True
+    wrapper.health_check_done = False
+    wrapper.errors_occurred = True
+    getattr(wrapper, f"close_{judge}")()
+    assert (loan.over, loan.user) == (False, NOT_THIS_THREAD)
+    scope.close()
+
+
+def test_a_block_in_which_nothing_has_been_done_yet_is_work_all_the_same(
+    wrapper: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where each statement is in a transaction, the mode does not tell."""
+    wrapper.close()
+    monkeypatch.setitem(wrapper.settings_dict, "AUTOCOMMIT", False)
+    pools.dispose("default")
+    wrapper.connect()
+    wrapper.commit()
+    assert wrapper.loan.resting_since() is not None
+    with transaction.atomic(savepoint=False):
+        assert wrapper.loan.resting_since() is None
+    assert wrapper.loan.resting_since() is not None
+    wrapper.close()
+    pools.dispose("default")
+
+
 def test_one_that_dies_while_a_wrapper_connects_is_replaced_from_the_pool(
     wrapper: Any,
 ) -> None:
@@ -144,10 +183,11 @@ def test_one_that_dies_while_a_wrapper_connects_is_replaced_from_the_pool(
     wrapper.close()
 
 
-def test_an_answer_that_nobody_has_read_is_nobodys(wrapper: Any) -> None:
+@pytest.mark.parametrize("make", ["query", "send_query"])
+def test_an_answer_that_nobody_has_read_is_nobodys(wrapper: Any, make: str) -> None:
     """An interrupt has struck between the statement and its answer."""
     before = wrapper.connection.thread_id()
-    wrapper.connection.query("SELECT 5")
+    getattr(wrapper.connection, make)(b"SELECT 5")
     assert ask("SELECT 7") == 7
     assert wrapper.connection.thread_id() != before
     assert threading.get_ident() == wrapper.loan.user

@@ -178,21 +178,33 @@ def test_what_a_thread_has_not_read_keeps_nobody_from_ending_its_loan(
         assert loan.has_ended
 
 
-def test_whoever_commits_is_inside_a_statement(
-    make: Callable[..., Pool], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "before"),
+    [("commit", None), ("read_query_result", send), ("use_result", query)],
+)
+def test_whoever_waits_for_the_server_is_inside_a_statement(
+    make: Callable[..., Pool],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    before: Callable[[Connection], None] | None,
 ) -> None:
-    seen: list[tuple[bool, bool]] = []
+    """As all others see it, who must not close it now."""
+    seen: list[bool] = []
+    original = getattr(DriverConnection, name)
 
-    def commit(connection: Connection) -> None:
+    def wait(connection: Connection) -> Any:
         elsewhere = start(lambda: connection.in_query).result()
-        seen.append((connection.in_statement, elsewhere))
+        seen.extend((elsewhere, connection.in_statement))
+        return original(connection)
 
-    monkeypatch.setattr(DriverConnection, "commit", commit)
     loan, connection = lend(make(pool_size=1))
     assert not connection.in_statement
-    connection.commit()
-    assert seen == [(True, True)]
-    assert not connection.in_statement
+    if before is not None:
+        before(connection)
+    monkeypatch.setattr(DriverConnection, name, wait)
+    getattr(connection, name)()
+    assert seen == [True, True]
+    assert not start(lambda: connection.in_query).result()
     loan.checkin()
 
 
@@ -213,6 +225,7 @@ def test_who_has_no_turn_is_told_that_there_is_no_more(
 ) -> None:
     """So a cursor is closed in peace, even if somebody else works."""
     loan, connection = lend(make(pool_size=1))
+    assert connection.next_result() == -1
     cursor = connection.cursor()
     cursor.execute("SET @a = 1")
     other = start(lambda: connection.next_result()).result()

@@ -16,6 +16,7 @@ from pooled_db.backends.mysql.base import DatabaseWrapper
 from pooled_db.driver.addresses import LONGEST_PAUSE, Addresses
 from pooled_db.driver.connection import Connection
 from pooled_db.pool.destination import Destination
+from pooled_db.pool.loan import Loan
 from pooled_db.pool.nodes import MOST_TRIES, WHO
 from pooled_db.pool.pool import Pool
 from pooled_db.pool.turnover import SHORTEST, SPREAD_OVER, Turnover
@@ -171,6 +172,31 @@ def test_a_session_is_made_as_new_at_its_address(
     loan, again = lend(pool)
     assert again is connection
     loan.checkin()
+
+
+def test_an_account_is_that_of_the_name_at_each_of_its_addresses(
+    pool: Pool, nodes: list[FakeServer]
+) -> None:
+    """One that is refused is tried no more, until somebody is let in anywhere."""
+
+    def logins() -> int:
+        return sum(node.reached["change_user"] for node in nodes)
+
+    def end_dirty(loan: Loan) -> None:
+        connection_of(loan).query("SET @a = 1")
+        connection_of(loan).store_result()
+        loan.checkin()
+
+    loans = [lend(pool)[0] for _ in range(6)]
+    for node in nodes:
+        node.says("change_user", 1045, "Access denied")
+    for loan in loans[:3]:
+        end_dirty(loan)
+    assert logins() == 1
+    lend(pool)[0].checkin()  # it opens one
+    for loan in loans[3:]:
+        end_dirty(loan)
+    assert logins() == 2
 
 
 # Several nodes behind one address.
