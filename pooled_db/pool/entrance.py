@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 
 from ..exceptions import PoolTimeout, Reason
 from .gate import Gate
@@ -21,7 +22,7 @@ from .turn import Turn
 CLOCKS_DIFFER = 0.5
 
 
-class Entrance:
+class Entrance(ABC):
     """Lets loans in through *gate*, and makes a diagnosis of each refusal.
 
     *timeout* is for how many seconds a loan waits. One that lasts for longer than
@@ -60,9 +61,9 @@ class Entrance:
         ]
 
     @property
+    @abstractmethod
     def granted(self) -> int:
         """How many connections the server grants, as far as is known."""
-        return self.gate.capacity
 
     def admit(self, loan: Loan, age: float = 0.0, instead: Loan | None = None) -> Loan:
         """Wait in this thread until *loan* has its permit, and return it.
@@ -88,8 +89,7 @@ class Entrance:
         turn: Turn | None = None
         if instead is not None:
             turn = Turn(threading.get_ident(), loan.borrower, loan)
-            if not instead.queue_up(turn):
-                turn = None
+            instead.queue_up(turn)  # what is over grants none
 
         def before_waiting() -> None:
             begin_waiting(loan)

@@ -82,10 +82,7 @@ def look(directory: Path) -> Host:
     dead = [file for file in files if not file.alive]
     return Host(
         _processes(file for file in files if file.alive),
-        {
-            alias: to_stats(numbers, limit=0, peak=0)
-            for alias, numbers in together(ended, dead).items()
-        },
+        {alias: to_stats(numbers) for alias, numbers in together(ended, dead).items()},
     )
 
 

@@ -89,6 +89,13 @@ EQUIVALENT: dict[str, str] = {
         "no check of models looks at it"
     ),
     "pooled_db/pool/ended.py mark: 0 -> 1": "no file has either number",
+    "pooled_db/pool/ended.py mark: 0, 0 -> None": "no file has either",
+    "pooled_db/pool/ended.py _write_base: 6 -> 7": "it is a name that nobody has",
+    "pooled_db/pool/ended.py fold: > -> >=": "the clock never shows the very moment",
+    "pooled_db/pool/ended.py together: is_time -> True": (
+        "how often something was is a whole number of millionths, too"
+    ),
+    "pooled_db/pool/host.py ProcessPool.loans: 0.0 -> 1.0": _NARROWS,
     "pooled_db/pool/gate.py Gate.review: permit is self._watcher and permit.state is "
     "WAITING -> True": (
         "whoever looks calls back what is ripe, and one who looks is enough"

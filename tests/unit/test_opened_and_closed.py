@@ -151,7 +151,7 @@ def test_others_are_told_that_the_server_has_no_room(
 
 @pytest.mark.parametrize(
     ("there", "error", "pause"),
-    [(0, FULL, 0.08), (1, FULL, 0.12), (2, FULL, 0.24), (2, OFFLINE, 0.2)],
+    [(0, FULL, 0.08), (1, FULL, 0.12), (2, FULL, 0.24), (1, OFFLINE, 0.2)],
 )
 def test_who_has_fewer_looks_for_room_sooner(
     pool: Pool, server: FakeServer, there: int, error: tuple[int, str], pause: float

@@ -1,0 +1,122 @@
+"""How long a loan waits for its permit, and what is said if it gets none."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from pooled_db import PoolTimeout
+from pooled_db.driver.connection import Connection
+from pooled_db.exceptions import Reason
+from pooled_db.pool.loan import Loan
+from pooled_db.pool.permit import ADMITTED, LENT
+from pooled_db.pool.pool import Pool
+from pooled_db.pool.stall import begin_waiting, end_waiting
+from tests.gates import hold
+
+Admit = Callable[[Pool, Loan, float], object]
+
+
+def connect() -> Connection:
+    raise AssertionError("nobody gets that far")
+
+
+def in_a_thread(pool: Pool, loan: Loan, age: float) -> None:
+    pool.admit(loan, age)
+
+
+def in_a_task(pool: Pool, loan: Loan, age: float) -> None:
+    asyncio.run(pool.admit_async(loan, age))
+
+
+ways = pytest.mark.parametrize("admit", [in_a_thread, in_a_task])
+
+
+@ways
+@pytest.mark.parametrize(("age", "counts"), [(0.25, 0.0), (0.75, 0.25), (3.0, 2.5)])
+def test_what_a_request_has_waited_elsewhere_counts_but_for_half_a_second(
+    admit: Admit, age: float, counts: float
+) -> None:
+    pool = Pool("default", connect, pool_size=1, timeout=5.0)
+    loan = Loan(pool)
+    admit(pool, loan, age)
+    assert (loan.state, loan.waited_before) == (ADMITTED, counts)
+    loan.checkin()
+
+
+def test_who_says_nothing_of_its_age_has_waited_nowhere() -> None:
+    pool = Pool("default", connect, pool_size=2, timeout=5.0)
+    loans = [pool.admit(Loan(pool)), Loan(pool)]
+    asyncio.run(pool.admit_async(loans[1]))
+    for loan in loans:
+        assert loan.deadline - loan.arrived == pytest.approx(5.0)
+        assert loan.waited_before == 0.0
+        loan.checkin()
+
+
+@ways
+def test_a_request_is_refused_when_it_has_waited_for_timeout_here_and_elsewhere(
+    admit: Admit,
+) -> None:
+    pool = Pool("default", connect, pool_size=1, timeout=3.01)
+    holder, loan = hold(pool.gate), Loan(pool)
+    before = time.monotonic()
+    with pytest.raises(PoolTimeout) as refused:
+        admit(pool, loan, 3.0)
+    waited = time.monotonic() - before
+    assert loan.deadline - loan.arrived - loan.waited_before == pytest.approx(0.01)
+    assert 3.01 - 1e-6 <= refused.value.waited <= 3.0 + waited
+    pool.gate.release(holder)
+
+
+@ways
+@pytest.mark.parametrize("age", [5.0, 60.0])
+def test_a_request_that_is_too_old_is_refused_at_once_free_permit_or_not(
+    admit: Admit, age: float
+) -> None:
+    pool = Pool("default", connect, pool_size=1, timeout=5.0)
+    with pytest.raises(PoolTimeout) as refused:
+        admit(pool, Loan(pool), age)
+    assert (refused.value.reason, refused.value.waited) == (Reason.TIMEOUT, age)
+
+
+def test_nobody_waits_where_all_who_hold_a_connection_wait() -> None:
+    """And one is kept then for those who have begun, that they may go on."""
+    pool = Pool("default", connect, pool_size=2, timeout=0.05)
+
+    def hold_one() -> Loan:
+        request: Any = object()
+        loan = Loan(pool, lambda: request)
+        hold_permit(pool, loan)
+        return loan
+
+    with ThreadPoolExecutor(1) as other:
+        held = [hold_one(), other.submit(hold_one).result()]
+        waiting = Loan(pool, held[1].requester)
+        waiting.begun = True
+        other.submit(begin_waiting, waiting).result()
+        assert not pool.gate.enter(waiting, 60.0)
+        wanted = Loan(pool, held[0].requester)
+        wanted.begun = True
+        with pytest.raises(PoolTimeout) as refused:
+            pool.admit(wanted)
+        other.submit(end_waiting, waiting).result()
+
+    assert (refused.value.reason, refused.value.waited) == (Reason.STALLED, 0.0)
+    assert pool.gate.reserved == 1
+    for loan in (waiting, *held):
+        pool.gate.release(loan)
+
+
+def hold_permit(pool: Pool, loan: Loan) -> None:
+    """Let this thread have *loan*, as if it had a connection."""
+    loan.begun = True
+    assert pool.gate.enter(loan, 0.0)
+    loan.user = threading.get_ident()
+    loan.state = LENT
