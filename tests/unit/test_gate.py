@@ -221,6 +221,15 @@ def test_who_comes_when_one_permit_more_may_be_held_is_not_refused(
     assert newcomer in gate.held() or [one.state for one in first] == [State.ADMITTED]
 
 
+def test_one_permit_more_is_tried_at_a_time(clock: Clock) -> None:
+    gate = Gate(5, clock=clock)
+    hold(gate)
+    gate.limit, gate.raise_at = 1, clock.now
+    assert gate.enter(Permit(), LONG, ignore)
+    queue(gate)
+    assert (gate.limit, gate.raise_at) == (2, float("inf"))
+
+
 def test_those_who_wait_again_are_served_in_order_of_arrival(clock: Clock) -> None:
     gate = Gate(3, clock=clock)
     holder, *again = hold(gate), Permit(), Permit()

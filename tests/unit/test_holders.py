@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -100,6 +101,35 @@ def test_for_how_long_nobody_has_worked_with_it_is_told(
     loan.connection = connection
     (holder,) = refused(pool, newcomer(pool)).holders
     assert (holder.held, holder.rested) == (10.0, 0.5)
+
+
+def test_outside_of_requests_what_its_thread_has_is_its_own() -> None:
+    pool = Pool("default", connect, pool_size=3, max_waiting=0)
+    loans = [lent(pool) for _ in range(3)]
+    mine, of_another_thread, of_a_request = loans
+    mine.requester = of_another_thread.requester = None
+    mine.user, of_another_thread.user = threading.get_ident(), 11
+    of_a_request.user = 12
+
+    error = refused(pool, Loan(pool))
+
+    assert [holder.thread for holder in error.own] == [mine.user]
+    assert [holder.thread for holder in error.holders] == [11, 12]
+
+
+def test_for_how_long_one_is_being_opened_counts_from_its_permit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those come first who have had theirs for longest. Who waits has none."""
+    monkeypatch.setattr(holders, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    pool = Pool("default", connect, pool_size=3, max_waiting=0)
+    held, opening, admitted = lent(pool), newcomer(pool), newcomer(pool)
+    pool.admit(opening)
+    pool.admit(admitted)
+    held.since = 995.0
+    opening.state, opening.arrived, opening.waited = TAKING, 990.0, 3.0
+    error = refused(pool, newcomer(pool))
+    assert [holder.held for holder in error.holders] == [7.0, 5.0]
 
 
 def test_what_a_request_held_that_is_gone_was_taken_at_its_start() -> None:

@@ -123,7 +123,11 @@ def test_one_who_is_withdrawn_before_it_comes_is_not_queued() -> None:
     waiter = begun()
     with gate.lock:
         assert gate.withdraw(waiter)
-    gate.acquire(waiter, LONG)
+
+    def before_waiting() -> None:
+        raise AssertionError("it has got something else, and waits for nothing")
+
+    gate.acquire(waiter, LONG, before_waiting)
     assert (gate.free, gate.waiting) == (1, 0)
 
 
@@ -217,6 +221,33 @@ def test_one_whose_loop_is_closed_leaves_the_line_when_it_is_to_look(
     assert gone.state is State.RETURNED
     assert gate.waiting == 1
     assert gate.next_review(last) <= calls.clock.now + 1
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_who_waits_in_vain_may_be_served_just_before_it_is_refused(
+    calls: Calls, comes_back: bool
+) -> None:
+    """No lock is held while it is looked for."""
+    gate = calls.gate
+    holders = [hold(gate), hold(gate)]
+
+    def in_vain(line: Iterable[Permit]) -> Permit:
+        (stalled,) = line
+        calls.in_vain = lambda line: None  # type: ignore[method-assign]
+        if comes_back:
+            gate.release(holders[0])
+        return stalled
+
+    calls.in_vain = in_vain  # type: ignore[method-assign, assignment]
+    waiter = begun()
+    if comes_back:
+        assert gate.enter(waiter, LONG, ignore)
+        assert waiter.state is State.ADMITTED
+    else:
+        with pytest.raises(Refused):
+            gate.enter(waiter, LONG, ignore)
+        assert waiter.reason is Reason.STALLED
+    assert gate.waiting == 0
 
 
 @pytest.mark.parametrize("how", ["granted", "refused", "gone"])

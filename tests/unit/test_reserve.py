@@ -131,3 +131,19 @@ def test_who_waits_has_it_when_that_is_over() -> None:
     clock.now += KEPT_SECONDS
     gate.review(waiter)
     assert waiter.state is ADMITTED
+
+
+@pytest.mark.parametrize("max_waiting", [0, 1])
+def test_who_comes_when_that_is_over_is_not_refused(max_waiting: int) -> None:
+    """The line is full, and gets shorter by it; or nobody may stand in it at all."""
+    clock = Clock()
+    gate = Gate(2, max_waiting=max_waiting, clock=clock)
+    first, _ = full(gate)
+    gate.keep_one()
+    gate.release(first)
+    waiters = [enter(gate, Request()) for _ in range(max_waiting)]
+    clock.now += KEPT_SECONDS
+    newcomer = enter(gate, Request())
+    assert [one.state for one in waiters] == [ADMITTED] * max_waiting
+    assert newcomer.state is (WAITING if max_waiting else ADMITTED)
+    assert gate.reserved == 0
