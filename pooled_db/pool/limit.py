@@ -178,9 +178,7 @@ class Limit:
     def _shrink(self, there: int, retry_at: float) -> None:
         gate = self._gate
         self.granted = gate.limit = min(gate.capacity, there)
-        soon = gate.clock() + SHORTEST_PAUSE
-        is_less = gate.limit < gate.capacity
-        gate.raise_at = max(retry_at, soon) if is_less else float("inf")
+        gate.raise_at = max(retry_at, gate.clock() + SHORTEST_PAUSE)
         gate.limit_changed()
 
     def _grow(self) -> None:

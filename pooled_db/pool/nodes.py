@@ -100,7 +100,6 @@ class Nodes:
         if answer is not None and not _is_true(answer[0]):
             self._hold_off(node)
             raise UnfitNode(0, f"check_on_connect returned {answer[0]!r}")
-        self._held_off.pop(node, None)
 
     def _hold_off(self, node: object) -> None:
         if node is not None:

@@ -96,6 +96,9 @@ EQUIVALENT: dict[str, str] = {
         "how often something was is a whole number of millionths, too"
     ),
     "pooled_db/pool/host.py ProcessPool.loans: 0.0 -> 1.0": _NARROWS,
+    "pooled_db/pool/gate.py Gate._serve: continue -> break": (
+        "release() looks again whether somebody waits beside a free permit"
+    ),
     "pooled_db/pool/gate.py Gate.review: permit is self._watcher and permit.state is "
     "WAITING -> True": (
         "whoever looks calls back what is ripe, and one who looks is enough"
@@ -107,6 +110,23 @@ EQUIVALENT: dict[str, str] = {
         "it writes what is there already"
     ),
     "pooled_db/pool/lane.py Lane.served: oldest is None -> False": _NARROWS,
+    "pooled_db/pool/lane.py Lane.served: 0.0 -> 1.0": _NARROWS,
+    "pooled_db/pool/lane.py Lane._first_line: self._new -> True": _NARROWS,
+    "pooled_db/pool/nodes.py Nodes._examine: 0.0 -> 1.0": (
+        "the clock says 1 s when the machine has been up for that long"
+    ),
+    "pooled_db/pool/on_call.py OnCall.call_back: break -> continue": (
+        "it goes through the others, and takes none of them"
+    ),
+    "pooled_db/pool/on_call.py OnCall.call_back: > -> >=": (
+        "the clock never shows the very moment"
+    ),
+    "pooled_db/pool/on_call.py _look_at: <= -> <": (
+        "the clock never shows the very moment"
+    ),
+    "pooled_db/pool/overdue.py Overdue.pass_by: < -> <=": (
+        "the clock never shows the very moment"
+    ),
     "pooled_db/pool/gate.py Gate.release: self.returned -> True": (
         "settle() looks at it, too: the condition only saves a call"
     ),

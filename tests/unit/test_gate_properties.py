@@ -208,6 +208,7 @@ def test_another_error_is_not_taken_for_a_closed_event_loop() -> None:
         with pytest.raises(RuntimeError, match="the waiter's own"):
             gate.release(holder)
         assert (permit.state, gate.free) == (State.ADMITTED, 0)
+        gate.settle()  # nobody else is told of it
 
     asyncio.run(main())
 

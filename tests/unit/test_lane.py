@@ -9,7 +9,9 @@ import pytest
 
 from pooled_db.exceptions import Reason
 from pooled_db.pool.gate import Gate
+from pooled_db.pool.lane import Lane
 from pooled_db.pool.permit import ADMITTED, REFUSED, WAITING, Permit
+from pooled_db.pool.shedding import Shedding
 from tests.lines import Queue, clients, state_of
 
 
@@ -121,6 +123,33 @@ def test_ever_new_clients_leave_one_in_four_to_the_others() -> None:
     served = [queue.serve(waiters).client for _ in range(12)]
 
     assert served.count(old) == 3
+
+
+def test_one_who_is_served_soon_hides_nobody_who_waits_for_long() -> None:
+    shedding = Shedding(capacity=1, target=0.08, interval=1.0)
+    lane = Lane(shedding)
+    for client, arrived in (("hammers", 10.0), ("now and then", 10.5)):
+        permit = Permit()
+        permit.client, permit.arrived = client, arrived
+        lane.add(permit)
+    permit.waited = 0.05
+    lane.served(permit, 10.55)
+    assert shedding.slow_since == 10.55
+
+
+@pytest.mark.parametrize(("client", "ahead"), [("a", 11), ("b", 4), ("c", 2)])
+def test_no_more_are_served_before_a_newcomer_than_its_turn_takes(
+    client: str, ahead: int
+) -> None:
+    """Of each line as many as of its own, and of a new client one of each."""
+    lane = Lane(None)
+    for other in "a" * 10 + "b":
+        permit = Permit()
+        permit.client = other
+        lane.add(permit)
+    newcomer = Permit()
+    newcomer.client = client
+    assert lane._ahead_in(lane._line_of(newcomer)) == ahead
 
 
 def test_the_line_of_who_hammers_is_shed_and_no_other() -> None:

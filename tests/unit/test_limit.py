@@ -110,6 +110,12 @@ def test_of_what_is_granted_a_share_is_for_those_with_priority() -> None:
     limit = Limit("default", gate, lambda: there)
     limit.failed(clock.now + 1.0, "it has no more", no_room=True)
     assert (gate.limit, gate.reserved) == (4, 1)
+    there = 3
+    limit.failed(clock.now + 1.0, "it has no more", no_room=True)
+    assert (gate.limit, gate.reserved) == (3, 0)
+    there = 5
+    limit.opened()
+    assert (gate.limit, gate.reserved) == (5, 1)
     there = 8
     limit.opened()
     assert (gate.limit, gate.reserved) == (8, 2)

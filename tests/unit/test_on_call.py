@@ -165,6 +165,31 @@ def test_the_next_look_is_when_the_next_one_has_rested_for_long_enough() -> None
     assert called(FakeLoan(0.1, state=READY))[1] == pytest.approx(0.01)
 
 
+def test_the_next_look_is_for_the_first_of_those_that_will_have() -> None:
+    soon, later = FakeLoan(0.0015), FakeLoan(0.0005)
+    assert called(later, soon)[1] == pytest.approx(0.0005)
+
+
+class InTurns(FakeLoan):
+    """One that another thread of its request waits for."""
+
+    line = (object(),)  # type: ignore[assignment]
+    passed_on = 0
+
+    def pass_turn_locked(self) -> None:
+        self.passed_on += 1
+
+
+@pytest.mark.parametrize(("rested", "passed_on"), [(0.0021, 1), (0.0019, 0)])
+def test_a_turn_that_nobody_has_used_goes_to_the_next_of_the_request(
+    rested: float, passed_on: int
+) -> None:
+    """Who waits at the gate has the others meanwhile."""
+    in_turns, other = InTurns(rested), FakeLoan(1.0)
+    assert called(in_turns, other, waiters=2)[0] == [other]
+    assert in_turns.passed_on == passed_on
+
+
 @pytest.mark.parametrize("has_borrower", [False, True])
 @pytest.mark.parametrize("state", [ADMITTED, READY])
 def test_what_a_request_has_not_used_yet_is_on_call_until_it_wants_to(

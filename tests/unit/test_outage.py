@@ -11,7 +11,7 @@ from collections.abc import Callable
 import MySQLdb
 import pytest
 
-from pooled_db.pool.outage import Outage
+from pooled_db.pool.outage import Outage, Outages, pause_beside
 from tests.clock import Clock
 from tests.harness.interrupts import interrupt
 
@@ -233,3 +233,45 @@ def test_the_variables_of_a_failed_attempt_are_not_kept() -> None:
         return kept
 
     assert attempt()() is None
+
+
+# Several places, and room beside what there is.
+
+
+class Place:
+    """As where settings lead: two that are made at different times may be one."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Place) and self.name == other.name
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Nowhere:
+    """It is itself, and nothing is equal to it."""
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_each_place_has_an_outage_of_its_own() -> None:
+    outages, nowhere = Outages(), Nowhere()
+    here, there = outages.of(Place("here")), outages.of(Place("there"))
+    assert here is not there
+    assert outages.of(Place("here")) is here
+    assert outages.of(Place("there")) is there
+    assert outages.of(nowhere) is outages.of(nowhere) is not here
+
+
+@pytest.mark.parametrize(
+    ("connections", "pause"), [(0, 0.0), (1, 0.12), (4, 0.48), (12, 1.44), (13, 1.5)]
+)
+def test_who_has_more_waits_longer_for_room_and_1_5_s_at_most(
+    connections: int, pause: float
+) -> None:
+    assert pause_beside(connections) == pytest.approx(pause)
