@@ -179,6 +179,8 @@ class Store:
         """Close the connection of *slot*, which is out of *queue*."""
 
         def close() -> None:
+            if slot in self._empty:
+                return  # an interrupt came after that
             entry = self.open.get(slot.dbapi_connection)  # type: ignore[call-overload]
             if entry is None or queue is not self.queue:
                 slot.invalidate()

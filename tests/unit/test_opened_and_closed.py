@@ -12,10 +12,13 @@ import pytest
 from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.driver.connection import Connection
 from pooled_db.driver.slot import SIZE as SLOT_SIZE
+from pooled_db.pool.loan import Loan
 from pooled_db.pool.numbers import SIZE, Numbers
 from pooled_db.pool.pool import Pool
+from pooled_db.pool.store import NoIdleConnection
 from tests.gates import PATIENCE, start
 from tests.harness.fake_server import FakeServer
+from tests.harness.interrupts import Interrupted
 from tests.loans import lend
 
 FULL = (1040, "Too many connections")
@@ -262,3 +265,79 @@ def test_a_connection_that_is_closed_leaves_its_place_in_the_file(
         slots.append(connection.slot)
         assert [slot is None for slot in slots] == [False, True]
         assert len(numbers.free) == 1
+
+
+# What is taken out, and not lent.
+
+
+def test_who_must_not_wait_puts_back_what_would_have_to_be_asked(pool: Pool) -> None:
+    lend(pool)[0].checkin()
+    pool.ping_after = 0.0
+    loan = pool.admit(Loan(pool))
+    with pytest.raises(NoIdleConnection):
+        pool.take_idle(loan)
+    assert (pool.checkedout(), len(pool._store.open)) == (0, 1)
+    loan.checkin()
+    lend(pool)[0].checkin()
+    assert pool.stats().opened == 1
+
+
+def test_what_has_not_answered_in_time_is_closed_and_lent_to_nobody(
+    pool: Pool, server: FakeServer
+) -> None:
+    lend(pool)[0].checkin()
+    pool.ping_after = 0.0
+    server.says("query", *OFFLINE)
+    before = time.monotonic()
+    loan = pool.admit(Loan(pool))
+    loan.deadline = before
+    with pytest.raises(PoolTimeout) as refused:
+        pool.take(loan)
+    assert refused.value.waited <= time.monotonic() - before
+    assert (pool.checkedout(), len(pool._store.open)) == (0, 0)
+    assert pool.stats().closed["dead"] == 1
+    loan.checkin()
+
+
+@pytest.mark.parametrize("is_put_back", [False, True])
+@pytest.mark.parametrize("when", ["it is taken", "it goes back"])
+def test_who_is_interrupted_after_closing_one_closes_it_once(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, when: str, is_put_back: bool
+) -> None:
+    """Another thread may have put its slot back meanwhile, to open one in it."""
+    (loan, connection), discard = lend(pool), pool._connector.discard
+
+    def is_interrupted(slot: Any, queue: Any) -> None:
+        monkeypatch.undo()
+        discard(slot, queue)
+        if is_put_back:
+            pool._store._put_back_an_empty_slot()
+        raise Interrupted
+
+    if when == "it is taken":
+        loan.checkin()
+        connection.is_clean = False
+    monkeypatch.setattr(pool._connector, "discard", is_interrupted)
+    with pytest.raises(Interrupted):
+        if when == "it is taken":
+            pool.checkout()
+        else:
+            loan.discard()
+    assert (pool.gate.free, pool.checkedout(), len(pool._store.open)) == (3, 0, 0)
+    loans = [pool.checkout() for _ in range(3)]
+    assert pool.checkedout() == 3
+    for loan in loans:
+        loan.checkin()
+
+
+def test_who_takes_a_connection_sees_what_lasts_for_too_long(
+    server: FakeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = Pool("fake", connector(server), pool_size=2, warn_after=5.0)
+    first = pool.checkout()
+    first.since -= 60.0
+    pool._overdue._next = 0.0  # type: ignore[union-attr]
+    second = pool.checkout()
+    assert "held for longer than warn_after (5 s)" in caplog.text
+    first.checkin()
+    second.checkin()
