@@ -172,7 +172,7 @@ class Shared(Permit):
     def unpin(self, thread: int) -> None:
         """Let others have it again, as far as *thread* is concerned."""
         self.pins.discard(thread)
-        if self.line and not self.over:
+        if self.line:
             self.pass_turn()
 
     def share(self) -> None:
@@ -217,8 +217,7 @@ class Shared(Permit):
             if self.connection is not None:
                 # Before the look: a statement that ends now sees it, or is seen.
                 self.connection.after_rest = self._after_rest
-            if not self.over:
-                self.pass_turn_locked()
+            self.pass_turn_locked()
         gate.settle()
         if self.over and not turn.granted:
             self.leave_line(turn)
@@ -246,8 +245,7 @@ class Shared(Permit):
         """Let the first in line use it, if it is at rest."""
         gate = self.pool.gate
         with gate.lock:
-            if not self.over:
-                self.pass_turn_locked()
+            self.pass_turn_locked()
         gate.settle()
 
     def pass_turn_locked(self) -> None:
@@ -277,6 +275,7 @@ class Shared(Permit):
             else:
                 self.discard()
         elif self.line:
-            self.pass_turn()
-            if self.line and connection is not None:
+            if connection is not None:
+                # Before the look, as in queue_up().
                 connection.after_rest = self._after_rest
+            self.pass_turn()

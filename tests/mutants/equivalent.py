@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+#: What is done for those who wait.
+_NOBODY_WAITS = "nothing happens where nobody waits: the condition only saves a call"
 #: What the type checker wants, and what never happens.
 _NARROWS = "it only tells the type checker what is always so"
 _PASSED = "what was closed or has passed its health check, closes nothing any more"
@@ -130,9 +132,12 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/gate.py Gate.release: self.returned -> True": (
         "settle() looks at it, too: the condition only saves a call"
     ),
-    "pooled_db/pool/sharing.py Shared.unpin: and -> or": (
-        "pass_turn() looks at both, too: the condition only saves a call"
+    "pooled_db/pool/sharing.py Shared._after_rest: connection is not None -> True": (
+        _NARROWS
     ),
+    "pooled_db/pool/sharing.py Shared._after_rest: self.line -> True": _NOBODY_WAITS,
+    "pooled_db/pool/sharing.py Shared._lend: self.line -> True": _NOBODY_WAITS,
+    "pooled_db/pool/sharing.py Shared.unpin: self.line -> True": _NOBODY_WAITS,
     "pooled_db/pool/sharing.py Shared.lend: gate.returned -> True": (
         "settle() looks at it, too: the condition only saves a call"
     ),

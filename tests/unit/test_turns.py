@@ -3,74 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import MySQLdb
 import pytest
 
 from pooled_db import PoolTimeout
-from pooled_db.driver.connection import Connection
-from pooled_db.driver.slot import SIZE, Slot, padded
 from pooled_db.driver.use import NO_THREAD
 from pooled_db.pool.loan import Loan
-from pooled_db.pool.permit import ADMITTED, LENT, READY, RETURNED, WAITING, Permit
-from pooled_db.pool.pool import Pool
-from pooled_db.pool.turn import Turn
+from pooled_db.pool.permit import RETURNED, WAITING, Permit
 from tests.gates import LONG, hold, ignore
-
-FIRST, SECOND, THIRD = 11, 12, 13
-BEFORE = padded("GET /whose-it-was")
-
-
-class FakeConnection:
-    """A connection as far as those look at it who take turns."""
-
-    after_rest: Any = None
-    is_clean = True
-    is_at_rest = True
-    is_being_read = False
-    in_query = False
-    cursors: tuple[int, ...] = ()
-
-    def __init__(self) -> None:
-        self.slot = Slot(memoryview(bytearray(8 * SIZE)))
-        self.slot.text[:] = BEFORE
-        self.forgotten = 0
-
-    def forget_last_statement(self) -> None:
-        self.forgotten += 1
-
-    def has_open_cursor(self, besides: int | None = None) -> bool:
-        return any(thread != besides for thread in self.cursors)
-
-    def end_statement(self) -> None:
-        """Do what the driver's connection does when a statement has ended."""
-        after_rest, self.after_rest = self.after_rest, None
-        if after_rest is not None:
-            after_rest()
-
-
-class Request:
-    receiving_since = None
-
-    def label(self) -> str:
-        return "GET /whose-it-is"
-
-
-class Borrower:
-    has_transaction = False
-
-    def detach(self) -> None: ...
-
-
-def borrower() -> Borrower:
-    """Refer to the one that there is."""
-    return Borrower()
-
-
-def connect() -> Connection:
-    raise AssertionError("nobody gets that far")
+from tests.turns import (
+    FIRST,
+    SECOND,
+    THIRD,
+    FakeConnection,
+    TakesTurns,
+    borrower,
+    lent_to_the_first,
+    queue_up,
+)
 
 
 @pytest.fixture
@@ -78,33 +30,9 @@ def connection() -> FakeConnection:
     return FakeConnection()
 
 
-class TakesTurns(Loan):
-    """A loan of the threads of one request, that says what becomes of it."""
-
-    discarded = 0
-
-    def discard(self) -> None:
-        self.discarded += 1
-
-
 @pytest.fixture
 def loan(connection: FakeConnection) -> TakesTurns:
-    """One that the first thread has, and is not using."""
-    request: Any = Request()
-    pool = Pool("default", connect, pool_size=1, timeout=0.01)
-    loan = TakesTurns(pool, lambda: request)
-    loan.connection = connection  # type: ignore[assignment]
-    loan.state = READY
-    assert loan.lend(borrower, FIRST)
-    loan.pins.clear()
-    connection.slot.text[:] = BEFORE
-    return loan
-
-
-def queue_up(loan: Loan, thread: int, permit: Loan | None = None) -> Turn:
-    turn = Turn(thread, borrower, permit)
-    assert loan.queue_up(turn)
-    return turn
+    return lent_to_the_first(connection)
 
 
 # Whose turn it is.
@@ -187,42 +115,6 @@ def test_a_loan_that_somebody_is_about_to_use_is_nobody_elses(
     assert (turn.granted, loan.user) == (True, SECOND)
 
 
-def begins_a_statement(loan: TakesTurns) -> bool:
-    return False
-
-
-def is_just_pinned(loan: TakesTurns) -> bool:
-    loan.pins.add(FIRST)
-    return True
-
-
-def just_ends(loan: TakesTurns) -> bool:
-    loan.over = True
-    return False
-
-
-@pytest.mark.parametrize(
-    ("meanwhile", "user"),
-    [(begins_a_statement, FIRST), (is_just_pinned, FIRST), (just_ends, NO_THREAD)],
-)
-def test_what_its_user_goes_on_with_just_as_it_is_lent_stays_whose_it_is(
-    loan: TakesTurns, meanwhile: Callable[[TakesTurns], bool], user: int
-) -> None:
-    class Looked(FakeConnection):
-        looks = 0
-
-        @property
-        def is_at_rest(self) -> bool:  # type: ignore[override]
-            self.looks += 1
-            return self.looks == 1 or meanwhile(loan)
-
-    connection: Any = Looked()
-    loan.connection = connection
-    assert not loan.lend(borrower, SECOND)
-    assert (connection.looks, loan.user) == (2, user)
-    assert loan.borrower is (None if loan.over else borrower)
-
-
 def test_who_gives_up_its_turn_leaves_it_to_the_next(loan: TakesTurns) -> None:
     loan.pins.add(FIRST)
     second, third = queue_up(loan, SECOND), queue_up(loan, THIRD)
@@ -230,6 +122,22 @@ def test_who_gives_up_its_turn_leaves_it_to_the_next(loan: TakesTurns) -> None:
     assert (second.granted, third.granted) == (True, False)
     loan.leave_line(second)
     assert (third.granted, loan.user) == (True, THIRD)
+
+
+def test_who_gives_up_a_second_connection_keeps_the_first(
+    loan: TakesTurns, connection: FakeConnection
+) -> None:
+    """It is in the middle of a statement, which asks the database itself."""
+    loan.pins.add(FIRST)
+    connection.is_at_rest = False
+    loan.leave_line(queue_up(loan, FIRST))
+    assert (loan.pins, len(loan.line)) == ({FIRST}, 0)
+
+
+def test_who_has_used_it_before_has_its_turn_again(loan: TakesTurns) -> None:
+    loan.threads = (FIRST, SECOND)
+    loan.take_turn(SECOND)
+    assert (loan.user, len(loan.line)) == (SECOND, 0)
 
 
 def test_who_waits_in_vain_for_its_turn_is_told_so(
@@ -289,18 +197,6 @@ def test_what_ends_in_a_statement_is_closed_once_its_answer_is_read(
     connection.is_being_read = False
     connection.end_statement()
     assert loan.discarded == 1
-
-
-@pytest.mark.parametrize("state", [LENT, READY])
-def test_what_is_over_is_lent_to_nobody_nor_told_as_theirs(
-    loan: TakesTurns, connection: FakeConnection, state: Any
-) -> None:
-    """Its connection may be another request's by now."""
-    loan.state = state
-    loan.over = True
-    assert not loan.lend(borrower, SECOND)
-    assert loan.user is NO_THREAD or loan.user == FIRST
-    assert connection.slot.text.tobytes() == BEFORE
 
 
 # What is taken back at rest.
@@ -375,31 +271,3 @@ def test_it_ends_where_it_cannot_be_left(
     loan.connection = kept
     loan.over = True
     assert not leaves(loan, monkeypatch, SECOND)
-
-
-def test_what_has_no_connection_is_lent_to_nobody(loan: TakesTurns) -> None:
-    """It is admitted only: another thread of its request is about to connect."""
-    loan.state, loan.connection = ADMITTED, None
-    assert not loan.lend(borrower, SECOND)
-    assert loan.state is ADMITTED
-
-
-# What is told of it.
-
-
-@pytest.mark.parametrize("warns", [False, True])
-def test_where_it_was_taken_is_looked_for_only_if_that_is_logged(
-    loan: TakesTurns, connection: FakeConnection, warns: bool
-) -> None:
-    pool: Any = loan.pool
-    pool.warns = warns
-    assert loan.lend(borrower, FIRST)
-    assert (loan.origin is not None) is warns
-    assert connection.slot.text.tobytes() == padded("GET /whose-it-is")
-
-
-def test_a_connection_that_nobody_can_see_is_lent_as_well(
-    loan: TakesTurns, connection: FakeConnection
-) -> None:
-    connection.slot = None  # type: ignore[assignment]
-    assert loan.lend(borrower, FIRST)
