@@ -176,6 +176,10 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/turnover.py Turnover.end_of: >= -> >": (
         "the clock never shows the very moment"
     ),
+    "pooled_db/request/accept.py _Preference: 1 -> 2": "nothing that is said is less",
+    "pooled_db/request/accept.py _Preference: 1.0 -> 2.0": (
+        "nothing that is said is less"
+    ),
     "pooled_db/request/accept.py _quality: < -> <=": "0 is what nonsense counts as",
     "pooled_db/pools.py _settings_changed: setting == conf.MIDDLEWARE_SETTINGS -> "
     "True": "it reads again what has not changed",
@@ -188,6 +192,16 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/admission.py Admission.age: 0.0 -> 1.0": (
         "nobody asks it where no header is set"
     ),
+    "pooled_db/request/age.py <module>: 1e14 -> 200000000000000.0": (
+        "in either unit what lies between is long past, or far ahead"
+    ),
+    "pooled_db/request/age.py <module>: 1e11 -> 200000000000.0": (
+        "in either unit what lies between is long past, or far ahead"
+    ),
+    "pooled_db/request/age.py <module>: 1e8 -> 200000000.0": (
+        "in either unit what lies between is long past, or far ahead"
+    ),
+    "pooled_db/request/diagnosis.py <module>: 1 -> 2": "no error has that number",
     "pooled_db/request/age.py age_of: >= -> >": (
         "in either unit that moment is long past, or far ahead"
     ),
@@ -195,6 +209,13 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/identity.py Identity.has_priority: settings.priority -> True": (
         "no path is among none: the condition only saves a call"
     ),
+    "pooled_db/request/pace.py <module>: 1.0 -> 2.0": "tuned, and not promised",
+    "pooled_db/request/patience.py <module>: 0.004 -> 0.008": "tuned, and not promised",
+    "pooled_db/request/patience.py <module>: 0.03 -> 0.06": "tuned, and not promised",
+    "pooled_db/request/patience.py <module>: 0.1 -> 0.2": "tuned, and not promised",
+    "pooled_db/request/patience.py <module>: 1.2 -> 2.4": "tuned, and not promised",
+    "pooled_db/request/patience.py <module>: 1.3 -> 2.6": "tuned, and not promised",
+    "pooled_db/request/traffic.py <module>: 0.04 -> 0.08": "tuned, and not promised",
     "pooled_db/request/pace.py <module>: 32 -> 33": "tuned, and not promised",
     "pooled_db/request/pace.py Pace.__init__: 0 -> 1": (
         "refusals count from where they begin, and one is below any capacity"

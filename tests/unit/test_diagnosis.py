@@ -194,6 +194,7 @@ def test_what_is_raised_from_it_is_a_sign_of_it(
     [
         MySQLdb.InterfaceError(0, "This connection has been given back to its pool."),
         MySQLdb.ProgrammingError(2014, "Commands out of sync"),
+        MySQLdb.OperationalError(2000, "Unknown MySQL error"),
         django.db.InterfaceError(0, "connection already closed"),
         django.db.ProgrammingError("Cannot open a new connection in an atomic block."),
         TransactionManagementError("An error occurred in the current transaction."),
@@ -228,6 +229,7 @@ def test_no_server_has_said_that_a_connection_has_been_given_back(
         pooled(MySQLdb.OperationalError(DEADLOCK, "Deadlock found")),
         MySQLdb.ProgrammingError(1146, "Table 'shop.item' doesn't exist"),
         MySQLdb.NotSupportedError(3819, "Check constraint is violated"),
+        MySQLdb.OperationalError(3000, "File is corrupted"),
     ],
     ids=repr,
 )

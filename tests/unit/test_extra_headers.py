@@ -55,3 +55,4 @@ def test_a_function_that_fails_is_logged_once_and_adds_nothing(
     assert "it raised KeyError" in caplog.text
     assert "what it returned" in caplog.text
     assert "KeyError: '/orders'" in caplog.text  # the last line of its traceback
+    assert not caplog.records[1].exc_info

@@ -85,9 +85,28 @@ def test_from_fewer_than_four_refusals_in_a_tenth_of_a_second_nothing_is_told() 
     few = Site(others=300.0, leaving=30.0, lag=0.01)
     few.go_on(20.0)
     assert not few.pauses
-    enough = Site(others=300.0, leaving=60.0, lag=0.01)
+    enough = Site(others=300.0, leaving=45.0, lag=0.01)
     enough.go_on(20.0)
     assert enough.pauses
+
+
+@pytest.mark.parametrize(("leaving", "pauses"), [(200.0, False), (320.0, True)])
+def test_a_loop_in_time_pauses_if_more_than_three_are_refused_for_each_served(
+    leaving: float, pauses: bool
+) -> None:
+    site = Site(others=400.0, leaving=leaving)
+    site.go_on(5.0)
+    assert bool(site.pauses) is pauses
+
+
+@pytest.mark.parametrize(("others", "helps"), [(300.0, True), (600.0, False)])
+def test_a_pause_helps_if_less_than_four_tenths_are_left_but_for_the_served(
+    others: float, helps: bool
+) -> None:
+    """Of the 720 a second that come back, and these others, who do not care."""
+    site = Site(others=others, retry=True)
+    site.until_a_pause_has_ended(1)
+    assert bool(site.patience.hold) is helps
 
 
 def test_a_loop_in_time_sees_in_a_fifth_of_a_second_that_it_is_in_vain() -> None:

@@ -12,8 +12,12 @@ import pytest
 from django.db import connections
 
 from pooled_db import pools
+from pooled_db.driver.addresses import addresses
+from pooled_db.pool import cleaners, stall
 from pooled_db.pool.pool import Pool
+from pooled_db.pool.upkeep import upkeep
 from tests.forks import in_child
+from tests.gates import PATIENCE
 
 
 def add(monkeypatch: pytest.MonkeyPatch, alias: str, **database: Any) -> None:
@@ -135,3 +139,27 @@ def test_a_child_starts_without_pools_and_keeps_those_of_its_parent() -> None:
     assert pool is not None
     assert not pool.is_disposed
     assert pools.for_alias("default") is pool
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.parametrize(
+    "lock",
+    [lambda: stall._lock, lambda: upkeep._changed, lambda: addresses._lock],
+    ids=["stall", "upkeep", "addresses"],
+)
+def test_no_thread_of_its_parent_has_a_lock_in_a_child(lock: Callable[[], Any]) -> None:
+    with lock():
+        assert in_child(lambda: lock().acquire(blocking=False)) == 0
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_cleans_with_threads_of_its_own() -> None:
+    """Those of its parent are not there, and would never come to it."""
+    parents = cleaners.cleaners()
+    parents.submit(int).result()
+
+    def work() -> bool:
+        return cleaners.cleaners().submit(int).result(timeout=PATIENCE) == 0
+
+    assert in_child(work) == 0
+    assert cleaners.cleaners() is parents
