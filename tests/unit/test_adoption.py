@@ -98,7 +98,7 @@ def test_it_does_not_for_one_that_is_over_or_of_another_pool(
         {"connection": None},
         {"connection": SimpleNamespace(has_open_cursor=lambda: True)},
     ],
-    ids=str,
+    ids=["pinned", "missed", "at work", "without a connection", "with a cursor"],
 )
 def test_what_its_thread_works_with_stays_its_own(
     pool: Pool, scope: Scope, attributes: dict[str, Any]
