@@ -261,6 +261,8 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/patience.py Patience._judge_pause: 2 -> 3": (
         "tuned, and not promised"
     ),
+    "pooled_db/request/patience.py Patience._judge_pause: elapsed < FIRST_WINDOWS -> "
+    "False": "tuned, and not promised",
     "pooled_db/request/patience.py Patience._judge_pause: < -> <=": (
         "the clock never shows the very moment"
     ),

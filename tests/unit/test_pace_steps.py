@@ -195,6 +195,7 @@ def let_in(pace: Pace, loop: VirtualLoop, lender: Lender, *waiting: int) -> list
     [
         (4, (0, 0, 0, 0), [4, 8, 16, 32]),
         (1, (0, 0, 0), [1, 2, 4]),
+        (1, (0, 30, 0), [1, 0, 1]),
         (4, (3, 3, 3), [4, 4, 4]),
         (4, (0, 0, 2, 0), [4, 8, 4, 8]),
         (4, (0, 0, 30, 0, 0), [4, 8, 0, 4, 8]),
@@ -215,11 +216,11 @@ def test_while_the_line_is_empty_twice_as_many_leave_each_time(
 def test_whose_time_has_come_leaves_and_nobody_else(
     loop: VirtualLoop, pace: Pace
 ) -> None:
-    held = hold_back(pace, loop, 5.0, 5.0, 5.5)
+    held = hold_back(pace, loop, 5.0, 5.5)
     pace._patience.paused = True
     pace._patience._paused_at = 10.0
     pace._look_after(10.0)
-    assert [one.leaves.done() for one in held] == [True, True, False]
+    assert [one.leaves.done() for one in held] == [True, False]
 
 
 def test_whoever_is_held_back_for_a_tenth_of_a_second_is_listened_to(
@@ -294,7 +295,7 @@ def test_an_overload_that_is_over_counts_in_no_other(
         await pace.hold(pool_of(lender))
         await asyncio.sleep(3 * BEAT)
         assert pace._traffic.since == began
-        asking, _, lending = pace._traffic.rates(BEAT)
+        asking, _, lending = pace._traffic.rates(1.0)
         assert (asking, lending) == (0.0, 0.0)
 
     loop.run_until_complete(scenario())

@@ -30,11 +30,11 @@ class Site:
         delay: int = 5,
     ) -> None:
         self.traffic = Traffic(MEMORY)
-        self.traffic.begin(0.0, 0)
+        self.traffic.begin(100.0, 0)
         self.patience = Patience(self.traffic)
         self.others, self.retry, self.lag = others, retry, lag
         self.leaving, self.wanted = leaving, 1.0
-        self.now = self._asked = self._left = 0.0
+        self.now, self._asked, self._left = 100.0, 0.0, 0.0
         self._on_their_way = [0.0] * delay
         #: When each pause began and ended.
         self.pauses: list[tuple[float, float]] = []
@@ -52,7 +52,7 @@ class Site:
         self._left += leaving * BEAT
         asking = self.others + (LENT if self.retry else 0.0)
         self._asked += (asking + self._on_their_way.pop(0)) * BEAT
-        lent = int(self.now * LENT)
+        lent = int((self.now - 100.0) * LENT)
         self.traffic.count(self.now, int(self._asked), int(self._left), lent)
         was_paused = patience.paused
         patience.look(self.now, self.lag, 0.0, self.wanted, 5.0)
@@ -78,7 +78,7 @@ class Site:
 def test_the_first_pause_is_made_of_half_a_second_of_refusals() -> None:
     site = Site(others=800.0)
     site.go_on(2.0)
-    assert 0.5 < site.began()[0] <= 0.5 + 3 * BEAT
+    assert 100.5 < site.began()[0] <= 100.5 + 3 * BEAT
 
 
 def test_from_fewer_than_four_refusals_in_a_tenth_of_a_second_nothing_is_told() -> None:

@@ -293,10 +293,37 @@ def test_it_is_in_an_atomic_block_if_one_of_its_borrowers_is(
     scope.close()
 
 
-def test_what_it_loses_before_it_has_it_leads_there_when_it_is_taken_again(
+def test_of_two_threads_that_ask_first_at_once_one_gets_what_the_other_has(
     scope: Scope, pool: Pool, monkeypatch: pytest.MonkeyPatch, taken: list[Loan]
 ) -> None:
+    others: list[Loan] = []
+    other, borrower = Borrower(), Borrower()
+    new_loan = scope._new_loan
+
+    def after_another(*args: Any) -> Loan:
+        monkeypatch.setattr(scope, "_new_loan", new_loan)
+        others.append(lend(scope, pool, other))
+        rest(others[0])
+        return new_loan(*args)
+
+    monkeypatch.setattr(scope, "_new_loan", after_another)
+    assert [lend(scope, pool, borrower)] == others == taken
+    scope.close()
+    assert pool.gate.free == 2
+
+
+@pytest.mark.parametrize("is_admitted", [False, True])
+def test_what_it_loses_before_it_has_it_leads_there_when_it_is_taken_again(
+    scope: Scope,
+    pool: Pool,
+    monkeypatch: pytest.MonkeyPatch,
+    taken: list[Loan],
+    is_admitted: bool,
+) -> None:
     """As one that is called back for others at that moment."""
+    wanted = HERE if is_admitted else ELSEWHERE
+    if is_admitted:
+        scope.admit(pool)
     lends = Loan.lend
 
     def lend_the_second(self: Loan, borrower: Any, thread: int) -> bool:
@@ -310,9 +337,9 @@ def test_what_it_loses_before_it_has_it_leads_there_when_it_is_taken_again(
 
     monkeypatch.setattr(Loan, "lend", lend_the_second)
     borrower = Borrower()
-    loan = lend(scope, pool, borrower, ELSEWHERE, connect)
+    loan = lend(scope, pool, borrower, wanted, connect)
     assert taken[1:] == [loan]
-    assert (loan.destination, loan.opening) == (ELSEWHERE, connect)
+    assert (loan.destination, loan.opening) == (wanted, connect)
     scope.close()
     assert pool.gate.free == 2
 
