@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 from asgiref.sync import ThreadSensitiveContext
@@ -19,11 +21,9 @@ from pooled_db.request.current import (
 from pooled_db.request.scope import Scope
 
 
-def of_loop(scenario: Callable[[], Awaitable[None]]) -> None:
-    async def anew() -> None:
-        await scenario()
-
-    asyncio.run(anew())
+def of_loop(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run *scenario* with nothing that this thread has been before."""
+    contextvars.Context().run(asyncio.run, scenario())
 
 
 # A query of a receiver of request_started, under ASGI: Django marks the request.
