@@ -213,7 +213,6 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/patience.py <module>: 0.004 -> 0.008": "tuned, and not promised",
     "pooled_db/request/patience.py <module>: 0.03 -> 0.06": "tuned, and not promised",
     "pooled_db/request/patience.py <module>: 0.1 -> 0.2": "tuned, and not promised",
-    "pooled_db/request/patience.py <module>: 1.2 -> 2.4": "tuned, and not promised",
     "pooled_db/request/patience.py <module>: 1.3 -> 2.6": "tuned, and not promised",
     "pooled_db/request/traffic.py <module>: 0.04 -> 0.08": "tuned, and not promised",
     "pooled_db/request/pace.py <module>: 32 -> 33": "tuned, and not promised",
@@ -255,14 +254,6 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/patience.py Patience._fails: 10 -> 11": (
         "after so many the longest time has come in any case"
     ),
-    "pooled_db/request/patience.py Patience._has_effect: < -> <=": (
-        "no rate is at the very bound"
-    ),
-    "pooled_db/request/patience.py Patience._judge_pause: 2 -> 3": (
-        "tuned, and not promised"
-    ),
-    "pooled_db/request/patience.py Patience._judge_pause: elapsed < FIRST_WINDOWS -> "
-    "False": "tuned, and not promised",
     "pooled_db/request/patience.py Patience._judge_pause: < -> <=": (
         "the clock never shows the very moment"
     ),
@@ -280,9 +271,6 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/request/patience.py Patience._succeeds: 1.1 -> 2.2": (
         "tuned, and not promised"
-    ),
-    "pooled_db/request/patience.py Patience._succeeds: self._adapted = now -> pass": (
-        "it begins to change up to a tenth of a second sooner"
     ),
     "pooled_db/request/patience.py Patience.end: 0.0 -> 1.0": (
         "the clock says 1 s when the machine has been up for that long"
