@@ -38,8 +38,8 @@ def test_where_waiting_is_in_vain_all_leave_who_have_waited_for_long(
     """More come than leave a few a turn: to go on so would only make them wait."""
     pace._patience._failures = 1
     loop.now = 10.0
-    waiting = [HeldBack(loop.create_future(), 1.0, None) for _ in range(50)]
-    young = HeldBack(loop.create_future(), 10.0, None)
+    waiting = [HeldBack(loop.create_future(), 9.85, None) for _ in range(50)]
+    young = HeldBack(loop.create_future(), 9.95, None)
     pace._fresh.extend(waiting[:40])
     pace._old.extend(waiting[40:])
     pace._fresh.append(young)
