@@ -286,6 +286,9 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/language.py language_of: settings.LANGUAGE_COOKIE_NAME in "
     "cookies -> True": "it is the same, told by parsing all of them",
     "pooled_db/request/pace.py Pace.__init__: 4.0 -> 8.0": "tuned, and not promised",
+    "pooled_db/state.py default_directory: 16 -> 17": (
+        "nobody is promised the name of that directory"
+    ),
     "pooled_db/watching/server_view.py Busy.close: connection is not None -> False": (
         "the driver closes what nobody refers to any more"
     ),

@@ -48,11 +48,16 @@ def test_a_function_that_fails_is_logged_once_and_adds_nothing(
     def fail(path: str, origin: str | None) -> dict[str, str]:
         raise KeyError(path)
 
-    for wrong in (fail, fail, lambda path, origin: {"X-Of": 7}):
+    for wrong in (
+        *(fail, fail),
+        lambda path, origin: {"X-Of": 7},
+        lambda path, origin: ["X-Of"],
+    ):
         with caplog.at_level(logging.ERROR, "pooled_db"):
             assert with_headers(wrong, Vary="Accept") == {"Vary": "Accept"}
-    assert len(caplog.records) == 2
+    assert len(caplog.records) == 3
     assert "it raised KeyError" in caplog.text
-    assert "what it returned" in caplog.text
     assert "KeyError: '/orders'" in caplog.text  # the last line of its traceback
     assert not caplog.records[1].exc_info
+    assert "what it returned has 7 for X-Of" in caplog.text
+    assert "what it returned must be a dict, not ['X-Of']" in caplog.text

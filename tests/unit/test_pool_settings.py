@@ -354,3 +354,22 @@ def test_changed_defaults_make_a_new_pool(settings: Any) -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         PoolSettings().pool_size = 11  # type: ignore[misc]
+
+
+def test_what_is_no_dict_hides_nothing_else_that_is_wrong(settings: Any) -> None:
+    settings.SQLALCHEMY_QUEUEPOOL = 5
+    options = {"pool": {"pool_size": 0}}
+    problems = conf.pool_problems("default", {"OPTIONS": options})
+    assert [problem.partition(" ")[0] for problem in problems] == [
+        "SQLALCHEMY_QUEUEPOOL",
+        'DATABASES["default"]["OPTIONS"]["pool"]["pool_size"]',
+    ]
+
+
+def test_each_option_is_told_with_where_it_is_written(settings: Any) -> None:
+    settings.SQLALCHEMY_QUEUEPOOL = {"pool_size": 5, "timeout": 3}
+    options = {"pool": {"timeout": 2}}
+    assert conf.pool_origins("default", {"OPTIONS": options}) == {
+        "pool_size": 'SQLALCHEMY_QUEUEPOOL["pool_size"]',
+        "timeout": 'DATABASES["default"]["OPTIONS"]["pool"]["timeout"]',
+    }
