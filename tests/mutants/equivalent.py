@@ -286,6 +286,7 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/language.py language_of: settings.LANGUAGE_COOKIE_NAME in "
     "cookies -> True": "it is the same, told by parsing all of them",
     "pooled_db/request/pace.py Pace.__init__: 4.0 -> 8.0": "tuned, and not promised",
+    "pooled_db/state.py <module>: 4 -> 5": "tuned, and not promised",
     "pooled_db/state.py default_directory: 16 -> 17": (
         "nobody is promised the name of that directory"
     ),

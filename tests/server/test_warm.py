@@ -134,24 +134,27 @@ def test_what_another_thread_has_taken_is_not_shared_with_all(
     assert wrapper.loan is None
 
 
-@pytest.mark.parametrize("judge", ["if_health_check_failed", "if_unusable_or_obsolete"])
-def test_what_another_thread_takes_while_it_is_judged_is_not_closed(
-    wrapper: Any, monkeypatch: pytest.MonkeyPatch, judge: str
+@pytest.mark.parametrize(
+    "close", ["close", "close_if_health_check_failed", "close_if_unusable_or_obsolete"]
+)
+def test_what_another_thread_takes_while_it_is_closed_stays_open(
+    wrapper: Any, monkeypatch: pytest.MonkeyPatch, close: str
 ) -> None:
     wrapper.close()
     scope = open_scope()
     wrapper.connect()
     loan = wrapper.loan
 
-    def is_not_usable() -> bool:
+    def take() -> None:
+        """Do so at the last moment."""
         assert loan.lend(lambda: None, NOT_THIS_THREAD)
-        return False
 
-    monkeypatch.setattr(connections["default"], "is_usable", is_not_usable)
+    monkeypatch.setattr("pooled_db.backends.mysql.base.notice_fork", take)
+    monkeypatch.setattr(connections["default"], "is_usable", lambda: False)
     wrapper.health_check_enabled = True
     wrapper.health_check_done = False
     wrapper.errors_occurred = True
-    getattr(wrapper, f"close_{judge}")()
+    getattr(wrapper, close)()
     assert (loan.over, loan.user) == (False, NOT_THIS_THREAD)
     scope.close()
 
