@@ -64,6 +64,7 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/driver/last_statement.py LastStatement.asks_for_lost: "
     "_may_ask(statement) -> True": "it is the same, told by reading all of it",
+    "pooled_db/driver/packets.py <module>: 2 -> 3": "tuned, and not promised",
     "pooled_db/driver/packets.py _limit: connection.close() -> pass": (
         "the driver closes what nobody refers to any more"
     ),

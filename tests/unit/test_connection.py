@@ -167,6 +167,7 @@ def test_what_a_thread_has_not_read_keeps_nobody_from_ending_its_loan(
     def work() -> Loan:
         loan, connection = lend(pool)
         begin(connection)
+        assert connection.is_being_read is (begin is not use_result)
         return loan
 
     with ThreadPoolExecutor(1) as thread:

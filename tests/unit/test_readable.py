@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -76,3 +77,29 @@ def test_the_c_library_looks_at_one_descriptor_and_waits_for_nothing(
     monkeypatch.setattr(readable, "_poll", lambda *asks: asked.append(asks[1:]))
     Readable(pair[0].fileno()).now()
     assert asked == [(1, 0)]
+
+
+class PollThatTells:
+    """Python's poll, which notes for how many milliseconds it was to wait."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    def register(self, descriptor: int, events: int) -> None: ...
+
+    def poll(self, milliseconds: float) -> list[tuple[int, int]]:
+        self.waits.append(milliseconds)
+        return []
+
+
+def test_pythons_waits_for_as_long_as_it_is_told_and_now_for_nothing(
+    monkeypatch: pytest.MonkeyPatch, pair: Pair
+) -> None:
+    """For a moment that is too short to count it waits, too."""
+    poll = PollThatTells()
+    monkeypatch.setattr(select, "poll", lambda: poll)
+    monkeypatch.setattr(readable, "_poll", None)
+    look = Readable(pair[0].fileno())
+    assert not look.now()
+    assert not any(look.within(seconds) for seconds in (2.5, 0.0001, 0.0))
+    assert poll.waits == [0, 2500, 1, 0]

@@ -2,43 +2,57 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pooled_db import state
+from pooled_db import fork
 
 
 @pytest.fixture
-def unusable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A directory that others can read, which is not used."""
-    directory = tmp_path / "pools"
-    directory.mkdir(mode=0o755)
-    directory.chmod(0o755)
-    monkeypatch.setattr(state, "directory", lambda: directory)
-    monkeypatch.setattr(state, "_warned", False)
-    return directory
+def in_child(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    """What the fresh module has called in a forked child."""
+    in_child: list[Callable[[], None]] = []
+    monkeypatch.setattr(fork, "_in_child", in_child)
+    return in_child
 
 
-def make_numbers() -> None:
-    assert state.numbers_for("default", 5, {}).file is None
+@pytest.fixture
+def state(in_child: object) -> Any:
+    """The module as a process has it that has just started."""
+    spec = importlib.util.find_spec("pooled_db.state")
+    assert spec is not None
+    assert spec.loader is not None
+    state = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(state)
+    return state
 
 
 def test_a_directory_that_cannot_be_used_is_logged_once_in_each_process(
-    unusable: Path, caplog: pytest.LogCaptureFixture
+    state: Any,
+    in_child: list[Callable[[], None]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    tmp_path.chmod(0o755)
+    monkeypatch.setattr(state, "directory", lambda: tmp_path)
     with caplog.at_level(logging.WARNING, "pooled_db"):
         for _ in range(2):
-            make_numbers()
+            assert state.numbers_for("default", 5, {}).file is None
         (record,) = caplog.records
         assert record.levelname == "WARNING"
         assert record.getMessage() == (
             "The state of the pools cannot be seen from other processes: "
-            f"{unusable} must belong to the user of this process, and be accessible "
+            f"{tmp_path} must belong to the user of this process, and be accessible "
             'to nobody else (chmod 700). Set POOLED_DB["STATE_DIR"] to a directory '
             "that this process may write to, or to None."
         )
-        state._warn_again()  # as in a child
-        make_numbers()
+        for start_anew in in_child:
+            start_anew()
+        assert state.numbers_for("default", 5, {}).file is None
         assert len(caplog.records) == 2
