@@ -85,6 +85,23 @@ def test_a_cursor_has_the_connection_for_its_statement_and_no_longer(
     assert (lent.user, lent.pins) == (here, set())
 
 
+def test_whoever_stands_in_line_has_its_turn_when_a_cursor_is_done() -> None:
+    here = threading.get_ident()
+    passed_on: list[int] = []
+
+    class InLine(Lent):
+        line = (object(),)  # type: ignore[assignment]
+
+        def unpin(self, thread: int) -> None:
+            super().unpin(thread)
+            passed_on.append(thread)
+
+    lent = InLine(here)
+    cursor = taking_turns(Cursor)(InTurns(loan=lent))
+    assert cursor.execute("SELECT 1") == {here}
+    assert passed_on == [here]
+
+
 def test_a_cursor_that_takes_turns_is_called_as_the_one_it_is_of() -> None:
     """Tracers tell by these names what was called."""
     derived = taking_turns(WithMore)
