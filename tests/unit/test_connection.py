@@ -121,6 +121,16 @@ def test_one_at_the_address_that_there_always_was_makes_no_other_end_sooner(
     first.checkin()
 
 
+def test_the_room_of_one_that_is_closed_is_left_to_nobody_who_did_not_ask(
+    make: Callable[..., Pool],
+) -> None:
+    pool = make(pool_size=2)
+    first, second = pool.checkout(), pool.checkout()
+    first.discard()
+    assert pool.stats().granted == 2
+    second.checkin()
+
+
 # Sessions that are made as new.
 
 
