@@ -19,6 +19,8 @@ AFTER_FAILURE = 60.0
 class Kept(Protocol):
     """A pool, as its upkeep knows it."""
 
+    alias: str
+
     def look_after(self, now: float) -> float | None:
         """Do what is due, and return when to come again; ``None`` for never."""
 
@@ -65,7 +67,7 @@ class Upkeep:
             try:
                 again = pool.look_after(self._clock())
             except Exception:
-                logger.exception("The upkeep of %r failed; it goes on.", pool)
+                logger.exception("The upkeep of %r failed; it goes on.", pool.alias)
                 again = self._clock() + AFTER_FAILURE
             if again is not None:
                 self.watch(pool, again)

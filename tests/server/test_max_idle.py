@@ -262,6 +262,8 @@ def in_another_thread(function: Callable[[], object]) -> None:
 class Watched:
     """Is looked after when it is due, and then never again."""
 
+    alias = "default"
+
     def __init__(self) -> None:
         self.looked = threading.Event()
 
