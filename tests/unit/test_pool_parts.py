@@ -228,7 +228,9 @@ def test_a_pool_that_has_enough_closes_none() -> None:
     assert closed_in_turn(all_needed=False, seconds=600.0) == 0
 
 
-def next_look(monkeypatch: pytest.MonkeyPatch, lot: float, max_idle: float) -> float:
+def next_look(
+    monkeypatch: pytest.MonkeyPatch, lot: float, max_idle: float, rested: float = 0.0
+) -> float:
     """After how many seconds a pool with two idle connections looks again."""
     monkeypatch.setattr(random, "random", lambda: lot)
     now = 1000.0
@@ -236,7 +238,7 @@ def next_look(monkeypatch: pytest.MonkeyPatch, lot: float, max_idle: float) -> f
         open=[None, None],
         park_idle=lambda: None,
         close_parked=lambda since, least: None,
-        parked_since=lambda: now,
+        parked_since=lambda: now - rested,
     )
     share: Any = SimpleNamespace(is_looking=False, look=lambda now, needed: now + 60.0)
     return (Surplus(store, share, max_idle).look_after(now) or now) - now
