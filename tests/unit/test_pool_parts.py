@@ -252,6 +252,31 @@ def test_a_look_comes_up_to_half_a_second_late_and_half_a_second_after_another(
     assert next_look(monkeypatch, 0.0, max_idle=0.1) == 0.5
 
 
+@pytest.mark.parametrize(
+    ("connections", "is_looking", "is_watched"),
+    [(0, True, False), (1, False, False), (1, True, True), (2, False, True)],
+)
+def test_who_has_nothing_to_give_up_is_not_looked_after(
+    connections: int, is_looking: bool, is_watched: bool
+) -> None:
+    """Until another connection is opened."""
+    store: Any = SimpleNamespace(
+        open=[None] * connections,
+        park_idle=lambda: None,
+        close_parked=lambda since, least: None,
+        parked_since=lambda: None,
+    )
+    share: Any = SimpleNamespace(is_looking=is_looking, look=lambda now, needed: now)
+    look_after = Surplus(store, share, max_idle=60.0).look_after
+    assert (look_after(1000.0) is not None) is is_watched
+
+
+def test_what_has_rested_is_looked_at_when_it_has_for_max_idle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert next_look(monkeypatch, 0.0, max_idle=60.0, rested=45.0) == 15.0
+
+
 # Nodes.
 
 
