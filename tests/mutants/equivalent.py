@@ -161,6 +161,8 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/store.py Store._replace: slot.invalidate() -> pass": (
         "nobody refers to them any more: they go back, and are closed then"
     ),
+    "pooled_db/pool/thread_waiting.py ThreadWaiting.__init__: self._bell.acquire() -> "
+    "pass": "it looks at the state twice before it waits",
     "pooled_db/pool/thread_waiting.py ThreadWaiting.until_answered: <= -> <": (
         "to wait for no time is not to wait"
     ),
@@ -174,6 +176,9 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/shedding.py <module>: 0.0625 -> 0.125": "tuned, and not promised",
     "pooled_db/pool/shedding.py Shedding.served_at_once: self.slow_since is not None "
     "-> True": "what is not slow ends no overload: the condition only saves a call",
+    "pooled_db/pool/upkeep.py Upkeep.watch: < -> <=": (
+        "it writes what is there already"
+    ),
     "pooled_db/pool/turnover.py Turnover.end_of: >= -> >": (
         "the clock never shows the very moment"
     ),
