@@ -216,12 +216,7 @@ EQUIVALENT: dict[str, str] = {
         "no path is among none: the condition only saves a call"
     ),
     "pooled_db/request/pace.py <module>: 1.0 -> 2.0": "tuned, and not promised",
-    "pooled_db/request/patience.py <module>: 0.004 -> 0.008": "tuned, and not promised",
-    "pooled_db/request/patience.py <module>: 0.03 -> 0.06": "tuned, and not promised",
-    "pooled_db/request/patience.py <module>: 0.1 -> 0.2": "tuned, and not promised",
-    "pooled_db/request/patience.py <module>: 1.3 -> 2.6": "tuned, and not promised",
     "pooled_db/request/traffic.py <module>: 0.04 -> 0.08": "tuned, and not promised",
-    "pooled_db/request/pace.py <module>: 32 -> 33": "tuned, and not promised",
     "pooled_db/request/pace.py Pace.__init__: 0 -> 1": (
         "refusals count from where they begin, and one is below any capacity"
     ),
@@ -243,6 +238,9 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/pace.py Pace.__init__: self._to_let_in = 0 -> pass": (
         "the first beat sets it: nobody is held back before a pause"
     ),
+    "pooled_db/request/pace.py Pace._turn: > -> >=": (
+        "the clock never shows the very moment"
+    ),
     "pooled_db/request/pace.py Pace._is_behind: < -> <=": (
         "the clock never shows the very moment"
     ),
@@ -251,9 +249,6 @@ EQUIVALENT: dict[str, str] = {
         "the clock never shows the very moment"
     ),
     "pooled_db/request/pace.py Pace._look: 1.0 -> 2.0": "tuned, and not promised",
-    "pooled_db/request/patience.py Patience._adapt: 0.02 -> 0.04": (
-        "tuned, and not promised"
-    ),
     "pooled_db/request/patience.py Patience._adapt: >= -> >": (
         "the clock never shows the very moment"
     ),
@@ -267,16 +262,13 @@ EQUIVALENT: dict[str, str] = {
         "neither the clock nor a rate is at the very bound"
     ),
     "pooled_db/request/patience.py Patience._judge_pause: > -> >=": (
-        "no rate is at the very bound"
+        "no loop is late by the very bound"
     ),
     "pooled_db/request/patience.py Patience._pause: > -> >=": (
-        "neither the clock nor a rate is at the very bound"
+        "the clock never shows the very moment"
     ),
     "pooled_db/request/patience.py Patience._pause: >= -> >": (
         "no rate is at the very bound"
-    ),
-    "pooled_db/request/patience.py Patience._succeeds: 1.1 -> 2.2": (
-        "tuned, and not promised"
     ),
     "pooled_db/request/patience.py Patience.end: 0.0 -> 1.0": (
         "the clock says 1 s when the machine has been up for that long"
@@ -287,8 +279,6 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/patience.py Patience.look: > -> >=": (
         "no loop is late by the very bound"
     ),
-    "pooled_db/request/patience.py <module>: 0.5 -> 1.0": "tuned, and not promised",
-    "pooled_db/request/patience.py <module>: 0.6 -> 1.2": "tuned, and not promised",
     "pooled_db/request/language.py language_of: settings.LANGUAGE_COOKIE_NAME in "
     "cookies -> True": "it is the same, told by parsing all of them",
     "pooled_db/request/pace.py Pace.__init__: 4.0 -> 8.0": "tuned, and not promised",
@@ -314,6 +304,12 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/traffic.py Traffic.rates: True -> False": _NARROWS,
     "pooled_db/wsgi.py _close_what_is_left: outsiders -> True": (
         "Django has done the same for others: the condition only saves a call"
+    ),
+    "pooled_db/wsgi.py Door.__call__: admission.age_header -> True": (
+        "age() looks at it, too: the condition only saves a call"
+    ),
+    "pooled_db/wsgi.py Door.__call__: outsiders -> True": (
+        "Django does the same for others: the condition only saves a call"
     ),
     "pooled_db/wsgi.py Door.__call__: True -> False": "it counts that it is there",
 }

@@ -238,3 +238,20 @@ def test_where_no_time_is_wanted_they_wait_for_the_next_look_at_most(
         looks.pause(LENDING)
         looks.until(paused=True)
     assert 0.0 < looks.patience.hold <= 0.02
+
+
+def test_a_time_that_has_no_effect_is_shortened_and_grows_slowly_from_there(
+    looks: Looks,
+) -> None:
+    looks.wanted = 2.0
+    while looks.patience.hold < looks.wanted:
+        looks.pause(LENDING)
+        looks.go_on(0.25)
+    looks.pause(ASKING)
+    assert looks.patience.hold == pytest.approx(1.2)
+    assert looks.until(paused=True) == soon(0.5)
+    assert looks.patience.hold == pytest.approx(1.2)
+    for grown in (1.1, 1.21):
+        looks.pause(LENDING)
+        looks.until(paused=True)
+        assert looks.patience.hold == pytest.approx(1.2 * grown)

@@ -62,9 +62,10 @@ def taken(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> list[Loan]:
 
     def take_nothing(loan: Loan) -> None:
         if loan.over:
-            return take(loan)
-        taken.append(loan)
-        loan.state = READY
+            take(loan)
+        else:
+            taken.append(loan)
+            loan.state = READY
 
     monkeypatch.setattr(pool, "take", take_nothing)
     return taken
@@ -139,6 +140,33 @@ def test_whoever_takes_a_second_one_while_the_first_is_taken_is_no_newcomer(
     assert pool.gate.free == 0
     scope.close()
     assert pool.gate.free == 2
+
+
+@pytest.mark.parametrize("is_second", [False, True])
+def test_what_another_thread_has_put_in_meanwhile_is_shared(
+    scope: Scope,
+    pool: Pool,
+    taken: list[Loan],
+    monkeypatch: pytest.MonkeyPatch,
+    is_second: bool,
+) -> None:
+    make = Scope._new_loan
+
+    def make_after_another(self: Scope, *args: Any) -> Loan:
+        monkeypatch.setattr(Scope, "_new_loan", make)
+        scope.admit(pool)
+        return make(self, *args)
+
+    if is_second:
+        scope.admit(pool)
+        scope.return_unused()
+    monkeypatch.setattr(Scope, "_new_loan", make_after_another)
+    monkeypatch.setattr(Loan, "lend", lambda *args: True)
+    borrower = Borrower()
+    loan = scope.lend(pool, weakref.ref(borrower), (HERE, connect))
+    assert taken == scope.loans == [loan]
+    assert pool.gate.free == 1
+    scope.close()
 
 
 # What it has ready when its view begins.
