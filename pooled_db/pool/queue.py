@@ -164,9 +164,7 @@ class Queue:
         """
         if self.crowd is None:
             return False
-        waiting = len(self)
-        if waiting >= self.crowd / 2 and self.begun:
-            waiting = self._requests()
+        waiting = self._requests()
         if waiting < self.crowd / 2:
             self._crowded_since = None
         elif waiting >= self.crowd and self._crowded_since is None:

@@ -144,8 +144,6 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/pool/queue.py Queue.at_a_glance: not newcomers or self.begun or "
     "self.prior -> True": "it is the same, told with three calls more",
-    "pooled_db/pool/queue.py Queue._is_crowded: waiting >= self.crowd / 2 and "
-    "self.begun -> True": "the requests are counted where there are no others, too",
     "pooled_db/pool/limit.py <module>: 0.05 -> 0.1": "tuned, and not promised",
     "pooled_db/pool/limit.py Limit.__init__: 0.0 -> 1.0": (
         "failed() sets the pause before anybody reads it"

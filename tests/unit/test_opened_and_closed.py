@@ -14,7 +14,8 @@ from pooled_db.driver.connection import Connection
 from pooled_db.driver.slot import SIZE as SLOT_SIZE
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.numbers import SIZE, Numbers
-from pooled_db.pool.pool import Pool
+from pooled_db.pool.permit import CLOSED
+from pooled_db.pool.pool import Pool, outsiders
 from pooled_db.pool.store import NoIdleConnection
 from tests.gates import PATIENCE, start
 from tests.harness.fake_server import FakeServer
@@ -29,6 +30,12 @@ OFFLINE = (3032, "The server is currently in offline mode")
 def server() -> Iterator[FakeServer]:
     with FakeServer() as server:
         yield server
+
+
+class Wrapper:
+    has_transaction = False
+
+    def detach(self) -> None: ...
 
 
 def connector(server: FakeServer) -> Callable[[], Connection]:
@@ -274,9 +281,9 @@ def test_who_must_not_wait_puts_back_what_would_have_to_be_asked(pool: Pool) -> 
     lend(pool)[0].checkin()
     pool.ping_after = 0.0
     loan = pool.admit(Loan(pool))
-    with pytest.raises(NoIdleConnection):
+    with pytest.raises(NoIdleConnection) as kept:
         pool.take_idle(loan)
-    assert (pool.checkedout(), len(pool._store.open)) == (0, 1)
+    assert (pool.checkedout(), len(pool._store.open)) == (0, 1), kept
     loan.checkin()
     lend(pool)[0].checkin()
     assert pool.stats().opened == 1
@@ -341,3 +348,38 @@ def test_who_takes_a_connection_sees_what_lasts_for_too_long(
     assert "held for longer than warn_after (5 s)" in caplog.text
     first.checkin()
     second.checkin()
+
+
+def test_who_is_interrupted_as_it_gets_one_gives_its_permit_back(pool: Pool) -> None:
+    """The loan does not know of it yet: whoever took it closes it."""
+    loan = pool.admit(Loan(pool))
+    slot: Any = object()
+    loan.fairy = slot
+    pool.drop(loan)
+    assert (loan.state, pool.gate.free) == (CLOSED, 3)
+
+
+def test_what_a_forked_process_has_of_its_parent_is_nothing_to_it(
+    server: FakeServer,
+) -> None:
+    pool = Pool("fake", connector(server), pool_size=2, max_idle=60.0)
+    wrapper = Wrapper()
+    loan = pool.checkout(lambda: wrapper)
+    pool.abandon()
+    assert (loan.over, loan.borrower, loan in outsiders) == (True, None, False)
+    assert (pool.is_disposed, pool.look_after(time.monotonic())) == (True, None)
+    assert (pool.stats().opened, pool.numbers.file) == (0, None)
+    loan.checkin()
+    assert (pool.gate.free, len(pool._store.open)) == (2, 0)
+
+
+def test_a_pool_that_is_disposed_of_makes_nothing_fit_for_the_next(pool: Pool) -> None:
+    loan, connection = lend(pool)
+    fit = [pool.cleans(connection)]
+    connection.is_doubtful = True
+    fit.append(pool.cleans(connection))
+    connection.is_doubtful = False
+    pool.dispose()
+    fit.append(pool.cleans(connection))
+    assert fit == [True, False, False]
+    loan.checkin()
