@@ -120,7 +120,7 @@ class Share:
             wanted = any(one.is_hungry and one.count < most for one in wanting)
             return too_many if wanted and too_many else self._last_for(siblings)
         surplus = sum(max(0, one - most) for one in counts)
-        if count > enough and surplus < lacking:
+        if count > enough:
             could_give = sum(one > enough for one in counts)
             too_many += random.random() < (lacking - surplus) / could_give
         return too_many
@@ -128,7 +128,7 @@ class Share:
     def _last_for(self, siblings: list[Sibling]) -> int:
         """Whether to give the last one back, which nobody needs, for who has none."""
         without = sum(one.is_hungry and not one.count for one in siblings)
-        if not without or len(self._store.open) > 1 or self._gate.waiting:
+        if self._gate.waiting:
             return 0
         may_give = 1 + sum(one.count == 1 for one in siblings)
         return int(random.random() < without / may_give)

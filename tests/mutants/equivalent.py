@@ -133,6 +133,13 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/gate.py Gate.release: self.returned -> True": (
         "settle() looks at it, too: the condition only saves a call"
     ),
+    "pooled_db/pool/share.py Share.look: 1 -> 2": "who has one looks as seldom",
+    "pooled_db/pool/share.py Share._others_are_unseen: > -> >=": (
+        "the clock never shows the very moment"
+    ),
+    "pooled_db/pool/sharing.py Shared.discard: raise NotImplementedError -> pass": (
+        "loans have their own"
+    ),
     "pooled_db/pool/sharing.py Shared._after_rest: connection is not None -> True": (
         _NARROWS
     ),

@@ -113,6 +113,36 @@ def test_some_of_those_who_have_most_give_to_who_has_least() -> None:
     assert sum(given) == pytest.approx(2 * 600 / 6, rel=0.25)
 
 
+@pytest.mark.parametrize(
+    ("lot", "count", "siblings", "given"),
+    [
+        # Three of ten have most, and two are lacking.
+        (0.66, 3, [hungry(3)] * 2 + [hungry(2)] * 6 + [hungry(0)], 1),
+        (2 / 3, 3, [hungry(3)] * 2 + [hungry(2)] * 6 + [hungry(0)], 0),
+        # One of two gives its last one, which it does not need.
+        (0.49, 1, [hungry(1), hungry(0)], 1),
+        (0.5, 1, [hungry(1), hungry(0)], 0),
+        (0.0, 1, [content(0), hungry(1)], 0),
+        # What is lacking has who has five.
+        (0.0, 3, [hungry(5), hungry(3), hungry(0)], 0),
+        # Who has no more than enough gives none.
+        (0.0, 2, [hungry(3)] * 3 + [hungry(0)], 0),
+        # Who has fewest may have no more, and the other has as many as are enough.
+        (0.0, 4, [hungry(3), Sibling(2, 2, is_hungry=False)], 0),
+    ],
+)
+def test_as_many_give_one_as_are_lacking(
+    lot: float,
+    count: int,
+    siblings: list[Sibling],
+    given: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(random, "random", lambda: lot)
+    # More than half of what it may have would be given back in turn as well.
+    assert gives_back(count, *siblings) == given
+
+
 def test_the_last_that_nobody_needs_goes_to_who_has_none() -> None:
     assert gives_back(1, hungry(0)) == 1
     assert gives_back(1, hungry(0), waiting=True) == 0
@@ -198,6 +228,44 @@ def test_what_those_who_are_seen_do_not_get_back_somebody_else_has() -> None:
 
     pool.clock.now += 60.0  # that is forgotten
     assert pool.gives_back(4, refused=True) == 0
+
+
+@pytest.mark.usefixtures("half")
+def test_what_all_had_is_remembered_for_a_minute_after_they_had_it_last() -> None:
+    pool = InTurn(10, content(8))
+    pool.gives_back(118, refused=True)
+    pool.siblings = (content(4),)
+    assert [pool.gives_back(1, refused=True) for _ in range(4)] == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("count", "siblings", "is_contended", "all_needed", "pause"),
+    [
+        # Once in 7 s each where nobody is seen, and once in 60 s otherwise.
+        (10, [], True, True, 0.7),
+        (4, [], True, True, 1.75),
+        (1, [], True, True, 2.5),
+        (0, [], True, True, 2.5),
+        (10, [], False, True, 2.5),
+        (10, [content(10)], True, True, 0.5),
+        # Nobody looks often who has something to spare, or to whom nothing was refused.
+        (10, [content(10)], True, False, 2.5),
+        (5, [content(5)], False, True, 2.5),
+    ],
+)
+def test_when_it_looks_again(
+    count: int,
+    siblings: list[Sibling],
+    is_contended: bool,
+    all_needed: bool,
+    pause: float,
+) -> None:
+    pool = InTurn(count, *siblings)
+    if is_contended:
+        pool.limit.failed(pool.clock.now + 1.0, "it has no more", no_room=True)
+    assert pool.share.is_looking == is_contended
+    again = pool.share.look(pool.clock.now, all_needed)
+    assert again - pool.clock.now == pytest.approx(pause)
 
 
 @pytest.mark.parametrize(("count", "given"), [(6, 1), (5, 0)])
