@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pooled_db.driver.slot import AT_WORK, OUTSIDE, padded
+from pooled_db.driver.slot import AT_WORK, OPENED_AT, OUTSIDE, padded
 from pooled_db.pool import host, reading, state_file
 from pooled_db.pool.host import ProcessPool
 from pooled_db.pool.numbers import SIZE, Numbers
@@ -52,6 +52,27 @@ def test_the_longest_loan_is_told_first(directory: Path) -> None:
     for since in (NOW - 2.0, NOW - 9.0, NOW - 5.0):
         lend(numbers, since, "GET /orders/")
     assert [held.lent for held in told(directory).loans] == [9.0, 5.0, 2.0]
+
+
+@pytest.mark.parametrize("ago", [0.25, 0.0, -0.25])
+def test_times_are_told_to_the_fraction_and_never_below_none(
+    directory: Path, ago: float
+) -> None:
+    """A process that writes meanwhile may be ahead of whoever reads."""
+    numbers = make(directory)
+    lend(numbers, NOW - ago, "GET /orders/")
+    numbers.slots[0].times[OPENED_AT] = NOW - ago
+    (held,) = told(directory).connections
+    told_times = (held.lent, held.rested, held.age)
+    assert told_times == (max(0.0, ago),) * 3
+
+
+def test_an_idle_connection_is_nobodys(directory: Path) -> None:
+    numbers = make(directory)
+    lend(numbers, NOW - 1.0, "GET /orders/", at_work=True)
+    numbers.given_back(1.0, numbers.slots[0])
+    (held,) = told(directory).connections
+    assert (held.state, held.who, held.lent, held.rested) == ("idle", "", None, None)
 
 
 @pytest.mark.parametrize(
