@@ -137,6 +137,10 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/share.py Share._others_are_unseen: > -> >=": (
         "the clock never shows the very moment"
     ),
+    "pooled_db/pool/siblings.py _File.is_alive: "
+    "fcntl.flock(self._descriptor, fcntl.LOCK_UN) -> pass": (
+        "what has ended is closed then, and others lock it as it does"
+    ),
     "pooled_db/pool/sharing.py Shared.discard: raise NotImplementedError -> pass": (
         "loans have their own"
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import random
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from pooled_db import state
+from pooled_db.pool import siblings as siblings_module
 from pooled_db.pool import state_file
 from pooled_db.pool.gate import Gate
 from pooled_db.pool.limit import Limit
@@ -360,6 +362,33 @@ def open_files() -> list[str]:
         with contextlib.suppress(FileNotFoundError):  # the directory itself
             found.append(os.readlink(f"/proc/self/fd/{descriptor}"))
     return found
+
+
+def test_a_pool_that_nobody_has_any_more_is_not_seen(tmp_path: Path) -> None:
+    made = state_file.create(tmp_path, 4, {"alias": "default", "place": PLACE})
+    (tmp_path / "broken.pool").write_bytes(b"no head")
+    siblings = others(tmp_path)
+    assert len(siblings()) == len(siblings()) == 1
+    del made
+    gc.collect()
+    assert siblings() == []
+    gc.collect()
+    assert not [one for one in open_files() if one.startswith(str(tmp_path))]
+
+
+def test_a_file_is_opened_once(
+    tmp_path: Path, numbers: Numbers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, open_it = [], siblings_module._opened
+
+    def opens(path: Path, place: str) -> Any:
+        opened.append(path.name)
+        return open_it(path, place)
+
+    monkeypatch.setattr(siblings_module, "_opened", opens)
+    siblings = others(tmp_path)
+    assert siblings() == siblings()
+    assert opened == [numbers.file]
 
 
 def test_a_process_that_has_ended_is_not_seen(tmp_path: Path) -> None:
