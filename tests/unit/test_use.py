@@ -74,7 +74,9 @@ class InTurns(SimpleNamespace):
         return GuardedConnection.begin_use(self)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("at_first", [ELSEWHERE, threading.get_ident()])
+@pytest.mark.parametrize(
+    "at_first", [ELSEWHERE, threading.get_ident()], ids=["another", "this thread"]
+)
 def test_a_cursor_has_the_connection_for_its_statement_and_no_longer(
     at_first: int,
 ) -> None:
