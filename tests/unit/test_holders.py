@@ -114,7 +114,7 @@ def test_outside_of_requests_what_its_thread_has_is_its_own() -> None:
     error = refused(pool, Loan(pool))
 
     assert [holder.thread for holder in error.own] == [mine.user]
-    assert [holder.thread for holder in error.holders] == [11, 12]
+    assert {holder.thread for holder in error.holders} == {11, 12}
 
 
 def test_for_how_long_one_is_being_opened_counts_from_its_permit(
