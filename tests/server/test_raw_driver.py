@@ -100,7 +100,11 @@ def forget() -> None:
     connection.connection = None
 
 
-@pytest.mark.parametrize("again", [forget, connection.connect])
+def connect() -> None:
+    connection.connect()
+
+
+@pytest.mark.parametrize("again", [forget, connect])
 @pytest.mark.parametrize("gone", [lose, fail, close])
 def test_recipes_against_a_server_that_has_gone_away_get_another_connection(
     server: Server, gone: Callable[[Server], None], again: Callable[[], None]
