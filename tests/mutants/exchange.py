@@ -51,9 +51,13 @@ class Loaded:
                     function.__code__ = new
                     count += 1
         # Nothing that was computed before the change is to pass for its result.
-        for cache in self._caches:
-            cache.cache_clear()
+        self.forget()
         return count
+
+    def forget(self) -> None:
+        """Let all be computed again that the library has remembered."""
+        for one in self._caches:
+            one.cache_clear()
 
 
 def _compiled(text: bytes, path: str) -> CodeType:

@@ -17,6 +17,8 @@ from unittest import mock
 
 import pytest
 
+from .exchange import Loaded
+
 ROOT = Path(__file__).parent.parent.parent
 PART = "MUTANTS_PART"
 CODE, SITES = "code", "sites"
@@ -68,6 +70,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _is_of_code(item: pytest.Item) -> bool:
     fixtures = set(getattr(item, "fixturenames", ()))
     return item.path.name not in _ELSEWHERE and not fixtures & _SITE
+
+
+@cache
+def _loaded() -> Loaded:
+    return Loaded(ROOT)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Where it is recorded who reaches what, nobody does without for others' sake."""
+    if os.environ.get("COVERAGE_FILE"):
+        _loaded().forget()
 
 
 @pytest.hookimpl(wrapper=True)
