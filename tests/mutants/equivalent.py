@@ -71,6 +71,9 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/driver/readable.py Readable.__init__: _poll is not None -> False": (
         "Python's own tells the same, and takes longer"
     ),
+    "pooled_db/driver/statements.py _after_blanks: True -> False": (
+        "no comment knows escapes"
+    ),
     "pooled_db/driver/statements.py <module>: 1 -> 2": (
         "a mark that is no position, and sizes that are tuned"
     ),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
+from contextvars import copy_context
 from typing import Any
 
 import pytest
 from django.db import ProgrammingError, connections, transaction
+from django.db.backends.signals import connection_created
 
 from pooled_db import pools
 from pooled_db.pool.loan import Loan
@@ -194,3 +197,33 @@ def test_an_answer_that_nobody_has_read_is_nobodys(wrapper: Any, make: str) -> N
     assert ask("SELECT 7") == 7
     assert wrapper.connection.thread_id() != before
     assert threading.get_ident() == wrapper.loan.user
+
+
+def test_it_is_told_once_that_it_has_a_connection(wrapper: Any) -> None:
+    told: list[Any] = []
+
+    def receive(connection: Any, **kwargs: Any) -> None:
+        told.append(connection.connection)
+
+    wrapper.close()
+    connection_created.connect(receive)
+    try:
+        wrapper.connect()
+        wrapper.connect()
+    finally:
+        connection_created.disconnect(receive)
+    assert told == [wrapper.connection]
+
+
+def test_who_connects_in_another_request_has_that_ones_connection() -> None:
+    def connect_anew() -> Any:
+        with contextlib.closing(open_scope()):
+            connections["default"].connect()
+            return connections["default"].connection
+
+    with contextlib.closing(open_scope()):
+        ask("SELECT 1")
+        mine = connections["default"].connection
+        assert copy_context().run(connect_anew) is not mine
+        assert ask("SELECT 1") == 1
+        assert connections["default"].connection is mine

@@ -14,6 +14,7 @@ import pytest
 from pooled_db import PoolTimeout
 from pooled_db.driver.connection import Connection
 from pooled_db.exceptions import Reason
+from pooled_db.pool import stall
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import ADMITTED, LENT
 from pooled_db.pool.pool import Pool
@@ -84,6 +85,16 @@ def test_a_request_that_is_too_old_is_refused_at_once_free_permit_or_not(
     with pytest.raises(PoolTimeout) as refused:
         admit(pool, Loan(pool), age)
     assert (refused.value.reason, refused.value.waited) == (Reason.TIMEOUT, age)
+
+
+def test_who_has_waited_in_vain_waits_no_more() -> None:
+    pool = Pool("default", connect, pool_size=1, timeout=0.01)
+    holder, loan = hold(pool.gate), Loan(pool)
+    loan.begun = True
+    with pytest.raises(PoolTimeout):
+        pool.admit(loan)
+    assert not stall._waiting
+    pool.gate.release(holder)
 
 
 def test_nobody_waits_where_all_who_hold_a_connection_wait() -> None:

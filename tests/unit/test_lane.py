@@ -152,6 +152,21 @@ def test_no_more_are_served_before_a_newcomer_than_its_turn_takes(
     assert lane._ahead_in(lane._line_of(newcomer)) == ahead
 
 
+def test_before_a_client_that_is_new_nobody_is_served_who_has_been() -> None:
+    lane = Lane(None)
+    for other in "aaab":
+        permit = Permit()
+        permit.client = other
+        lane.add(permit)
+        if not lane._old:
+            lane.served(permit, 0.0)
+    newcomer = Permit()
+    newcomer.client = "c"
+    ahead = len(lane._new)
+    assert len(lane._old) == 1
+    assert lane._ahead_in(lane._line_of(newcomer)) == ahead
+
+
 def test_the_line_of_who_hammers_is_shed_and_no_other() -> None:
     queue = Queue(queue_target=0.08, queue_interval=1.0)
     waiters: list[Permit] = []

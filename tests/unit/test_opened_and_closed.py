@@ -337,6 +337,18 @@ def test_who_is_interrupted_after_closing_one_closes_it_once(
         loan.checkin()
 
 
+def test_what_an_interrupt_has_cut_off_is_closed_and_known_no_more(pool: Pool) -> None:
+    loan, connection = lend(pool)
+    loan.checkin()
+    store = pool._store
+    store.queue._do_get()  # and interrupted before anybody had it
+    store.renew(store.queue)
+
+    assert not store.open
+    assert not connection.is_alive()
+    assert pool.stats().closed["doubtful"] == 1
+
+
 def test_who_takes_a_connection_sees_what_lasts_for_too_long(
     server: FakeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
