@@ -105,6 +105,8 @@ def test_one_that_cannot_be_called_back_keeps_none_of_the_others() -> None:
     kept, other = FakeLoan(9.0, has_cursor=True), FakeLoan(1.0)
     assert called(kept, other)[0] == [other]
     assert called(kept, other, FakeLoan(0.5))[0] == [other]
+    # It may be at rest in a moment.
+    assert called(kept)[1] == pytest.approx(0.002)
 
 
 def test_what_is_not_on_call_stays_while_somebody_works() -> None:
@@ -118,6 +120,8 @@ def test_what_is_not_on_call_stays_while_somebody_works() -> None:
         ([RESTS], OF_REQUEST, False),
         # Whoever works with one is about to give it back.
         ([RESTS, WORKS], OUTSIDER, False),
+        # And what is on call can be had in a moment.
+        ([RESTS, FakeLoan(0.0019)], OUTSIDER, False),
     ],
 )
 def test_when_all_rest_a_request_makes_way_for_who_may_be_its_own_thread(

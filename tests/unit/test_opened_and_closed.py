@@ -11,6 +11,7 @@ import pytest
 
 from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.driver.connection import Connection
+from pooled_db.driver.slot import AT_WORK, RESTED, SINCE, TRANSACTION
 from pooled_db.driver.slot import SIZE as SLOT_SIZE
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.numbers import SIZE, Numbers
@@ -275,6 +276,19 @@ def test_a_connection_that_is_closed_leaves_its_place_in_the_file(
 
 
 # What is taken out, and not lent.
+
+
+def test_a_place_in_the_file_tells_nothing_of_who_had_it_before() -> None:
+    numbers = Numbers(memoryview(bytearray(8 * (SIZE + SLOT_SIZE))), slots=1)
+    slot = numbers.occupy(1)
+    assert slot is not None
+    slot.words[AT_WORK] = slot.words[TRANSACTION] = True
+    slot.times[SINCE] = slot.times[RESTED] = 5.0
+    numbers.vacate(slot)
+    slot = numbers.occupy(2)
+    assert slot is not None
+    assert (slot.words[AT_WORK], slot.words[TRANSACTION]) == (0, 0)
+    assert (slot.times[SINCE], slot.times[RESTED]) == (0.0, 0.0)
 
 
 def test_who_must_not_wait_puts_back_what_would_have_to_be_asked(pool: Pool) -> None:
