@@ -385,6 +385,27 @@ def test_who_is_interrupted_as_it_gets_one_gives_its_permit_back(pool: Pool) -> 
     assert (loan.state, pool.gate.free) == (CLOSED, 3)
 
 
+def test_what_an_interrupt_has_kept_from_who_took_it_is_lost_to_nobody(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loan, connection = lend(pool)
+    loan.checkin()
+    queue = pool._store.queue
+
+    def is_interrupted() -> None:
+        queue._do_get()
+        raise Interrupted
+
+    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+        patched.setattr(queue, "connect", is_interrupted)
+        pool.checkout()
+    assert not connection.is_alive()
+    assert (pool.gate.free, pool.checkedout(), len(pool._store.open)) == (3, 0, 0)
+    loans = [pool.checkout() for _ in range(3)]
+    for loan in loans:
+        loan.checkin()
+
+
 def test_what_a_forked_process_has_of_its_parent_is_nothing_to_it(
     server: FakeServer,
 ) -> None:
