@@ -11,6 +11,7 @@ import pytest
 from pooled_db.exceptions import Reason
 from pooled_db.pool.gate import Gate
 from pooled_db.pool.permit import Permit, State
+from pooled_db.pool.shedding import Shedding
 from tests.gates import LONG, Clock, hold, ignore, queue, refusal
 
 TARGET = 1.0
@@ -237,3 +238,13 @@ def test_a_review_costs_the_same_however_many_wait_and_however_long(
     waiting: int, intervals: int
 ) -> None:
     assert effort_of_a_review(waiting, intervals) == effort_of_a_review(10, 1)
+
+
+def test_a_burst_that_was_absorbed_makes_the_next_no_overload() -> None:
+    """Only an overload that returns is recognised after twice the target."""
+    shedding = Shedding(capacity=1, target=0.08, interval=1.0)
+    shedding.served(0.5, 10.0)
+    shedding.begins(10.2)
+    shedding.served(0.5, 11.0)
+    assert not shedding.overloaded(11.9, None)
+    assert shedding.overloaded(12.0, None)
