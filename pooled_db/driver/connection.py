@@ -72,7 +72,7 @@ class Connection(GuardedConnection):
     #: Whether a proxy has answered on it that its server has no room.
     met_no_room: bool = False
     #: Whether a user has changed how the driver converts values.
-    converts_otherwise: bool = False
+    converts_otherwise: bool
     #: Returns the options with which a connection would be opened now.
     current_options: Callable[[], Mapping[str, Any]] | None = None
 

@@ -114,3 +114,18 @@ def test_a_request_is_within_another_that_somebody_answers_for(
             inner.close()
     finally:
         outer.close()
+
+
+def test_one_that_nobody_answers_for_ends_with_the_next_request() -> None:
+    """An interrupt came before the middleware had it."""
+
+    def serve_two() -> None:
+        left = begin_request()
+        following = begin_request()
+        assert left is not None
+        assert following is not None
+        assert following is not left
+        assert (left.is_open, following.is_open) == (False, True)
+        following.close()
+
+    contextvars.copy_context().run(serve_two)
