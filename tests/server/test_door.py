@@ -9,9 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connections
 
-from pooled_db import asgi, pools, wsgi
+from pooled_db import asgi, wsgi
 from pooled_db.pool.pool import Pool
 from pooled_db.request.current import begin_request, current_scope
 from pooled_db.request.scope import Scope
@@ -108,14 +107,6 @@ def test_while_many_wait_at_the_door_there_are_few_threads(site: Serve) -> None:
 
 
 # By hand, to see what no real server shows at the wanted moment.
-
-
-@pytest.fixture
-def pool(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> Pool:
-    connections["default"].close()
-    pool = pools.for_alias("default")
-    monkeypatch.setattr(pool, "timeout", 30.0)
-    return pool
 
 
 def http_scope(path: str = "/queries", **headers: str) -> dict[str, Any]:

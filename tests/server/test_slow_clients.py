@@ -12,11 +12,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from django.db import connections
 from django.http import HttpRequest, StreamingHttpResponse
 from django.test import RequestFactory, override_settings
 
-from pooled_db import asgi, pools
+from pooled_db import asgi
 from pooled_db.middleware import PooledConnectionMiddleware
 from pooled_db.pool.pool import Pool
 from tests.harness.load import Plan, Request, run
@@ -277,14 +276,6 @@ PART = {"type": "http.request", "body": b"part", "more_body": True}
 LAST = {"type": "http.request", "body": b"last", "more_body": False}
 GONE = {"type": "http.disconnect"}
 SCOPE = {"type": "http", "method": "POST", "path": "/queries", "headers": []}
-
-
-@pytest.fixture
-def pool(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> Pool:
-    connections["default"].close()
-    pool = pools.for_alias("default")
-    monkeypatch.setattr(pool, "timeout", 30.0)
-    return pool
 
 
 class Exchange:

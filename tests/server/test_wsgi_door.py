@@ -25,15 +25,6 @@ from pooled_db.request.current import open_scope
 from pooled_db.request.scope import Scope
 from tests.site.views import ask
 
-
-@pytest.fixture
-def pool(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> Pool:
-    connections["default"].close()
-    pool = pools.for_alias("default")
-    monkeypatch.setattr(pool, "timeout", 30.0)
-    return pool
-
-
 # Under WSGI the door takes what is idle for the middleware.
 
 

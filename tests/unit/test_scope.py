@@ -11,20 +11,13 @@ import pytest
 from django.test import RequestFactory
 
 from pooled_db.driver.connection import Connection
-from pooled_db.pool.destination import Destination
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import ADMITTED, LENT
 from pooled_db.pool.pool import Pool
 from pooled_db.request import adoption
 from pooled_db.request.scope import Scope
 from pooled_db.wsgi import FromWSGI
-
-SETTINGS: dict[str, Any] = {
-    **dict.fromkeys(("HOST", "PORT", "USER", "PASSWORD"), ""),
-    "NAME": "shop",
-    "OPTIONS": {},
-}
-HERE = Destination(SETTINGS)
+from tests.destinations import HERE, SETTINGS
 
 
 class Borrower:

@@ -13,20 +13,13 @@ import pytest
 
 from pooled_db import fork
 from pooled_db.driver.connection import Connection
-from pooled_db.pool.destination import Destination
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import ADMITTED, READY, TAKING
 from pooled_db.pool.pool import Pool
 from pooled_db.request.scope import Scope
+from tests.destinations import ELSEWHERE, HERE
 from tests.errors import timeout, unavailable
 
-SETTINGS: dict[str, Any] = {
-    **dict.fromkeys(("HOST", "PORT", "USER", "PASSWORD"), ""),
-    "NAME": "shop",
-    "OPTIONS": {},
-}
-HERE = Destination(SETTINGS)
-ELSEWHERE = Destination({**SETTINGS, "NAME": "another"})
 WRONG_PASSWORD = MySQLdb.OperationalError(1045, "Access denied")
 
 

@@ -19,14 +19,7 @@ from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import ADMITTED, READY
 from pooled_db.pool.pool import Pool, outsiders
 from pooled_db.request.scope import Scope
-
-SETTINGS: dict[str, Any] = {
-    **dict.fromkeys(("HOST", "PORT", "USER", "PASSWORD"), ""),
-    "NAME": "shop",
-    "OPTIONS": {},
-}
-HERE = Destination(SETTINGS)
-ELSEWHERE = Destination({**SETTINGS, "NAME": "another"})
+from tests.destinations import ELSEWHERE, HERE
 
 
 class Borrower:
