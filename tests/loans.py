@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from pooled_db.driver.connection import Connection
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.pool import Pool
+from pooled_db.request.scope import Scope
 
 
 def connection_of(loan: Loan) -> Connection:
@@ -37,3 +39,11 @@ def pool_of_one(make_pool: Callable[..., Pool]) -> Pool:
     ask(connection, "CREATE TABLE t (a INT)")
     loan.checkin()
     return pool
+
+
+def admit(scope: Scope, pool: Pool, *, is_async: bool) -> None:
+    """Let a request in, in this thread or in a task."""
+    if is_async:
+        asyncio.run(scope.admit_async(pool))
+    else:
+        scope.admit(pool)

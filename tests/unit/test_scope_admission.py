@@ -19,6 +19,7 @@ from pooled_db.pool.pool import Pool
 from pooled_db.request.scope import Scope
 from tests.destinations import ELSEWHERE, HERE
 from tests.errors import timeout, unavailable
+from tests.loans import admit
 
 WRONG_PASSWORD = MySQLdb.OperationalError(1045, "Access denied")
 
@@ -62,13 +63,6 @@ def taken(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> list[Loan]:
 
     monkeypatch.setattr(pool, "take", take_nothing)
     return taken
-
-
-def admit(scope: Scope, pool: Pool, *, is_async: bool) -> None:
-    if is_async:
-        asyncio.run(scope.admit_async(pool))
-    else:
-        scope.admit(pool)
 
 
 both = pytest.mark.parametrize("is_async", [False, True])

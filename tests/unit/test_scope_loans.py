@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import weakref
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from pooled_db.pool.permit import ADMITTED, READY
 from pooled_db.pool.pool import Pool, outsiders
 from pooled_db.request.scope import Scope
 from tests.destinations import ELSEWHERE, HERE
+from tests.loans import admit
 
 
 class Borrower:
@@ -45,13 +45,6 @@ def pool() -> Pool:
 @pytest.fixture
 def scope() -> Scope:
     return Scope()
-
-
-def admit(scope: Scope, pool: Pool, *, is_async: bool) -> None:
-    if is_async:
-        asyncio.run(scope.admit_async(pool))
-    else:
-        scope.admit(pool)
 
 
 both = pytest.mark.parametrize("is_async", [False, True])
