@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 
+from pooled_db.pool.pool import outsiders
 from tests.forks import in_child
 from tests.site.models import Item
 from tests.site.views import ask
@@ -40,6 +41,15 @@ def test_what_a_child_says_on_its_parents_connection_goes_nowhere() -> None:
 
     assert in_child(work) == 0
     assert ask("SELECT CONNECTION_ID()") == number
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_what_was_lent_to_the_parent_is_not_lent_to_a_child() -> None:
+    wrapper: Any = connections["default"]
+    ask("SELECT 1")
+    assert in_child(lambda: wrapper.loan is None and not outsiders) == 0
+    assert outsiders == {wrapper.loan}
 
 
 @pytest.mark.parametrize(

@@ -345,7 +345,6 @@ class PooledMixin(TransactionMixin, OpeningMixin, JudgedMixin):
         if loan is None:
             super()._close()  # type: ignore[misc]
             return
-        notice_fork()
         # What another thread of the request has in its turn is not this wrapper's.
         if self.closes_unusable:
             if loan.borrower is self._me:
