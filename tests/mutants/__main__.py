@@ -41,7 +41,7 @@ COPIED = (
 )
 #: Seconds for all the tests of one mutant. One that makes them hang is noticed.
 LONGEST = 400
-#: Seconds of tests that reach a mutant, beyond which the rest of them is left out.
+#: Seconds of the quickest tests that reach a mutant, which it meets first.
 MOST = 60.0
 PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--no-header")
 
@@ -107,13 +107,21 @@ def _is_chosen(module: str, only: Sequence[str] | None) -> bool:
 def _try_all(
     mutants: Sequence[Mutant], reach: Reach, workers: int, quick: bool
 ) -> list[Mutant]:
-    tests = [reach.tests_of(mutant, ROOT, MOST) for mutant in mutants]
+    quickest = {mutant: reach.tests_of(mutant, ROOT, MOST) for mutant in mutants}
+    said = dict(zip(quickest, try_all(list(quickest.items()), workers), strict=True))
+    # Nearly all tests reach some lines, and one of the slower ones is about them.
+    slower = {
+        mutant: reach.tests_of(mutant, ROOT, float("inf"))[len(quickest[mutant]) :]
+        for mutant, by in said.items()
+        if not by
+    }
+    rest = [(mutant, tests) for mutant, tests in slower.items() if tests]
+    said.update(zip((one for one, _ in rest), try_all(rest, workers), strict=True))
     left: list[tuple[Mutant, Runs]] = []
-    said = try_all(list(zip(mutants, tests, strict=True)), workers)
-    for mutant, reaching, by in zip(mutants, tests, said, strict=True):
+    for mutant, by in said.items():
         if by == OF_IMPORT or not by:
             of_sites = [] if quick else sites_of(mutant.module)
-            of_code = [*readers_of(mutant.module), *reaching] if by else []
+            of_code = [*readers_of(mutant.module), *quickest[mutant]] if by else []
             left.append((mutant, {CODE: of_code, SITES: of_sites}))
     copies: SimpleQueue[Path] = SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="pooled_db-mutants-") as directory:

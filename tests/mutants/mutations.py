@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,10 +82,10 @@ class _Finder(ast.NodeVisitor):
 
     # Where something stands.
 
-    def _start(self, node: ast.expr | ast.stmt) -> int:
+    def _start(self, node: ast.expr | ast.stmt | ast.keyword) -> int:
         return self._starts[node.lineno - 1] + node.col_offset
 
-    def _end(self, node: ast.expr | ast.stmt) -> int:
+    def _end(self, node: ast.expr | ast.stmt | ast.keyword) -> int:
         assert node.end_lineno is not None
         assert node.end_col_offset is not None
         return self._starts[node.end_lineno - 1] + node.end_col_offset
@@ -186,6 +186,52 @@ class _Finder(ast.NodeVisitor):
         elif isinstance(value, float):
             self._replace_node(node, repr(value * 2 or 1.0))
 
+    def visit_Call(self, node: ast.Call) -> None:
+        self._leave_out([*node.args, *node.keywords], _is_option)
+        self.generic_visit(node)
+
+    def visit_Set(self, node: ast.Set) -> None:
+        self._leave_out_cases(node)
+
+    def visit_List(self, node: ast.List) -> None:
+        self._leave_out_cases(node)
+
+    def visit_Tuple(self, node: ast.Tuple) -> None:
+        self._leave_out_cases(node)
+
+    def _leave_out_cases(self, node: ast.Set | ast.List | ast.Tuple) -> None:
+        if len(node.elts) > 1 and all(_is_case(one) for one in node.elts):
+            self._leave_out(node.elts, _is_case)
+        self.generic_visit(node)
+
+    def _leave_out(
+        self,
+        listed: Sequence[ast.expr | ast.keyword],
+        chosen: Callable[[ast.AST], bool],
+    ) -> None:
+        """Leave out each that is *chosen* of what is *listed* between commas."""
+        for place, one in enumerate(listed):
+            if not chosen(one):
+                continue
+            start, end = self._start(one), self._end(one)
+            if place:
+                start = self._end(listed[place - 1])
+            elif len(listed) > 1:
+                end = self._start(listed[1])
+            text = self._text[start:end].decode()
+            # Of brackets around a value, the syntax tree says nothing.
+            if "#" not in text and text.count("(") == text.count(")"):
+                self._replace(start, end, "", one.lineno)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        if not isinstance(node.slice, ast.Tuple):
+            self.generic_visit(node)
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+        if node.type is not None:
+            self._replace_node(node.type, "()")
+        self.generic_visit(node)
+
     def visit_Return(self, node: ast.Return) -> None:
         value = node.value
         if value is not None and not isinstance(value, ast.Constant):
@@ -201,7 +247,8 @@ class _Finder(ast.NodeVisitor):
         # A name that is never bound is seen by every test there is.
         if any(not isinstance(target, ast.Name) for target in node.targets):
             self._replace_node(node, "pass")
-        self.generic_visit(node)
+        if not any(name.startswith("__") for name in _names_bound(node)):
+            self.generic_visit(node)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:
@@ -225,8 +272,24 @@ class _Finder(ast.NodeVisitor):
         """It tells the type checker something."""
 
 
+def _is_option(node: ast.AST) -> bool:
+    return isinstance(node, ast.keyword) and node.arg is not None
+
+
+def _is_case(node: ast.AST) -> bool:
+    """Whether it is a number, a text, or what has a name of a constant or a class."""
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, (int, str, bytes))
+    name = getattr(node, "attr", getattr(node, "id", ""))
+    return isinstance(node, (ast.Name, ast.Attribute)) and name[:1].isupper()
+
+
 def _names(node: ast.AST) -> set[str]:
     return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+
+
+def _names_bound(node: ast.Assign) -> Iterator[str]:
+    return (one.id for one in node.targets if isinstance(one, ast.Name))
 
 
 def _written(operator: ast.cmpop) -> str:

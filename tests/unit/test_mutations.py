@@ -38,6 +38,12 @@ def made_of(tmp_path: Path, text: str) -> set[str]:
         ("a.b = 3 if a else 0.5", {"3 -> 4", "0.5 -> 1.0", "a -> True", "a -> False"}),
         ("return a and b", {" and  ->  or "}),
         ("a.b = True", {"True -> False"}),
+        ("f(a, key=b)", {", key=b -> "}),
+        ("f(key=a, other=b)", {"key=a,  -> ", ", other=b -> "}),
+        ("f(key=a)", {"key=a -> "}),
+        ("return a in {1, 2}", {"1,  -> ", ", 2 -> "}),
+        ("f((A, a.B))", {"A,  -> ", ", a.B -> "}),
+        ("try:\n        f(a)\n    except A:\n        f(b)", {"A -> ()"}),
     ],
 )
 def test_a_statement_has_these_mutants(
@@ -46,7 +52,15 @@ def test_a_statement_has_these_mutants(
     assert changes <= made_of(tmp_path, FUNCTION.format(body))
 
 
-@pytest.mark.parametrize("name", ["pool/on_call.py", "driver/guarded.py"])
+def test_a_record_loses_nothing(tmp_path: Path) -> None:
+    bodies = ("return a, b", "f(*a, **b)", "__slots__ = 'a', 'b'")
+    changes = made_of(tmp_path, "".join(FUNCTION.format(body) for body in bodies))
+    assert not [one for one in changes if one.endswith("-> ")]
+
+
+@pytest.mark.parametrize(
+    "name", ["pool/on_call.py", "driver/guarded.py", "driver/errors.py"]
+)
 def test_each_mutant_is_a_program_and_another_one(tmp_path: Path, name: str) -> None:
     source = (ROOT / "pooled_db" / name).read_text()
     module = tmp_path / "module.py"
