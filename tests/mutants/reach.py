@@ -45,7 +45,10 @@ class Reach:
         return cls(lines, json.loads((folder / "seconds.json").read_text()))
 
     def tests_of(self, mutant: Mutant, root: Path, most: float) -> list[str]:
-        """The tests that reach *mutant*, the quickest first, for *most* seconds."""
+        """The tests that reach *mutant*, the quickest first, for *most* seconds.
+
+        Those that need a server come last: each child makes the test database anew.
+        """
         reached = self.lines.get(mutant.module, {})
         tree = ast.parse((root / mutant.module).read_bytes())
         found: set[str] = set()
@@ -56,7 +59,10 @@ class Reach:
                 break
         chosen, spent = [], 0.0
         known = found & self.seconds.keys()
-        for test in sorted(known, key=lambda one: (self.seconds[one], one)):
+        for test in sorted(
+            known,
+            key=lambda one: (one.startswith("tests/server/"), self.seconds[one], one),
+        ):
             spent += self.seconds[test]
             if spent > most:
                 break
