@@ -273,7 +273,8 @@ class _Finder(ast.NodeVisitor):
 
 
 def _is_option(node: ast.AST) -> bool:
-    return isinstance(node, ast.keyword) and node.arg is not None
+    # zip()'s "strict" only asserts what is so.
+    return isinstance(node, ast.keyword) and node.arg not in (None, "strict")
 
 
 def _is_case(node: ast.AST) -> bool:
