@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,8 @@ from .permit import LENT, WAITING, Permit
 #: For how many seconds nobody has used a loan, if it counts as held by who waits in
 #: another thread: its own may not be waiting for that one, and just about to go on.
 STANDSTILL = 0.5
+#: In which modules a thread is that waits for others.
+WAITING_MODULES = ("threading", "concurrent.futures.thread")
 #: Which loan a thread that holds others waits for, by the thread's identifier. Threads
 #: come and go during a look: list(items()) may collect garbage up to Python 3.11, and
 #: so let them run; copy() does not.
@@ -141,7 +144,17 @@ def _stands_still(held: Loan, others: Iterable[Loan], now: float) -> bool:
     if connection is None or connection.in_statement or held.pins:
         return False
     since = max(held.since, connection.rested, *map(_arrived, others))
-    return now - since >= STANDSTILL
+    return now - since >= STANDSTILL and not _goes_on_by_itself(held.user)
+
+
+def _goes_on_by_itself(thread: int | None) -> bool:
+    """Whether it computes, sleeps or waits for another server.
+
+    It does not if it is in Thread.join(), Future.result() or the like, nor if it is an
+    executor's that has nothing to do.
+    """
+    frame = sys._current_frames().get(thread)  # type: ignore[arg-type]
+    return frame is not None and frame.f_globals.get("__name__") not in WAITING_MODULES
 
 
 def after_fork() -> None:

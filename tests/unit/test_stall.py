@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any, cast
 
 import pytest
@@ -27,6 +29,7 @@ from pooled_db.pool.stall import (
     last_in_vain,
 )
 from tests.gates import LONG
+from tests.harness.processes import poll
 
 
 def connect() -> Connection:
@@ -281,11 +284,24 @@ def test_nobody_gives_up_whose_other_wait_can_end(joining: Joining) -> None:
 class Executors(Joining):
     """They wait in threads of executors, which know of no request."""
 
+    def __init__(self) -> None:
+        self._goes_on = threading.Event()
+        super().__init__()
+
     def ask(self, request: Any) -> Loan:
         holds = self.pool.gate.free > 0
         loan = super().ask(request if holds else None)
-        loan.arrived -= 0 if holds else LONG
+        if holds:
+            joins = threading.Thread(target=self._goes_on.wait)
+            joins.start()
+            loan.user = joins.ident
+        else:
+            loan.arrived -= LONG
         return loan
+
+    def close(self) -> None:
+        self._goes_on.set()
+        super().close()
 
 
 @pytest.fixture
@@ -329,6 +345,39 @@ def test_no_executor_gives_up_while_one_holder_may_go_on(
 ) -> None:
     change(executors)
     assert executors.last_in_vain() is None
+
+
+@pytest.mark.parametrize("kind", ["joining", "executors"])
+def test_nobody_gives_up_while_one_holder_goes_on_by_itself(
+    request: pytest.FixtureRequest, kind: str
+) -> None:
+    """It waits for another server, say, and for no thread."""
+    holders: Joining = request.getfixturevalue(kind)
+    answer, to_send = os.pipe()
+    asked: SimpleQueue[int] = SimpleQueue()
+
+    def ask() -> None:
+        asked.put(threading.get_ident())
+        os.read(answer, 1)
+
+    holder = threading.Thread(target=ask)
+    holder.start()
+    holders.held[0].user = asked.get()
+    try:
+        assert holders.last_in_vain() is None
+    finally:
+        os.close(to_send)
+        holder.join()
+        os.close(answer)
+
+
+def test_who_holds_in_an_idle_thread_of_an_executor_does_not_go_on_by_itself(
+    joining: Joining,
+) -> None:
+    """What it was asked for has ended, and the transaction is left open."""
+    with ThreadPoolExecutor(1) as thread:
+        joining.held[0].user = thread.submit(threading.get_ident).result()
+        assert poll(lambda: joining.last_in_vain() is joining.waiting[1])
 
 
 def test_a_thread_for_which_nobody_waits_does_not_give_up(joining: Joining) -> None:
