@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -30,13 +32,19 @@ from tests import database_server
 from .exchange import Loaded
 from .mutations import Mutant
 from .parts import CODE, PART
+from .reach import seconds_recorded
 
 TASK = "MUTANTS_TASK"
 #: Seconds for one test. A mutant that makes it hang is noticed.
 LONGEST = 120.0
+#: And of the processor's time, besides twice what it took when it was recorded: a loop
+#: that does not end uses it up, however busy the machine is.
+MOST_WORK = 8
 #: What a child says if no function has the code that is to be changed.
 OF_IMPORT = "of an import"
 ROOT = Path(__file__).parent.parent.parent
+#: The tests that have been seen to pass in a child without a mutant.
+_sound: set[str] = set()
 
 
 def try_all(entries: Sequence[tuple[Mutant, Sequence[str]]], workers: int) -> list[str]:
@@ -97,10 +105,18 @@ def _noticed_by(mutant: Mutant, tests: Sequence[pytest.Item], loaded: Loaded) ->
     while (failed := _in_child(mutant, tests, loaded)) not in ("", OF_IMPORT):
         at = [item.nodeid for item in tests].index(failed)
         alone = tests[at : at + 1]
-        if _in_child(mutant, alone, loaded) and not _in_child(None, alone, loaded):
+        if _in_child(mutant, alone, loaded) and not _fails_by_itself(alone[0], loaded):
             return failed
         tests = tests[at + 1 :]
     return failed
+
+
+def _fails_by_itself(item: pytest.Item, loaded: Loaded) -> bool:
+    if item.nodeid not in _sound:
+        if _in_child(None, [item], loaded):
+            return True
+        _sound.add(item.nodeid)
+    return False
 
 
 def _in_child(
@@ -149,8 +165,12 @@ def _try(
     if not changed:
         os.write(told, f"{OF_IMPORT}\n".encode())
         return
+    seconds = seconds_recorded(ROOT)
     for item, following in zip(tests, [*tests[1:], None], strict=False):
         os.write(told, f"{item.nodeid}\n".encode())
+        work = MOST_WORK + 2 * seconds.get(item.nodeid, 0.0)
+        limit = int(time.process_time() + work)
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
         reports = runtestprotocol(item, log=False, nextitem=following)
         if any(report.failed for report in reports):
             return

@@ -18,6 +18,7 @@ from .mutations import Mutant
 from .parts import CODE, IN_PROCESS, PART
 
 RECORD = "build/reach"
+SECONDS = "seconds.json"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Reach:
     def recorded(cls, root: Path) -> Self:
         """What was recorded last; all tests are run if nothing was."""
         folder = root / RECORD
-        if not (folder / "seconds.json").exists():
+        if not (folder / SECONDS).exists():
             record(root)
         data = CoverageData(str(folder / ".coverage"))
         data.read()
@@ -42,7 +43,7 @@ class Reach:
             }
             for file in data.measured_files()
         }
-        return cls(lines, json.loads((folder / "seconds.json").read_text()))
+        return cls(lines, seconds_recorded(root))
 
     def tests_of(self, mutant: Mutant, root: Path, most: float) -> list[str]:
         """The tests that reach *mutant*, the quickest first, for *most* seconds.
@@ -68,6 +69,12 @@ class Reach:
                 break
             chosen.append(test)
         return chosen
+
+
+def seconds_recorded(root: Path) -> dict[str, float]:
+    """How long each test took that has passed."""
+    seconds: dict[str, float] = json.loads((root / RECORD / SECONDS).read_text())
+    return seconds
 
 
 def record(root: Path) -> None:
