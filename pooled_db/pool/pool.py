@@ -294,8 +294,7 @@ class Pool(Entrance):
             self.numbers.given_back(now - loan.since, connection.slot)
             if self._overdue is not None:
                 self._overdue.judge(loan, now)
-            if self.ping_after is not None:
-                connection.idle_since = now
+            connection.idle_since = now
             if kept:
                 try:
                     fairy.close()
@@ -385,7 +384,6 @@ class Pool(Entrance):
         oldest = self.numbers.times[OLDEST]
         return to_stats(
             self.numbers.read(),
-            limit=gate.capacity,
             granted=self.granted,
             in_use=len(lent),
             at_work=len(lent) - len(resting),

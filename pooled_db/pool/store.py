@@ -128,7 +128,7 @@ class Store:
         for _ in range(queue.checkedin()):
             try:
                 slot = queue.connect()
-            except (NoSlot, NoIdleConnection):
+            except NoSlot:
                 return
             self._parked.append(slot)
             if queue is not self.queue:
