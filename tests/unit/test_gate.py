@@ -192,6 +192,22 @@ def test_without_time_a_busy_gate_refuses_at_once(gate: Gate, timeout: float) ->
     assert (gate.free, gate.waiting) == (0, 0)
 
 
+def test_who_has_not_asked_yet_has_waited_for_no_time() -> None:
+    permit = Permit()
+    assert (permit.arrived, permit.deadline) == (0.0, 0.0)
+    assert (permit.waited, permit.waited_before) == (0.0, 0.0)
+
+
+def test_who_has_its_permit_is_not_refused_however_late_it_looks(
+    gate: Gate, clock: Clock
+) -> None:
+    holder, waiter = hold(gate), queue(gate, timeout=1.0)
+    gate.release(holder)
+    clock.now += 60.0
+    gate.review(waiter)
+    assert (waiter.state, gate.held()) == (State.ADMITTED, [waiter])
+
+
 @pytest.mark.parametrize("max_waiting", [0, 2])
 def test_no_more_than_max_waiting_queue(clock: Clock, max_waiting: int) -> None:
     gate = Gate(1, max_waiting=max_waiting, clock=clock)

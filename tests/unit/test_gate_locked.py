@@ -70,6 +70,10 @@ def looks_at_the_clock(pool: Pool, loan: Loan) -> None:
     pool.gate.review(next(iter(pool.gate._queue)))
 
 
+def looks_for_what_rests(pool: Pool, loan: Loan) -> None:
+    pool.gate._call_back()
+
+
 def asks_whether_it_stands(pool: Pool, loan: Loan) -> None:
     assert not pool.gate.overloaded
 
@@ -119,7 +123,7 @@ def borrower() -> None:
     "does",
     [
         *(comes, comes_when_one_is_free, waits_again, looks_at_the_clock),
-        *(asks_whether_it_stands, keeps_a_share, keeps_one),
+        *(looks_for_what_rests, asks_whether_it_stands, keeps_a_share, keeps_one),
         *(opens_one, leaves_room, fails_to_open_one),
         *(lends, waits_for_a_turn, waits_for_no_turn, passes_a_turn_on),
     ],

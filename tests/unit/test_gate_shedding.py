@@ -198,6 +198,38 @@ def test_a_queue_that_was_empty_in_between_has_not_stood(clock: Clock) -> None:
     assert review(gate, waiters) == [None] * 3
 
 
+@pytest.mark.parametrize(("since_a_refusal", "stands"), [(0.9, True), (1.0, False)])
+def test_an_overload_ends_when_one_is_served_soon_and_none_was_refused_lately(
+    since_a_refusal: float, stands: bool
+) -> None:
+    """Within the target, and for twice the target."""
+    shedding = Shedding(capacity=1, target=0.5, interval=1.0)
+    shedding.served(0.6, 10.0)
+    assert shedding.gives_up(12.0, 10.0, 5, 10.0)
+    shedding.served(0.5, 12.0 + since_a_refusal)
+    assert shedding.overloaded(12.0 + since_a_refusal, None) is stands
+
+
+def test_a_time_in_which_nobody_waited_is_no_time_that_it_takes_to_serve_one() -> None:
+    """Ten are served in a second, before and after the hours of the night."""
+    refused = []
+    for night in (0.0, 10_000.0):
+        shedding = Shedding(capacity=1, target=0.5, interval=1.0)
+        now = 0.0
+        for _ in range(50):
+            now += 0.1
+            shedding.served(1.0, now)
+        now += night
+        shedding.begins(now)
+        for _ in range(20):
+            now += 0.1
+            shedding.served(1.0, now)
+        refused.append(
+            [shedding.turns_away(now, waiting, now - 1.0) for waiting in (8, 11)]
+        )
+    assert refused == [[False, True]] * 2
+
+
 class Compared(Permit):
     """A permit whose comparisons are Python's, so that they count as effort."""
 

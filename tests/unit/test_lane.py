@@ -229,6 +229,19 @@ def test_a_full_queue_drops_nobody_for_one_of_a_line_that_would_be_as_long() -> 
     assert [one.state for one in there] == [WAITING] * 3
 
 
+@pytest.mark.parametrize("stands_in", ["its line", "the order of all"])
+def test_who_stands_in_one_of_the_two_alone_leaves_that(stands_in: str) -> None:
+    """An interrupt has come in between."""
+    lane, permits = Lane(None), [Permit(), Permit()]
+    for permit in permits:
+        lane.add(permit)
+    interrupted, other = permits
+    line = lane._lines[None].permits
+    del (lane.order if stands_in == "its line" else line)[interrupted]
+    lane.remove(interrupted)
+    assert list(lane.order) == list(line) == [other]
+
+
 # Priority.
 
 

@@ -60,6 +60,20 @@ def test_one_who_meets_no_room_late_is_tried_after_as_long_a_pause_each_time() -
     assert pauses == [FIRST_LATE_PAUSE] * 3
 
 
+def test_who_meets_no_room_late_again_and_again_tries_ever_later_as_far_as_8_s() -> (
+    None
+):
+    """Each try costs a request."""
+    clock = Clock()
+    gate = Gate(10, clock=clock)
+    limit = Limit("default", gate, lambda: 5)
+    pauses = []
+    for _ in range(6):
+        limit.failed_late("the proxy's server has no room")
+        pauses.append(gate.raise_at - clock.now)
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
+
+
 def test_one_more_is_tried_at_once_where_nobody_was_refused_lately() -> None:
     clock, there = Clock(), 5
     gate = Gate(10, clock=clock)

@@ -109,6 +109,16 @@ def test_one_that_cannot_be_called_back_keeps_none_of_the_others() -> None:
     assert called(kept)[1] == pytest.approx(0.002)
 
 
+def test_those_who_have_rested_equally_long_are_all_called() -> None:
+    first, second = FakeLoan(1.0), FakeLoan(1.0)
+    assert called(first, second, waiters=2)[0] == [first, second]
+
+
+def test_what_others_do_who_are_looked_at_first_keeps_nothing() -> None:
+    in_turns, rests = InTurns(1.0), FakeLoan(1.0)
+    assert called(FakeLoan(None), in_turns, rests)[0] == [rests]
+
+
 def test_what_is_not_on_call_stays_while_somebody_works() -> None:
     assert called(FakeLoan(None), FakeLoan(9.0, is_on_call=False))[0] == []
 

@@ -11,7 +11,16 @@ import pytest
 from pooled_db.exceptions import Reason
 from pooled_db.pool.gate import Gate
 from pooled_db.pool.permit import Gone, Permit, Refused, State
-from tests.gates import LONG, PATIENCE, Clock, hold, ignore, queue, start
+from tests.gates import (
+    LONG,
+    PATIENCE,
+    Clock,
+    hold,
+    ignore,
+    queue,
+    refusal,
+    start,
+)
 from tests.harness.processes import poll
 
 
@@ -183,6 +192,7 @@ def test_whoever_comes_gets_what_rests_at_once(calls: Calls) -> None:
 def test_one_waiter_looks_and_for_all(calls: Calls) -> None:
     held = [hold(calls.gate), hold(calls.gate)]
     waiters = [queue(calls.gate) for _ in range(3)]
+    assert calls.looks == 1
     reviews = [calls.gate.next_review(waiter) - calls.clock.now for waiter in waiters]
     assert reviews == [1, LONG, LONG]
     calls.resting = held
@@ -248,6 +258,41 @@ def test_who_waits_in_vain_may_be_served_just_before_it_is_refused(
             gate.enter(waiter, LONG, ignore)
         assert waiter.reason is Reason.STALLED
     assert gate.waiting == 0
+
+
+def test_who_is_refused_at_once_looks_for_nobody(calls: Calls) -> None:
+    """They come by thousands, and there may be many loans to look at."""
+    gate = calls.gate = Gate(1, max_waiting=0, clock=calls.clock, on_call=calls)
+    hold(gate)
+    assert refusal(gate) is Reason.QUEUE_FULL
+    assert calls.looks == 0
+
+
+def test_when_another_leaves_nobody_is_woken_and_the_same_one_looks(
+    calls: Calls,
+) -> None:
+    gate = calls.gate
+    for _ in range(2):
+        hold(gate)
+    watcher, other, latest = queue(gate), queue(gate), Permit()
+    woken = threading.Event()
+    gate.enter(latest, LONG, woken.set)
+    gate.release(other)
+    assert not woken.is_set()
+    reviews = [gate.next_review(one) - calls.clock.now for one in (watcher, latest)]
+    assert reviews == [1, LONG]
+
+
+def test_the_last_who_looks_and_has_got_something_else_is_told(calls: Calls) -> None:
+    gate = calls.gate
+    for _ in range(2):
+        hold(gate)
+    watcher, woken = Permit(), threading.Event()
+    gate.enter(watcher, LONG, woken.set)
+    with gate.lock:
+        assert gate.withdraw(watcher)
+    gate.settle()
+    assert woken.is_set()
 
 
 @pytest.mark.parametrize("how", ["granted", "refused", "gone"])

@@ -77,6 +77,50 @@ def test_of_four_who_are_let_in_one_has_no_priority(
     assert [queue.lets_in(permit(priority=True), there, 3) for _ in range(4)] == let_in
 
 
+# What is seen of it.
+
+
+@pytest.mark.parametrize(
+    "kinds", ["", "b", "p", "n", "bp", "bn", "pn", "bpn", "bbppnn"]
+)
+@pytest.mark.parametrize("now", [0.05, 0.1, 0.5, 2.0])
+@pytest.mark.parametrize("has_stood", [False, True])
+def test_what_is_told_at_a_glance_is_so(
+    kinds: str, now: float, has_stood: bool
+) -> None:
+    """Whoever arrives at 0.0 has waited for *now*; the target is 0.08 s."""
+    queue, arrived = make(), []
+    if has_stood:
+        assert queue.shedding is not None
+        queue.shedding.served(1.0, -10.0)
+    for number, kind in enumerate(kinds):
+        one = permit(begun=kind == "b", priority=kind == "p")
+        one.arrived = number * 0.001
+        arrived.append(one.arrived)
+        queue.add(one)
+    stands = "n" in kinds and (has_stood or now == 2.0)
+    seen = (len(kinds), min(arrived, default=0.0), stands)
+    assert queue.at_a_glance(now) == seen
+    assert (len(queue), queue.since, queue.overloaded(now)) == seen
+
+
+@pytest.mark.parametrize(
+    ("order", "latest"), [("bpn", 2), ("npb", 0), ("pnbp", 1), ("bpb", 1), ("bb", 1)]
+)
+def test_the_latest_of_those_who_are_served_last_is_here_for_longest(
+    order: str, latest: int
+) -> None:
+    queue = make()
+    permits = [permit(begun=kind == "b", priority=kind == "p") for kind in order]
+    for one in permits:
+        queue.add(one)
+    assert queue.latest is permits[latest]
+
+
+def test_where_nobody_waits_nobody_is_the_latest() -> None:
+    assert make().latest is None
+
+
 # Who waits again.
 
 
@@ -90,6 +134,25 @@ def test_who_waits_again_goes_before_all_and_in_order_of_arrival() -> None:
     expected = [again[1], again[2], again[3], again[0]]
     assert list(queue.begun)[:4] == expected
     assert queue.next([], 4) is again[1]
+
+
+# What is full.
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_who_comes_to_a_full_line_is_told_that(
+    late: bool,
+) -> None:
+    """Whether or not it is being shed, and any time is left."""
+    queue = Queue(1, max_waiting=2, target=0.08, interval=1.0, crowd=2)
+    assert queue.shedding is not None
+    queue.add(permit())
+    queue.add(permit())
+    for now in (0.0, 5.0):
+        queue.shedding.served(1.0, now)
+    newcomer = permit()
+    newcomer.deadline = 5.0 if late else 1_000_000.0
+    assert queue.turns_away(newcomer, 5.0) == (newcomer, Reason.QUEUE_FULL)
 
 
 # What is a crowd.

@@ -201,6 +201,8 @@ def test_who_goes_on_waiting_counts_when_the_other_waits_again(
 
 def test_a_request_that_holds_nothing_does_not_give_up(joining: Joining) -> None:
     gave_back = joining.ask(Request())
+    # Where those who hold something wait at another pool, nobody does so here.
+    assert last_in_vain([gave_back], joining.now) is None
     joining.waiting.append(gave_back)
     assert joining.last_in_vain() is joining.waiting[1]
 
