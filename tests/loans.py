@@ -9,6 +9,14 @@ from pooled_db.driver.connection import Connection
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.pool import Pool
 from pooled_db.request.scope import Scope
+from tests.harness.fake_server import FakeServer
+
+
+def connector(server: FakeServer) -> Callable[[], Connection]:
+    """What opens connections to *server*."""
+    return lambda: Connection(
+        host=server.host, port=server.port, user="any", password="", autocommit=True
+    )
 
 
 def connection_of(loan: Loan) -> Connection:

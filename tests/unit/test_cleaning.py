@@ -104,6 +104,27 @@ def test_without_autocommit_a_transaction_may_be_open(reset: str, done: str) -> 
 
 
 @pytest.mark.parametrize("reset", ["dirty", "always", "rollback"])
+def test_what_nobody_has_used_since_it_was_cleaned_is_not_cleaned_again(
+    reset: str,
+) -> None:
+    session = Session()
+    session.is_clean = True
+    assert clean(session, reset) == (True, 0)
+    assert session.done == []
+
+
+def test_what_turns_out_to_have_been_read_to_its_end_takes_no_round_trip() -> None:
+    class Unread(Session):
+        """One whose driver is yet to be asked whether any rows are left."""
+
+        is_at_rest = False
+
+    session = Unread()
+    assert clean(session, "dirty") == (True, 0)
+    assert (session.done, session.is_clean) == ([], True)
+
+
+@pytest.mark.parametrize("reset", ["dirty", "always", "rollback"])
 def test_a_session_that_cannot_be_cleaned_is_not_lent_on(reset: str) -> None:
     session = Session(is_dirty=True, fails=True)
     assert clean(session, reset) == (False, 0)

@@ -15,6 +15,7 @@ from pooled_db.pool.permit import Refused
 from pooled_db.pool.pool import Pool
 from pooled_db.pool.store import NoIdleConnection
 from tests.clock import Clock
+from tests.harness.interrupts import Interrupted
 
 HERE: Any
 ELSEWHERE: Any
@@ -253,6 +254,21 @@ def test_with_nothing_there_only_room_is_waited_for_and_5_s_at_most(
     pool._connector.limit.failed(clock.now, "it is full", no_room=True)
     clock.now += seconds
     assert pool._connector.may_wait(loan, error) == is_worth_it
+
+
+@pytest.mark.parametrize(
+    "error", [Interrupted(), MySQLdb.ProgrammingError(1064, "init_command")]
+)
+def test_what_was_not_opened_for_another_reason_is_waited_for_by_nobody(
+    error: BaseException,
+) -> None:
+    def fail() -> Connection:
+        raise error
+
+    failing = Pool("default", fail)
+    with pytest.raises(type(error)):
+        failing.checkout()
+    assert failing._connector.others(Loan(failing), AWAY) == 0
 
 
 def test_an_attempt_may_well_succeed_unless_the_last_has_failed() -> None:

@@ -34,6 +34,11 @@ def test_only_what_was_counted_is_kept(directory: Path) -> None:
     numbers.granted(4)
     numbers.had_no_room(1.0)
     numbers.words[LIMIT] = numbers.words[PEAK] = 4
+    numbers.line_is(3, 100.0, True)
+    (file,) = map(reading.read, directory.glob("*.pool"))
+    assert file is not None
+    kept = ended.together({}, [file])["default"]
+    assert {name: kept[name] for name in kept if kept[name]} == {"resets": 1}
     del numbers
     gc.collect()
     for _ in range(2):

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -85,6 +86,40 @@ def test_a_request_that_is_too_old_is_refused_at_once_free_permit_or_not(
     with pytest.raises(PoolTimeout) as refused:
         admit(pool, Loan(pool), age)
     assert (refused.value.reason, refused.value.waited) == (Reason.TIMEOUT, age)
+
+
+def test_who_have_asked_have_one_or_wait_or_were_refused() -> None:
+    pool = Pool("default", connect, pool_size=2, max_waiting=1)
+    asked = [(pool.asked, pool.checkouts)]
+    holders = [pool.admit(Loan(pool)), pool.admit(Loan(pool))]
+    for loan in holders:
+        pool.numbers.lent(loan.waited, 0.0, None)
+    waiting = Loan(pool)
+    waits = [pool.gate.enter(waiting, 60.0)]
+    asked.append((pool.asked, pool.checkouts))
+    for _ in range(3):
+        with pytest.raises(PoolTimeout):
+            pool.admit(Loan(pool))
+    asked.append((pool.asked, pool.checkouts))
+    assert (waits, asked) == ([False], [(0, 0), (3, 2), (6, 2)])
+    for loan in (waiting, *holders):
+        loan.checkin()
+
+
+def test_a_refusal_is_an_occasion_to_see_what_lasts_for_too_long(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Where all hold theirs for ever, nobody else passes by."""
+    pool = Pool("default", connect, pool_size=1, max_waiting=0, warn_after=5.0)
+    holder = Loan(pool)
+    hold_permit(pool, holder)
+    connection: Any = SimpleNamespace(is_at_rest=False)
+    holder.connection, holder.since = connection, time.monotonic() - 60.0
+    for _ in range(2):
+        with pytest.raises(PoolTimeout):
+            pool.admit(Loan(pool))
+    assert caplog.text.count("held for longer than warn_after (5 s)") == 1
+    pool.gate.release(holder)
 
 
 def test_who_has_waited_in_vain_waits_no_more() -> None:

@@ -12,9 +12,11 @@ from pooled_db import PoolTimeout
 from pooled_db.driver.connection import Connection
 from pooled_db.driver.slot import padded
 from pooled_db.pool import holders
+from pooled_db.pool.holders import Holders
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import LENT, TAKING
 from pooled_db.pool.pool import Pool
+from tests.clock import Clock
 
 
 class Request:
@@ -88,6 +90,39 @@ def test_what_a_request_holds_is_not_told_to_the_next_that_is_refused(
         assert (len(one.own), len(one.holders)) == (1, 0)
     for one in (first, second):
         assert (len(one.own), len(one.holders)) == (0, 1)
+
+
+def test_newcomers_are_told_the_same_for_a_tenth_of_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever has begun is told what is true now, and tells it to nobody else."""
+    clock = Clock(0.0)
+    monkeypatch.setattr(holders, "time", SimpleNamespace(monotonic=clock))
+    pool = Pool("default", connect, pool_size=1, max_waiting=0)
+    lent(pool).since = -1.0
+
+    def held_for(*, begun: bool = False) -> float:
+        loan = newcomer(pool)
+        loan.begun = begun
+        (holder,) = refused(pool, loan).holders
+        return holder.held
+
+    told = []
+    for clock.now in (0.0, 0.05, 0.1):
+        told.append((held_for(), held_for(begun=True)))
+    assert told == [(1.0, 1.0), (1.0, 1.05), (1.1, 1.1)]
+
+
+def test_those_three_are_named_who_have_had_theirs_for_longest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(holders, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    pool = Pool("default", connect, pool_size=4)
+    loans = [lent(pool) for _ in range(4)]
+    for loan, since in zip(loans, (997.0, 999.0, 996.0, 998.0), strict=True):
+        loan.since = since
+    _, others = Holders(lambda: loans).described_for(newcomer(pool))
+    assert [holder.held for holder in others] == [4.0, 3.0, 2.0]
 
 
 def test_for_how_long_nobody_has_worked_with_it_is_told(

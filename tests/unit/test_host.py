@@ -73,6 +73,27 @@ def test_a_directory_that_is_not_there_has_nothing(directory: Path) -> None:
     assert host.look(directory) == host.Host()
 
 
+def test_a_file_that_is_gone_when_it_is_read_has_nothing(tmp_path: Path) -> None:
+    """Its process has ended just then, and another has folded it."""
+    gone = tmp_path / "1-gone.pool"
+    assert reading.read(gone) is None
+    assert reading.is_alive(gone)  # nobody is to fold it again
+
+
+@pytest.mark.parametrize("before", ["", "x"])
+def test_a_long_path_is_cut_wherever_that_is_in_a_character(
+    directory: Path, before: str
+) -> None:
+    numbers = make(directory)
+    slot = numbers.occupy(7)
+    assert slot is not None
+    numbers.lent(0.0, 1.0, slot)
+    slot.text[:] = padded(f"GET /{before}{'ö' * 500}")
+    (process,) = host.look(directory).processes
+    (held,) = process.pools["default"].loans
+    assert held.who.startswith(f"GET /{before}öö")
+
+
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_nobody_else_gets_at_directory_or_files(directory: Path) -> None:
     end_after_a_reset(directory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Any
 from unittest.mock import Mock
@@ -98,6 +99,40 @@ def test_with_overflow_sqlalchemys_queue_says_what_is_too_many(
     for one in taken:
         one.close()
     assert (type(store.queue), store.queue.checkedin()) == (kind, 1)
+
+
+@pytest.mark.parametrize("max_overflow", [0, 2])
+@pytest.mark.parametrize("use_lifo", [False, True])
+@pytest.mark.parametrize("echo", [False, "debug"])
+def test_a_queue_is_as_it_was_asked_for_and_nobody_waits_for_it(
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    max_overflow: int,
+    use_lifo: bool,
+    echo: bool | str,
+) -> None:
+    # Else SQLAlchemy gives it a handler that prints.
+    logger = logging.getLogger("sqlalchemy.pool.impl.QueuePool")
+    monkeypatch.setattr(logger, "handlers", [logging.NullHandler()])
+    queue = Store(
+        Mock,
+        Mock(),
+        Mock(),
+        pool_size=2,
+        max_overflow=max_overflow,
+        use_lifo=use_lifo,
+        echo=echo,
+    ).queue
+    first, last = queue.connect(), queue.connect()
+    expected = (last if use_lifo else first).dbapi_connection
+    first.close()
+    last.close()
+    taken = [queue.connect() for _ in range(2 + max_overflow)]
+    assert taken[0].dbapi_connection is expected
+    assert bool(caplog.records) is bool(echo)
+    assert queue.timeout() == 0
+    with pytest.raises(NoSlot):
+        queue.connect()
 
 
 def test_it_logs_by_the_name_of_sqlalchemys_pool(

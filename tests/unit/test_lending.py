@@ -65,6 +65,16 @@ def test_what_is_lent_to_no_wrapper_is_lent_as_well(connection: FakeConnection) 
     assert (connection.is_clean, connection.forgotten) == (False, 0)
 
 
+def test_what_is_ready_is_lent_though_its_server_has_gone_away(
+    connection: FakeConnection,
+) -> None:
+    """Its user is told by the driver."""
+    loan = made(connection)
+    connection.is_at_rest = False
+    assert loan.lend(None, FIRST)
+    assert (loan.state, loan.user) == (LENT, FIRST)
+
+
 def test_a_cursor_has_its_turn_and_its_wrapper_does_not_lose_it(
     loan: TakesTurns, connection: FakeConnection
 ) -> None:

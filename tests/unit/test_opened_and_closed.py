@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,15 +13,11 @@ from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.driver.connection import Connection
 from pooled_db.driver.slot import AT_WORK, RESTED, SINCE, TRANSACTION
 from pooled_db.driver.slot import SIZE as SLOT_SIZE
-from pooled_db.pool.loan import Loan
 from pooled_db.pool.numbers import SIZE, Numbers
-from pooled_db.pool.permit import CLOSED
-from pooled_db.pool.pool import Pool, outsiders
-from pooled_db.pool.store import NoIdleConnection
+from pooled_db.pool.pool import Pool
 from tests.gates import PATIENCE, start
 from tests.harness.fake_server import FakeServer
-from tests.harness.interrupts import Interrupted
-from tests.loans import lend
+from tests.loans import connector, lend
 
 FULL = (1040, "Too many connections")
 OFFLINE = (3032, "The server is currently in offline mode")
@@ -31,18 +27,6 @@ OFFLINE = (3032, "The server is currently in offline mode")
 def server() -> Iterator[FakeServer]:
     with FakeServer() as server:
         yield server
-
-
-class Wrapper:
-    has_transaction = False
-
-    def detach(self) -> None: ...
-
-
-def connector(server: FakeServer) -> Callable[[], Connection]:
-    return lambda: Connection(
-        host=server.host, port=server.port, user="any", password="", autocommit=True
-    )
 
 
 @pytest.fixture
@@ -275,9 +259,6 @@ def test_a_connection_that_is_closed_leaves_its_place_in_the_file(
         assert len(numbers.free) == 1
 
 
-# What is taken out, and not lent.
-
-
 def test_a_place_in_the_file_tells_nothing_of_who_had_it_before() -> None:
     numbers = Numbers(memoryview(bytearray(8 * (SIZE + SLOT_SIZE))), slots=1)
     slot = numbers.occupy(1)
@@ -289,144 +270,3 @@ def test_a_place_in_the_file_tells_nothing_of_who_had_it_before() -> None:
     assert slot is not None
     assert (slot.words[AT_WORK], slot.words[TRANSACTION]) == (0, 0)
     assert (slot.times[SINCE], slot.times[RESTED]) == (0.0, 0.0)
-
-
-def test_who_must_not_wait_puts_back_what_would_have_to_be_asked(pool: Pool) -> None:
-    lend(pool)[0].checkin()
-    pool.ping_after = 0.0
-    loan = pool.admit(Loan(pool))
-    with pytest.raises(NoIdleConnection) as kept:
-        pool.take_idle(loan)
-    assert (pool.checkedout(), len(pool._store.open)) == (0, 1), kept
-    loan.checkin()
-    lend(pool)[0].checkin()
-    assert pool.stats().opened == 1
-
-
-def test_what_has_not_answered_in_time_is_closed_and_lent_to_nobody(
-    pool: Pool, server: FakeServer
-) -> None:
-    lend(pool)[0].checkin()
-    pool.ping_after = 0.0
-    server.says("query", *OFFLINE)
-    before = time.monotonic()
-    loan = pool.admit(Loan(pool))
-    loan.deadline = before
-    with pytest.raises(PoolTimeout) as refused:
-        pool.take(loan)
-    assert refused.value.waited <= time.monotonic() - before
-    assert (pool.checkedout(), len(pool._store.open)) == (0, 0)
-    assert pool.stats().closed["dead"] == 1
-    loan.checkin()
-
-
-@pytest.mark.parametrize("is_put_back", [False, True])
-@pytest.mark.parametrize("when", ["it is taken", "it goes back"])
-def test_who_is_interrupted_after_closing_one_closes_it_once(
-    pool: Pool, monkeypatch: pytest.MonkeyPatch, when: str, is_put_back: bool
-) -> None:
-    """Another thread may have put its slot back meanwhile, to open one in it."""
-    (loan, connection), discard = lend(pool), pool._connector.discard
-
-    def is_interrupted(slot: Any, queue: Any) -> None:
-        monkeypatch.undo()
-        discard(slot, queue)
-        if is_put_back:
-            pool._store._put_back_an_empty_slot()
-        raise Interrupted
-
-    if when == "it is taken":
-        loan.checkin()
-        connection.is_clean = False
-    monkeypatch.setattr(pool._connector, "discard", is_interrupted)
-    with pytest.raises(Interrupted):
-        if when == "it is taken":
-            pool.checkout()
-        else:
-            loan.discard()
-    assert (pool.gate.free, pool.checkedout(), len(pool._store.open)) == (3, 0, 0)
-    loans = [pool.checkout() for _ in range(3)]
-    assert pool.checkedout() == 3
-    for loan in loans:
-        loan.checkin()
-
-
-def test_what_an_interrupt_has_cut_off_is_closed_and_known_no_more(pool: Pool) -> None:
-    loan, connection = lend(pool)
-    loan.checkin()
-    store = pool._store
-    store.queue._do_get()  # and interrupted before anybody had it
-    store.renew(store.queue)
-
-    assert not store.open
-    assert not connection.is_alive()
-    assert pool.stats().closed["doubtful"] == 1
-
-
-def test_who_takes_a_connection_sees_what_lasts_for_too_long(
-    server: FakeServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    pool = Pool("fake", connector(server), pool_size=2, warn_after=5.0)
-    first = pool.checkout()
-    first.since -= 60.0
-    pool._overdue._next = 0.0  # type: ignore[union-attr]
-    second = pool.checkout()
-    assert "held for longer than warn_after (5 s)" in caplog.text
-    first.checkin()
-    second.checkin()
-
-
-def test_who_is_interrupted_as_it_gets_one_gives_its_permit_back(pool: Pool) -> None:
-    """The loan does not know of it yet: whoever took it closes it."""
-    loan = pool.admit(Loan(pool))
-    slot: Any = object()
-    loan.fairy = slot
-    pool.drop(loan)
-    assert (loan.state, pool.gate.free) == (CLOSED, 3)
-
-
-def test_what_an_interrupt_has_kept_from_who_took_it_is_lost_to_nobody(
-    pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loan, connection = lend(pool)
-    loan.checkin()
-    queue = pool._store.queue
-
-    def is_interrupted() -> None:
-        queue._do_get()
-        raise Interrupted
-
-    with monkeypatch.context() as patched, pytest.raises(Interrupted):
-        patched.setattr(queue, "connect", is_interrupted)
-        pool.checkout()
-    assert not connection.is_alive()
-    assert (pool.gate.free, pool.checkedout(), len(pool._store.open)) == (3, 0, 0)
-    loans = [pool.checkout() for _ in range(3)]
-    for loan in loans:
-        loan.checkin()
-
-
-def test_what_a_forked_process_has_of_its_parent_is_nothing_to_it(
-    server: FakeServer,
-) -> None:
-    pool = Pool("fake", connector(server), pool_size=2, max_idle=60.0)
-    wrapper = Wrapper()
-    loan = pool.checkout(lambda: wrapper)
-    pool.abandon()
-    assert (loan.over, loan.borrower, loan in outsiders) == (True, None, False)
-    assert (pool.is_disposed, pool.look_after(time.monotonic())) == (True, None)
-    assert (pool.stats().opened, pool.numbers.file) == (0, None)
-    loan.checkin()
-    assert (pool.gate.free, len(pool._store.open)) == (2, 0)
-
-
-def test_a_pool_that_is_disposed_of_makes_nothing_fit_for_the_next(pool: Pool) -> None:
-    loan, connection = lend(pool)
-    fit = [pool.cleans(connection)]
-    connection.is_doubtful = True
-    fit.append(pool.cleans(connection))
-    connection.is_doubtful = False
-    pool.dispose()
-    fit.append(pool.cleans(connection))
-    assert fit == [True, False, False]
-    loan.checkin()

@@ -280,12 +280,14 @@ def test_what_has_rested_is_looked_at_when_it_has_for_max_idle(
 # Nodes.
 
 
-@pytest.mark.parametrize("value", [0, "0", b"0", "OFF", b"off", "no", "", b"", None])
+@pytest.mark.parametrize(
+    "value", [0, "0", b"0", "OFF", b"off", "no", "False", "", None]
+)
 def test_what_a_server_writes_for_no(value: object) -> None:
     assert not _is_true(value)
 
 
-@pytest.mark.parametrize("value", [1, "1", b"1", "ON", b"on", "Synced", -1])
+@pytest.mark.parametrize("value", [1, "1", b"1", "ON", b"on", "Synced", b"\xff", -1])
 def test_what_a_server_writes_for_yes(value: object) -> None:
     assert _is_true(value)
 

@@ -307,6 +307,19 @@ def numbers(tmp_path: Path) -> Numbers:
     return made
 
 
+@pytest.mark.parametrize("kind", ["gone", "no file", "empty"])
+def test_what_cannot_be_read_is_nobodys(tmp_path: Path, kind: str) -> None:
+    """Its process has ended just then, say."""
+    path = tmp_path / "1-a.pool"
+    if kind == "gone":
+        path.symlink_to(tmp_path / "nothing")
+    elif kind == "no file":
+        path.mkdir()
+    else:
+        path.touch()
+    assert others(tmp_path)() == []
+
+
 def others(directory: Path, own: str = "") -> SiblingPools:
     return SiblingPools(directory, PLACE, own)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pooled_db.pool import state_file
         (["/venv/lib/gunicorn/__main__.py", "shop.wsgi"], "gunicorn"),
         (["/srv/manage.py", "runserver", "secret"], "manage.py runserver"),
         (["/venv/lib/django/__main__.py", "migrate"], "django migrate"),
+        (["/venv/bin/django-admin", "shell", "-c", "secret"], "django-admin shell"),
         (["/srv/manage.py"], "manage.py"),
         ([""], "python"),
         ([], "python"),
@@ -27,6 +29,18 @@ def test_a_program_is_told_without_what_may_be_a_secret(
 ) -> None:
     monkeypatch.setattr(sys, "argv", argv)
     assert state_file._program() == program
+
+
+def test_processes_of_other_versions_read_where_a_head_ends(tmp_path: Path) -> None:
+    """Its length stands before it in eight bytes, and what follows is aligned."""
+    text = json.dumps({"layout": 1, "text": 100 * "x"}).encode()
+    content = len(text).to_bytes(8, "little") + text
+    assert state_file.head_of(content) == (json.loads(text), 192)
+    state_file.create(tmp_path / "state", 1, {"alias": "shop"})
+    (file,) = (tmp_path / "state").glob("*.pool")
+    content = file.read_bytes()
+    head = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    assert (head["layout"], head["alias"]) == (1, "shop")
 
 
 def test_a_directory_is_made_with_those_above_it_and_nobody_else_gets_at_it(

@@ -1,0 +1,103 @@
+"""What a pool tells of the moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pooled_db.driver.connection import Connection
+from pooled_db.pool.loan import Loan
+from pooled_db.pool.permit import LENT
+from pooled_db.pool.pool import Pool
+from tests.clock import Clock
+from tests.gates import ignore
+
+
+class Borrower:
+    has_transaction = False
+
+
+class Session:
+    rested = 0.0
+
+    def __init__(self, is_at_rest: bool) -> None:
+        self.is_at_rest = is_at_rest
+
+    def has_open_cursor(self) -> bool:
+        """Keep it from being called back."""
+        return True
+
+
+def connect() -> Connection:
+    raise AssertionError("nobody gets that far")
+
+
+def lend(pool: Pool, *, is_at_rest: bool, borrower: Borrower | None) -> Loan:
+    """Lend a connection that is at rest since 0.0, or at work."""
+    loan = pool.admit(Loan(pool))
+    connection: Any = Session(is_at_rest)
+    loan.connection, loan.state = connection, LENT
+    loan.borrower = None if borrower is None else lambda: borrower  # type: ignore[assignment]
+    entry: Any = None
+    pool._store.open[connection] = entry
+    return loan
+
+
+def test_what_is_lent_idle_and_waited_for_is_told() -> None:
+    pool = Pool("default", connect, pool_size=4, max_overflow=1, queue_target=0.08)
+    clock = pool.gate.clock = Clock()
+    at_work = [lend(pool, is_at_rest=False, borrower=Borrower()) for _ in range(2)]
+    on_call = lend(pool, is_at_rest=True, borrower=Borrower())
+    # Its borrower would not find out.
+    resting = lend(pool, is_at_rest=True, borrower=None)
+    for number in range(3):
+        idle: Any = number
+        pool._store.open[idle] = idle
+    pool.gate.limit = 4
+    waiting = [Loan(pool) for _ in range(2)]
+    for loan in waiting:
+        assert not pool.gate.enter(loan, 60.0, ignore)
+        clock.now += 0.5
+    pool._connector.limit.granted = 4
+
+    seen = pool.stats()
+
+    assert (seen.limit, seen.granted) == (5, 4)
+    assert (seen.in_use, seen.at_work, seen.on_call, seen.idle) == (4, 2, 1, 3)
+    assert (seen.waiting, seen.oldest_wait, seen.overloaded) == (2, 1.0, False)
+    clock.now += 0.5
+    assert pool.stats().overloaded
+    for loan in waiting:
+        pool.gate.release(loan)
+    assert (pool.stats().waiting, pool.stats().oldest_wait) == (0, 0.0)
+    for loan in (*at_work, on_call, resting):
+        pool.gate.release(loan)
+
+
+@pytest.mark.parametrize(
+    ("options", "stands_after"),
+    [
+        ({}, None),
+        ({"queue_target": 0.5}, 1.5),
+        ({"queue_target": 0.5, "queue_interval": 3.0}, 3.5),
+    ],
+)
+def test_how_long_a_queue_may_stand_is_the_pools_to_say(
+    options: dict[str, float], stands_after: float | None
+) -> None:
+    pool = Pool("default", connect, pool_size=1, **options)  # type: ignore[arg-type]
+    clock = pool.gate.clock = Clock()
+    loans = [pool.admit(Loan(pool)), Loan(pool)]
+    assert not pool.gate.enter(loans[1], 60.0, ignore)
+    before = clock.now
+    for clock.now in (before + 1.4, before + 1.5, before + 3.4, before + 3.5):
+        stands = stands_after is not None and clock.now >= before + stands_after
+        assert pool.stats().overloaded is stands
+    for loan in loans:
+        pool.gate.release(loan)
+
+
+def test_how_many_are_kept_for_those_with_priority_is_the_pools_to_say() -> None:
+    pool = Pool("default", connect, pool_size=8, reserved_share=0.25)
+    assert pool.gate.reserved == 2
