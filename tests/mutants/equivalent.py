@@ -96,6 +96,14 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/pool/ended.py mark: 0 -> 1": "no file has either number",
     "pooled_db/pool/ended.py mark: 0, 0 -> None": "no file has either",
+    "pooled_db/pool/ended.py mark: 0, -> nothing": "no file has either",
+    "pooled_db/pool/ended.py mark: , 0 -> nothing": "no file has either",
+    "pooled_db/pool/destination.py Destination.place: 16 -> 17": (
+        "it is only compared with others, and any 64 bits will do"
+    ),
+    "pooled_db/pool/entrance.py Entrance.admit_async: age -> True": (
+        "who has waited for no time is not too old, nor has it waited before"
+    ),
     "pooled_db/pool/ended.py _write_base: 6 -> 7": "it is a name that nobody has",
     "pooled_db/pool/ended.py fold: > -> >=": "the clock never shows the very moment",
     "pooled_db/pool/ended.py together: is_time -> True": (
@@ -109,6 +117,10 @@ EQUIVALENT: dict[str, str] = {
     "WAITING -> True": (
         "whoever looks calls back what is ripe, and one who looks is enough"
     ),
+    "pooled_db/pool/gate.py Gate.review: and -> or": (
+        "whoever looks calls back what is ripe, and one who looks is enough"
+    ),
+    "pooled_db/pool/gate.py Gate._call_back: on_call is None -> False": _NARROWS,
     "pooled_db/pool/lane.py Lane.served: self.remove(permit) -> pass": (
         "the gate takes it out of every line afterwards"
     ),
@@ -158,7 +170,23 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/pool/queue.py Queue.at_a_glance: not newcomers or self.begun or "
     "self.prior -> True": "it is the same, told with three calls more",
+    "pooled_db/pool/queue.py Queue.at_a_glance: - -> +": (
+        "overloaded() looks at it, too: the condition only saves a call"
+    ),
+    "pooled_db/pool/queue.py Queue.at_a_glance: > -> >=": (
+        "overloaded() looks at it, too: the condition only saves a call"
+    ),
+    "pooled_db/pool/queue.py Queue.turns_away: full or crowded -> True": (
+        "nobody goes unless it is either: the condition only saves a call"
+    ),
+    "pooled_db/pool/queue.py Queue.remove: permit in lane.order -> True": (
+        "who does not stand in a lane leaves nothing there: the condition only saves "
+        "a call"
+    ),
     "pooled_db/pool/limit.py <module>: 0.05 -> 0.1": "tuned, and not promised",
+    "pooled_db/pool/limit.py Limit.__init__: self._pause = 0.0 -> pass": (
+        "failed() sets the pause before anybody reads it"
+    ),
     "pooled_db/pool/limit.py Limit.__init__: 0.0 -> 1.0": (
         "failed() sets the pause before anybody reads it"
     ),
@@ -182,12 +210,19 @@ EQUIVALENT: dict[str, str] = {
         "a wait that has timed out is followed by a pause of 0, and a review"
     ),
     "pooled_db/pool/pool.py Pool.__init__: 0.0 -> 1.0": "pools.py gives it to each",
+    "pooled_db/pool/pool.py Pool.__init__: False -> True": "pools.py gives it to each",
+    "pooled_db/pool/pool.py Pool.take: > -> >=": (
+        "were_lent() looks at it, too: the condition only saves a call"
+    ),
     "pooled_db/pool/pool.py Pool.check_in: loan.requester is None -> True": (
         "a request's is not among them: the condition only saves a call"
     ),
     "pooled_db/pool/shedding.py <module>: 0.0625 -> 0.125": "tuned, and not promised",
     "pooled_db/pool/shedding.py Shedding.served_at_once: self.slow_since is not None "
     "-> True": "what is not slow ends no overload: the condition only saves a call",
+    'pooled_db/pool/upkeep.py Upkeep.watch: , name="pooled_db upkeep" -> nothing': (
+        "what a thread is called is not promised"
+    ),
     "pooled_db/pool/upkeep.py Upkeep.watch: < -> <=": (
         "it writes what is there already"
     ),
