@@ -9,7 +9,7 @@ from pooled_db.driver.slot import SIZE, Slot, padded
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import READY
 from pooled_db.pool.pool import Pool
-from pooled_db.pool.turn import Turn
+from pooled_db.pool.turn import BorrowerRef, Turn
 
 FIRST, SECOND, THIRD = 11, 12, 13
 BEFORE = padded("GET /whose-it-was")
@@ -103,7 +103,12 @@ def lent_to_the_first(connection: FakeConnection) -> TakesTurns:
     return loan
 
 
-def queue_up(loan: TakesTurns, thread: int, permit: Loan | None = None) -> Turn:
+def queue_up(
+    loan: Loan,
+    thread: int,
+    permit: Loan | None = None,
+    borrower: BorrowerRef = borrower,
+) -> Turn:
     turn = Turn(thread, borrower, permit)
     assert loan.queue_up(turn)
     return turn

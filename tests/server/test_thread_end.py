@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from django.db import connection, connections
 
 import pooled_db
 from pooled_db import pools
+from pooled_db.pool.loan import Loan
+from pooled_db.request.current import open_scope
 from tests.harness.processes import poll
 from tests.site.models import Item
 from tests.site.views import ask
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+#: What no thread and no process has for its number.
+NOT_THIS_THREAD = NOBODY = -1
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +102,34 @@ def test_a_wrapper_that_is_dropped_is_reported_with_where_it_connected(
     gc.collect()
 
     assert all_permits_are_free()
-    assert "never given back" in caplog.text
+    assert pooled_db.stats()["default"].idle == 0  # nobody knows its session
+    assert "never given back; it is closed now" in caplog.text
     assert f"{__file__}:{leak.__code__.co_firstlineno + 1} in leak" in caplog.text
     assert "by thread 'MainThread'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "is_of", ["another thread", "a request", "a process that ends", "a parent"]
+)
+def test_what_is_not_its_own_is_not_reported(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, is_of: str
+) -> None:
+    scope = open_scope() if is_of == "a request" else None
+    wrapper: Any = connection.copy()
+    wrapper.ensure_connection()
+    loan: Loan = wrapper.loan
+    if is_of == "another thread":
+        loan.pins.clear()
+        assert loan.lend(lambda: None, NOT_THIS_THREAD)
+    elif is_of == "a process that ends":
+        monkeypatch.setattr(sys, "is_finalizing", lambda: True)
+    elif is_of == "a parent":
+        monkeypatch.setattr("pooled_db.fork.process", NOBODY)
+    del wrapper
+    gc.collect()
+    monkeypatch.undo()
+    assert not loan.over
+    assert "never given back" not in caplog.text
+    loan.checkin()
+    if scope is not None:
+        scope.close()

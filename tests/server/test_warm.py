@@ -8,16 +8,21 @@ from collections.abc import Iterator
 from contextvars import copy_context
 from typing import Any
 
+import MySQLdb
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.db import ProgrammingError, connections, transaction
+from django.db.backends.mysql import base as mysql
 from django.db.backends.signals import connection_created
 
 from pooled_db import pools
 from pooled_db.backends.mysql.usability import JudgedMixin
 from pooled_db.pool.loan import Loan
+from pooled_db.pool.turn import Turn
 from pooled_db.request.current import open_scope
 from tests.database_server import SERVER
 from tests.site.views import ask
+from tests.turns import queue_up
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,16 +51,38 @@ def state(wrapper: Any) -> dict[str, Any]:
     }
 
 
-def test_nothing_is_left_of_what_was_before(wrapper: Any) -> None:
+@pytest.mark.parametrize(
+    "options", [{}, {"isolation_level": None}, {"isolation_level": "Repeatable Read"}]
+)
+def test_nothing_is_left_of_what_was_before(
+    wrapper: Any, options: dict[str, Any]
+) -> None:
+    wrapper = wrapper.copy()
+    wrapper.settings_dict["OPTIONS"].update(options)
+    wrapper.connect()
     cold = state(wrapper)
+    opened = pools.stats()["default"].opened
     wrapper.close()
     wrapper.errors_occurred = True
     wrapper.isolation_level = "serializable"
     wrapper.health_check_done = False
     wrapper.needs_rollback = True
+    wrapper.run_commit_hooks_on_set_autocommit_on = True
     wrapper.connect()
-    assert pools.stats()["default"].opened == 1
+    assert pools.stats()["default"].opened == opened
     assert state(wrapper) == cold
+    wrapper.close()
+
+
+def test_settings_that_django_refuses_are_refused(
+    wrapper: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrapper.close()
+    monkeypatch.setitem(wrapper.settings_dict, "TIME_ZONE", "Europe/Berlin")
+    settings.USE_TZ = False
+    with pytest.raises(ImproperlyConfigured, match="cannot set TIME_ZONE"):
+        wrapper.connect()
+    assert wrapper.loan is None
 
 
 def test_what_watches_the_driver_is_what_its_users_get(wrapper: Any) -> None:
@@ -100,6 +127,12 @@ def test_what_the_last_statement_left_is_an_error_after_a_call_back_only(
     assert isinstance(ask("SELECT ROW_COUNT()"), int)
 
 
+def test_a_wrapper_that_is_new_has_lost_nothing(wrapper: Any) -> None:
+    wrapper.close()
+    with contextlib.closing(wrapper.copy()) as new, new.cursor() as cursor:
+        cursor.execute("SELECT ROW_COUNT()")
+
+
 class OtherThreads:
     """The wrapper of a thread that works in a transaction."""
 
@@ -138,6 +171,59 @@ def test_what_another_thread_has_taken_is_not_shared_with_all(
     assert wrapper.loan is None
 
 
+def test_one_that_cannot_be_replaced_is_an_error_of_its_own(
+    wrapper: Any, attempts: list[str]
+) -> None:
+    call_back(wrapper.loan)
+    pools.dispose("default")
+    with pytest.raises(MySQLdb.OperationalError, match="Can't connect"):
+        wrapper.create_cursor()
+    assert attempts == ["default"]
+
+
+@pytest.mark.parametrize("method", ["create_cursor", "_set_autocommit"])
+def test_what_is_just_being_used_is_lent_to_nobody_else(
+    wrapper: Any, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    loan = wrapper.loan
+    lent: list[bool] = []
+    original = getattr(mysql.DatabaseWrapper, method)
+
+    def use(one: Any, *args: Any) -> Any:
+        with loan.pool.gate.lock:
+            lent.append(loan.call_back())
+        lent.append(loan.lend(lambda: None, NOT_THIS_THREAD))
+        return original(one, *args)
+
+    monkeypatch.setattr(mysql.DatabaseWrapper, method, use)
+    wrapper.set_autocommit(False)
+    wrapper.set_autocommit(True)
+    wrapper.create_cursor().close()
+    assert lent
+    assert not any(lent)
+    assert (wrapper.loan, loan.pins) == (loan, set())
+
+
+def test_whoever_stands_in_line_has_its_turn_when_the_mode_has_changed(
+    wrapper: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loan = wrapper.loan
+    wrapper.set_autocommit(False)
+    original = mysql.DatabaseWrapper._set_autocommit
+    others = OtherThreads()
+    turns: list[Turn] = []
+
+    def queue_up_meanwhile(one: Any, *args: Any) -> None:
+        original(one, *args)
+        turns.append(queue_up(loan, NOT_THIS_THREAD, borrower=lambda: others))
+        assert not turns[0].granted
+
+    monkeypatch.setattr(mysql.DatabaseWrapper, "_set_autocommit", queue_up_meanwhile)
+    wrapper.set_autocommit(True)
+    assert turns[0].granted
+    loan.checkin()
+
+
 @pytest.mark.parametrize(
     "close", ["close", "close_if_health_check_failed", "close_if_unusable_or_obsolete"]
 )
@@ -166,21 +252,39 @@ def test_what_another_thread_takes_while_it_is_closed_stays_open(
     scope.close()
 
 
-def test_a_block_in_which_nothing_has_been_done_yet_is_work_all_the_same(
-    wrapper: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where each statement is in a transaction, the mode does not tell."""
+@pytest.fixture
+def in_transactions(wrapper: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The wrapper where each statement is in a transaction, and none is open."""
     wrapper.close()
     monkeypatch.setitem(wrapper.settings_dict, "AUTOCOMMIT", False)
     pools.dispose("default")
     wrapper.connect()
     wrapper.commit()
-    assert wrapper.loan.resting_since() is not None
-    with transaction.atomic(savepoint=False):
-        assert wrapper.loan.resting_since() is None
-    assert wrapper.loan.resting_since() is not None
+    yield wrapper
     wrapper.close()
     pools.dispose("default")
+
+
+def test_a_block_in_which_nothing_has_been_done_yet_is_work_all_the_same(
+    in_transactions: Any,
+) -> None:
+    """The mode does not tell."""
+    loan = in_transactions.loan
+    assert loan.resting_since() is not None
+    with transaction.atomic(savepoint=False):
+        assert loan.resting_since() is None
+    assert loan.resting_since() is not None
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_a_statement_is_work_until_its_transaction_has_ended(
+    in_transactions: Any, end: str
+) -> None:
+    loan = in_transactions.loan
+    ask("SELECT 1")
+    assert loan.resting_since() is None
+    getattr(in_transactions, end)()
+    assert loan.resting_since() is not None
 
 
 def test_one_that_dies_while_a_wrapper_connects_is_replaced_from_the_pool(

@@ -197,20 +197,17 @@ class PooledMixin(TransactionMixin, OpeningMixin, JudgedMixin):
             return pool.checkout(self._me, leading)
         return scope.lend(pool, self._me, leading)
 
-    def _pin(self) -> Loan | None:
-        """Let nobody else have the loan until it is unpinned.
-
-        ``None`` if there is none, or if connect() has pinned it and goes on.
-        """
+    def _pin(self) -> None:
+        """Let nobody else have the loan until it is unpinned, if there is one."""
         thread = get_ident()
         while True:
             loan = self._loan
             if loan is None or thread in loan.pins:
-                return None
+                return  # connect() has pinned it, and goes on
             loan.pins.add(thread)
             # Whoever calls it back takes the user away, and looks for pins after that.
             if (loan.borrower is self._me and not loan.over) or self.in_atomic_block:
-                return loan
+                return
             loan.unpin(thread)
             self.connect()
 
@@ -224,10 +221,9 @@ class PooledMixin(TransactionMixin, OpeningMixin, JudgedMixin):
             loan.pins.add(thread)
             if loan.borrower is not self._me or loan.over:
                 loan.unpin(thread)
-                loan = self._pin()
-            if (
-                loan is not None
-                and loan.connection is not None
+                self._pin()
+            elif (
+                loan.connection is not None
                 and loan.connection.was_left_unread
                 and not self.in_atomic_block
                 and self.autocommit
@@ -237,7 +233,6 @@ class PooledMixin(TransactionMixin, OpeningMixin, JudgedMixin):
                 self.connect()
             cursor = super().create_cursor(name)
         finally:
-            # Not what _pin() returns: an interrupt may come before that is noted.
             if self._loan is not None:
                 self._loan.pins.discard(thread)
         return cursor
