@@ -15,6 +15,9 @@ from tests.site.models import Item
 from tests.site.views import ask
 from tests.sites import run_python
 
+#: The number of no process.
+NOBODY = -1
+
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
@@ -50,6 +53,17 @@ def test_what_was_lent_to_the_parent_is_not_lent_to_a_child() -> None:
     ask("SELECT 1")
     assert in_child(lambda: wrapper.loan is None and not outsiders) == 0
     assert outsiders == {wrapper.loan}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_so_is_it_where_python_was_not_told_of_the_fork(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wrapper: Any = connections["default"]
+    ask("SELECT 1")
+    monkeypatch.setattr("pooled_db.fork.process", NOBODY)
+    assert wrapper.connection is None
+    assert not outsiders
 
 
 @pytest.mark.parametrize(

@@ -6,20 +6,23 @@ from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
+from django.db.backends.mysql import base as mysql
 
 from pooled_db import pools
 from pooled_db.backends.mysql import opening
+from pooled_db.backends.mysql.base import PooledMixin
 
 
-@pytest.mark.parametrize(
-    ("of_pool", "seconds"),
-    # Without a pool's own, which is judged already, it is that of the settings.
-    [(None, 4), (2.2, 3), (2.0, 2), (100.0, 60)],
-)
-def test_a_server_is_waited_for_as_long_as_requests_wait(
-    monkeypatch: pytest.MonkeyPatch, of_pool: float | None, seconds: int
-) -> None:
+@pytest.fixture
+def wrapper() -> Any:
+    return connections["default"].copy()
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a connection was opened with, of which nothing else is there."""
     given: dict[str, Any] = {}
 
     def open_at_any(params: dict[str, Any], open_one: object) -> object:
@@ -28,11 +31,50 @@ def test_a_server_is_waited_for_as_long_as_requests_wait(
 
     there = SimpleNamespace(open_at_any=open_at_any)
     monkeypatch.setattr(opening, "addresses", there)
-    wrapper: Any = connections["default"].copy()
+    return given
+
+
+@pytest.mark.parametrize(
+    ("of_pool", "seconds"),
+    # Without a pool's own, which is judged already, it is that of the settings.
+    [(None, 4), (2.2, 3), (2.0, 2), (100.0, 60)],
+)
+def test_a_server_is_waited_for_as_long_as_requests_wait(
+    wrapper: Any, given: dict[str, Any], of_pool: float | None, seconds: int
+) -> None:
     wrapper.settings_dict["OPTIONS"] = {"pool": {"timeout": 3.5}}
     wrapper.pool_timeout = of_pool
     wrapper.open_connection()
     assert given["connect_timeout"] == seconds
+
+
+def test_a_connection_knows_the_account_that_a_new_one_would_use(
+    wrapper: Any, given: dict[str, Any]
+) -> None:
+    wrapper.settings_dict["PASSWORD"] = "of today"
+    connection = wrapper.open_connection()
+    wrapper.settings_dict["PASSWORD"] = "of tomorrow"
+    assert given["password"] == "of today"
+    assert connection.current_options()["password"] == "of tomorrow"
+
+
+class ByOtherMeans(mysql.DatabaseWrapper):
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        return SimpleNamespace(open=True)
+
+
+class Derived(PooledMixin, ByOtherMeans):
+    pass
+
+
+def test_a_backend_that_opens_them_by_other_means_is_told_what_to_set(
+    wrapper: Any,
+) -> None:
+    with pytest.raises(
+        ImproperlyConfigured,
+        match=r"of 'default' opens connections by other means.*Set \"pool\": False",
+    ):
+        Derived(wrapper.settings_dict, "default").open_connection()
 
 
 @pytest.mark.parametrize(
@@ -47,6 +89,7 @@ def test_a_server_is_waited_for_as_long_as_requests_wait(
 )
 def test_a_pool_is_closed_by_all_but_celery_around_its_tasks(
     monkeypatch: pytest.MonkeyPatch,
+    wrapper: Any,
     caller: str,
     module: str,
     is_pooled: bool,
@@ -54,7 +97,6 @@ def test_a_pool_is_closed_by_all_but_celery_around_its_tasks(
 ) -> None:
     disposed: list[str] = []
     monkeypatch.setattr(pools, "dispose", disposed.append)
-    wrapper: Any = connections["default"].copy()
     wrapper.settings_dict["OPTIONS"] = {"pool": is_pooled}
 
     def call() -> None:
