@@ -245,7 +245,7 @@ def _remember_error(*, request: HttpRequest | None, **kwargs: Any) -> None:
         setattr(request, _ERROR, cause)
 
 
-got_request_exception.connect(_remember_error, dispatch_uid="pooled_db")
+got_request_exception.connect(_remember_error)
 
 
 def _log_as_django(request: HttpRequest, error: Exception) -> None:

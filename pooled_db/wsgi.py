@@ -155,9 +155,7 @@ def _close_what_is_left(**kwargs: Any) -> None:
 
 
 def _close_after_requests_of(handler: type[WSGIHandler]) -> None:
-    request_finished.connect(
-        _close_what_is_left, sender=handler, dispatch_uid=_close_what_is_left
-    )
+    request_finished.connect(_close_what_is_left, sender=handler)
 
 
 def _answer(start_response: Callable[..., Any], refusal: Refusal) -> Iterable[bytes]:

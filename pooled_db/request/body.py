@@ -38,7 +38,6 @@ class Body:
         self._receive = receive
         self._admit = admit
         self._first: Message | None = None
-        self._is_in = False
         self._has_gone = False
         self._waiting: asyncio.Task[Any] | None = None
         self._listener: asyncio.Task[Message] | None = None
@@ -60,9 +59,8 @@ class Body:
             self._listener = None
             return listener.result()
         message = await self._receive()
-        if self._is_in or message["type"] != "http.request" or message.get("more_body"):
+        if message["type"] != "http.request" or message.get("more_body"):
             return message
-        self._is_in = True
         return message if await self._is_admitted() else DISCONNECT
 
     async def _is_admitted(self) -> bool:

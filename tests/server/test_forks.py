@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import connection, connections, transaction
 
+from pooled_db import fork
 from pooled_db.pool.pool import outsiders
 from tests.forks import in_child
 from tests.site.models import Item
@@ -56,14 +57,17 @@ def test_what_was_lent_to_the_parent_is_not_lent_to_a_child() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_so_is_it_where_python_was_not_told_of_the_fork(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_so_is_it_where_python_was_not_told_of_the_fork() -> None:
     wrapper: Any = connections["default"]
-    ask("SELECT 1")
-    monkeypatch.setattr("pooled_db.fork.process", NOBODY)
-    assert wrapper.connection is None
-    assert not outsiders
+
+    def work() -> bool:
+        ask("SELECT 1")
+        assert wrapper.connection is not None
+        fork.process = NOBODY
+        return wrapper.connection is None and not outsiders
+
+    assert in_child(work) == 0
 
 
 @pytest.mark.parametrize(

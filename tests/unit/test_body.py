@@ -67,6 +67,31 @@ def test_what_came_while_it_waited_is_what_the_application_gets_next() -> None:
     of_loop(scenario)
 
 
+def test_whoever_is_let_in_at_once_is_listened_to_by_the_application_alone() -> None:
+    async def scenario(asgi: Asgi) -> None:
+        asgi.incoming.put_nowait(LAST)
+        asgi.let_in.set()
+        assert await asgi.body.may_be_served()
+        for _ in range(3):  # whatever was begun has its turn
+            await asyncio.sleep(0)
+        assert asgi.receivers == 0
+        assert await asgi.body.receive() == LAST
+
+    of_loop(scenario)
+
+
+def test_whoever_goes_while_it_waits_is_served_no_more() -> None:
+    async def scenario(asgi: Asgi) -> None:
+        asgi.incoming.put_nowait(LAST)
+        served = asyncio.ensure_future(asgi.body.may_be_served())
+        await asgi.until_listened_to()
+        asgi.incoming.put_nowait(GONE)
+        assert not await served
+        assert asgi.body.error is None
+
+    of_loop(scenario)
+
+
 # Until a refusal leaves.
 
 

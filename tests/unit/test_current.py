@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 from asgiref.sync import ThreadSensitiveContext
 
+from pooled_db import pools
+from pooled_db.pool.loan import Loan
 from pooled_db.request import current
 from pooled_db.request.current import (
     begin_request,
     current_scope,
+    is_of_current_request,
     open_scope,
     scope_of_asgi_request,
 )
@@ -29,10 +32,11 @@ def of_loop(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
 # A query of a receiver of request_started, under ASGI: Django marks the request.
 
 
-def test_what_asks_before_the_middleware_is_of_the_request() -> None:
-    async def ask() -> Scope | None:
-        return scope_of_asgi_request()
+async def ask() -> Scope | None:
+    return scope_of_asgi_request()
 
+
+def test_what_asks_before_the_middleware_is_of_the_request() -> None:
     async def see() -> Scope | None:
         return current_scope()
 
@@ -50,6 +54,41 @@ def test_what_asks_before_the_middleware_is_of_the_request() -> None:
             assert current_scope() is scope
             assert scope_of_asgi_request() is scope
             scope.close()
+            assert scope_of_asgi_request() is None
+
+    of_loop(scenario)
+
+
+def test_what_goes_on_after_its_end_is_of_no_request() -> None:
+    async def scenario() -> None:
+        async with ThreadSensitiveContext():
+            scope = begin_request()
+            assert scope is not None
+            scope.close()
+            assert scope_of_asgi_request() is None
+
+    of_loop(scenario)
+
+
+def test_what_one_has_asked_early_is_nothing_to_another() -> None:
+    def loan_of(scope: Scope) -> Loan:
+        return Loan(pools.for_alias("default"), scope.ref)
+
+    async def scenario() -> None:
+        async with ThreadSensitiveContext():
+            early = await asyncio.create_task(ask())
+            assert early is not None
+
+            def serve_another() -> None:
+                scope = open_scope()
+                assert current_scope() is scope
+                assert is_of_current_request(loan_of(scope))
+                assert not is_of_current_request(loan_of(early))
+                scope.close()
+
+            contextvars.Context().run(serve_another)
+            assert is_of_current_request(loan_of(early))
+            early.close()
 
     of_loop(scenario)
 

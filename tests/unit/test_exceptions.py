@@ -18,6 +18,7 @@ from pooled_db.driver.errors import (
     SIGNS,
     broke_within_handshake,
     error_code,
+    is_about_a_node,
 )
 from pooled_db.exceptions import Reason
 from tests.errors import timeout, unavailable
@@ -180,6 +181,27 @@ def test_what_the_server_says_in_place_of_a_tls_handshake_is_read(code: int) -> 
     )
 
     assert error_code(error) == code
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "is_of_one"),
+    [
+        (1047, "WSREP has not yet prepared node for application use", True),
+        (1053, "Server shutdown in progress", True),
+        (1290, "The server is running with the --read-only option", True),
+        (1836, "Running in read-only mode", True),
+        (3032, "The server is currently in offline mode", True),
+        (3168, "Server isn't available", True),
+        # As of all nodes, or of the account.
+        (1040, "Too many connections", False),
+        (1045, "Access denied for user", False),
+        (1290, "The server is running with the --skip-grant-tables option", False),
+    ],
+)
+def test_what_one_node_says_of_itself_is_told_from_what_another_would_say(
+    code: int, text: str, is_of_one: bool
+) -> None:
+    assert is_about_a_node(MySQLdb.OperationalError(code, text)) is is_of_one
 
 
 @pytest.mark.parametrize(

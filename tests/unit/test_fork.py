@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from django.db import connections
 
 from pooled_db import fork, pools
+from pooled_db.pool.pool import Pool
 from tests.forks import in_child
 
 #: The number of no process.
@@ -58,16 +59,19 @@ def test_python_tells_of_its_own_forks(started: list[int]) -> None:
     assert started == []
 
 
-@pytest.mark.parametrize("ask", ["for_alias", "for_wrapper"])
-def test_whoever_asks_for_a_pool_notices_the_fork(
-    monkeypatch: pytest.MonkeyPatch, ask: str
-) -> None:
-    wrapper: Any = connections["default"]
-    use = {
-        "for_alias": lambda: pools.for_alias("default"),
-        "for_wrapper": lambda: pools.for_wrapper(wrapper),
-    }
-    parents = use[ask]()
-    monkeypatch.setattr(fork, "process", PARENT)
-    assert use[ask]() is not parents
-    assert parents.is_disposed
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: pools.for_alias("default"),
+        lambda: pools.for_wrapper(connections["default"]),  # type: ignore[arg-type]
+    ],
+    ids=["alias", "wrapper"],
+)
+def test_whoever_asks_for_a_pool_notices_the_fork(ask: Callable[[], Pool]) -> None:
+    def work() -> bool:
+        parents = ask()
+        fork.process = PARENT
+        return ask() is not parents and parents.is_disposed
+
+    assert in_child(work) == 0

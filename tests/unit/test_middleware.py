@@ -6,11 +6,10 @@ import asyncio
 import io
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from django.core.handlers.asgi import ASGIRequest
 from django.core.signals import got_request_exception
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import AsyncRequestFactory, RequestFactory
@@ -20,31 +19,13 @@ from pooled_db.middleware import PooledConnectionMiddleware
 from pooled_db.pool.pool import Pool
 from pooled_db.request.current import current_scope, open_scope
 from pooled_db.request.scope import Scope
+from tests.answers import answer
 from tests.errors import timeout
-
-View = Callable[[HttpRequest], Any]
 
 
 @pytest.fixture(autouse=True)
 def asks_no_server(settings: Any) -> None:
     settings.POOLED_DB = {"CHECKOUT": "query"}
-
-
-def answer(view: View, *, is_async: bool) -> Any:
-    """Let the middleware answer a request whose view is *view*."""
-    if not is_async:
-        return PooledConnectionMiddleware(view)(RequestFactory().get("/page"))
-
-    async def view_async(request: HttpRequest) -> Any:
-        return view(request)
-
-    async def main() -> Any:
-        answered: Awaitable[Any] = PooledConnectionMiddleware(view_async)(
-            AsyncRequestFactory().get("/page")
-        )
-        return await answered
-
-    return asyncio.run(main())
 
 
 def scope_of_request() -> Scope:
@@ -290,33 +271,6 @@ def test_a_signal_without_an_error_changes_nothing() -> None:
         return HttpResponse(status=500)
 
     assert answer(view, is_async=False).status_code == 503
-
-
-# The age of a request.
-
-
-@pytest.mark.parametrize(
-    ("make", "body", "is_told"),
-    [
-        (RequestFactory, b"", True),
-        (RequestFactory, b"sent slowly", True),
-        (AsyncRequestFactory, b"", True),
-        # There the body is in, and nobody knows how long its client took.
-        (AsyncRequestFactory, b"sent slowly", False),
-    ],
-)
-def test_the_time_that_a_client_has_taken_to_send_is_no_age(
-    settings: Any, make: Any, body: bytes, is_told: bool
-) -> None:
-    settings.POOLED_DB = {"REQUEST_START_HEADER": "X-Request-Start"}
-    told = {"X-Request-Start": f"t={time.time() - 3.0:.3f}"}
-    request: HttpRequest | ASGIRequest = make().post(
-        "/page", body, content_type="text/plain", headers=told
-    )
-    if not body:
-        request.META.pop("CONTENT_LENGTH", None)
-    age = PooledConnectionMiddleware(lambda request: None)._age(request)
-    assert (2.9 < age < 60.0) if is_told else age == 0.0
 
 
 def test_a_refusal_has_the_headers_that_the_project_wants(settings: Any) -> None:

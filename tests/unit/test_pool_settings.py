@@ -296,8 +296,9 @@ def test_a_pools_option_beside_the_pool_is_named() -> None:
     ]
 
 
-def test_what_a_derived_backend_may_take_is_left_to_it() -> None:
-    assert conf.pool_problems("default", {"OPTIONS": {"timeout": 3}}) == []
+@pytest.mark.parametrize("option", ["timeout", "echo", "reset", "hold"])
+def test_what_a_derived_backend_may_take_is_left_to_it(option: str) -> None:
+    assert conf.pool_problems("default", {"OPTIONS": {option: 3}}) == []
 
 
 def test_everything_that_is_wrong_is_named_at_once(settings: Any) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import select
 import socket
 import struct
+import sys
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -103,3 +107,28 @@ def test_pythons_waits_for_as_long_as_it_is_told_and_now_for_nothing(
     assert not look.now()
     assert not any(look.within(seconds) for seconds in (2.5, 0.0001, 0.0))
     assert poll.waits == [0, 2500, 1, 0]
+
+
+def load_nothing(name: object) -> None:
+    raise OSError("Dynamic loading not supported")
+
+
+@pytest.mark.parametrize(
+    "ctypes",
+    [None, SimpleNamespace(PyDLL=load_nothing)],
+    ids=["built without libffi", "linked statically"],
+)
+def test_it_goes_without_the_c_library(
+    monkeypatch: pytest.MonkeyPatch, pair: Pair, ctypes: Any
+) -> None:
+    monkeypatch.setitem(sys.modules, "ctypes", ctypes)
+    assert readable.__spec__ is not None
+    alone = importlib.util.module_from_spec(readable.__spec__)
+    assert readable.__spec__.loader is not None
+    readable.__spec__.loader.exec_module(alone)
+    here, there = pair
+    look = alone.Readable(here.fileno())
+    assert not look.now()
+    there.send(b"1")
+    assert look.within(5)
+    assert look.now()

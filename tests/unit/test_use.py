@@ -104,6 +104,35 @@ def test_whoever_stands_in_line_has_its_turn_when_a_cursor_is_done() -> None:
     assert passed_on == [here]
 
 
+CLOSED = (2006, "")
+GONE = (2006, "Server has gone away")
+
+
+@pytest.mark.parametrize(
+    ("user", "error", "says"),
+    [
+        (NO_THREAD, CLOSED, "given back to its pool"),
+        (NO_THREAD, GONE, "gone away"),
+        (threading.get_ident(), CLOSED, "2006"),
+    ],
+    ids=["after its loan", "of the server", "by its user"],
+)
+def test_whoever_is_closed_with_the_end_of_its_loan_is_told_so(
+    user: int, error: tuple[int, str], says: str
+) -> None:
+    class Closed(Cursor):
+        """The connection ends before the number of rows is asked for."""
+
+        def execute(self, query: str) -> set[int]:
+            lent.user = user
+            raise MySQLdb.OperationalError(*error)
+
+    lent = Lent(threading.get_ident())
+    with pytest.raises(MySQLdb.Error, match=says):
+        taking_turns(Closed)(InTurns(loan=lent)).execute("SELECT 1")
+    assert lent.pins == set()
+
+
 def test_a_cursor_that_takes_turns_is_called_as_the_one_it_is_of() -> None:
     """Tracers tell by these names what was called."""
     derived = taking_turns(WithMore)

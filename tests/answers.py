@@ -1,0 +1,32 @@
+"""What the middleware answers to a request whose view is given."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from django.http import HttpRequest
+from django.test import AsyncRequestFactory, RequestFactory
+
+from pooled_db.middleware import PooledConnectionMiddleware
+
+View = Callable[[HttpRequest], Any]
+
+
+def answer(view: View, *, is_async: bool, headers: dict[str, str] | None = None) -> Any:
+    """Let the middleware answer a request whose view is *view*."""
+    if not is_async:
+        request = RequestFactory().get("/page", headers=headers)
+        return PooledConnectionMiddleware(view)(request)
+    return asyncio.run(_answer_async(view, headers))
+
+
+async def _answer_async(view: View, headers: dict[str, str] | None) -> Any:
+    async def view_async(request: HttpRequest) -> Any:
+        return view(request)
+
+    answered: Awaitable[Any] = PooledConnectionMiddleware(view_async)(
+        AsyncRequestFactory().get("/page", headers=headers)
+    )
+    return await answered
