@@ -89,7 +89,7 @@ class Addresses:
         if self._single.get(name, 0.0) > self._clock():
             return []
         try:
-            answers = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+            answers = socket.getaddrinfo(name, None)
         except (OSError, UnicodeError):
             return []  # the driver says so in its own words
         found = list(dict.fromkeys(str(answer[4][0]) for answer in answers))

@@ -120,7 +120,7 @@ class Scope(Identity):
         Then it is an error as without a pool, and a page that asks nothing still works.
         Raises PoolTimeout or ServerUnavailable.
         """
-        if self._loans or self.was_admitted:
+        if self._loans:
             self.admit(pool, age)
             if idle_only:
                 self.check_out_idle(pool)

@@ -241,6 +241,7 @@ def test_a_wrong_default_is_named_where_it_is_written(
         ("pool_recycle", "recycle"),
         ("lifo", "use_lifo"),
         ("max_wait", "max_waiting"),
+        ("ping", "ping_after"),
         ("target", "queue_target"),
         ("interval", "queue_interval"),
     ],

@@ -58,6 +58,12 @@ def test_its_label_names_the_route_without_what_stands_in_the_path(
     assert scope.describe() == "GET /items/5 (shop.item)"
 
 
+def test_nothing_refers_to_its_request_once_it_is_over(scope: Scope) -> None:
+    scope.request = RequestFactory().get("/page")
+    scope.close()
+    assert scope.request is None
+
+
 def test_at_a_door_it_is_known_by_what_the_server_says(scope: Scope) -> None:
     assert scope.describe() == scope.label() == "a request"
     environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/pay"}
