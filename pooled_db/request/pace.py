@@ -73,7 +73,7 @@ class Pace:
         # How many were let in at the last beat, since the line was running out.
         self._to_let_in = 0
         self._next = 0.0
-        self._most = min(MOST_HELD, _open_files() // 2)
+        self._most = _most_held()
 
     def __len__(self) -> int:
         return len(self._fresh) + len(self._old)
@@ -237,10 +237,10 @@ async def hold(alias: str, listen: Callable[[], object] | None = None) -> None:
     await pace.hold(pool, listen)
 
 
-def _open_files() -> int:
+def _most_held() -> int:
     try:
         import resource
     except ImportError:  # Windows has no such limit
-        return MOST_HELD * 2
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST_HELD * 2 if soft == resource.RLIM_INFINITY else soft
+        return MOST_HELD
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_HELD if files == resource.RLIM_INFINITY else min(MOST_HELD, files // 2)

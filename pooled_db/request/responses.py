@@ -7,7 +7,6 @@ import logging
 import random
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -133,7 +132,7 @@ class _Content:
 
 @lru_cache(maxsize=128)
 def _json(reason: Reason, code: str | None) -> _Content:
-    with _in_language(code):
+    with translation.override(code):
         # https://www.rfc-editor.org/rfc/rfc9457
         problem = {
             "type": "about:blank",
@@ -151,7 +150,7 @@ def _html(reason: Reason, code: str | None, age: int) -> _Content:
 
     Once for each language *code* and *age*: refusals come by the thousand.
     """
-    with _in_language(code):
+    with translation.override(code):
         context = {"reason": reason.value, "detail": str(_DETAILS[reason])}
         page = None
         try:
@@ -165,10 +164,6 @@ def _html(reason: Reason, code: str | None, age: int) -> _Content:
         if page is not None:
             return _Content(page, translation.get_language() or settings.LANGUAGE_CODE)
         return _built_in_page(context["detail"])
-
-
-def _in_language(code: str | None) -> AbstractContextManager[object]:
-    return nullcontext() if code is None else translation.override(code)
 
 
 def _language_of_texts() -> str:

@@ -323,9 +323,12 @@ def test_it_is_told_once_that_it_has_a_connection(wrapper: Any) -> None:
     assert told == [wrapper.connection]
 
 
-def test_who_connects_in_another_request_has_that_ones_connection() -> None:
+@pytest.mark.parametrize("looks", [False, True])
+def test_who_connects_in_another_request_has_that_ones_connection(looks: bool) -> None:
     def connect_anew() -> Any:
         with contextlib.closing(open_scope()):
+            if looks:
+                assert connections["default"].connection is None
             connections["default"].connect()
             return connections["default"].connection
 

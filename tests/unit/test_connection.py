@@ -16,6 +16,8 @@ from MySQLdb.cursors import SSCursor
 from pooled_db.driver import DriverConnection, packets
 from pooled_db.driver.connection import Connection
 from pooled_db.driver.guarded import GuardedConnection
+from pooled_db.driver.slot import AT_WORK, TRANSACTION, Slot
+from pooled_db.driver.slot import SIZE as SLOT_SIZE
 from pooled_db.driver.use import NO_THREAD
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.pool import Pool
@@ -108,6 +110,28 @@ def test_what_was_opened_and_not_used_needs_no_cleaning(
     assert (server.reached["change_user"], pool.stats().idle) == (0, 1)
     lend(pool)[0].checkin()
     assert (server.reached["change_user"], pool.stats().idle) == (1, 1)
+
+
+@pytest.mark.filterwarnings("ignore:The reconnect parameter:DeprecationWarning")
+@pytest.mark.parametrize("reconnect", [(), (False,), (True,)])
+def test_one_that_would_connect_again_by_itself_is_lent_to_nobody_else(
+    make: Callable[..., Pool], reconnect: tuple[bool, ...]
+) -> None:
+    pool = make(pool_size=1)
+    loan, connection = lend(pool)
+    connection.ping(*reconnect)
+    loan.checkin()
+    assert pool.stats().idle == (reconnect != (True,))
+
+
+def test_other_conversions_are_those_of_one_user(make: Callable[..., Pool]) -> None:
+    pool = make(pool_size=1)
+    loan, connection = lend(pool)
+    before, connection.encoders = connection.encoders, {}
+    loan.checkin()
+    loan, connection = lend(pool)
+    assert connection.encoders == before
+    loan.checkin()
 
 
 def test_one_at_the_address_that_there_always_was_makes_no_other_end_sooner(
@@ -243,6 +267,87 @@ def test_who_has_no_turn_is_told_that_there_is_no_more(
     assert other == -1
     assert cursor.nextset() is None
     loan.checkin()
+
+
+# What others see of it, and what is kept of its statements and cursors.
+
+
+def test_others_see_whether_somebody_works_with_it(
+    make: Callable[..., Pool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loan, connection = lend(make(pool_size=1))
+    connection.slot = slot = Slot(memoryview(bytearray(8 * SLOT_SIZE)))
+    within: list[int] = []
+    query = DriverConnection.query
+
+    def look(one: Any, *args: Any) -> Any:
+        within.append(slot.words[AT_WORK])
+        return query(one, *args)
+
+    def is_at_work(*statements: str) -> bool:
+        for statement in statements:
+            connection.query(statement)
+            connection.store_result()
+        return bool(slot.words[AT_WORK])
+
+    monkeypatch.setattr(DriverConnection, "query", look)
+    assert not is_at_work("SELECT 1")
+    assert within == [True]
+    assert is_at_work("SET @a = 1", "SELECT 1")  # to be made as new
+    connection.is_dirty = False
+    assert not is_at_work("SELECT 1")
+    connection.autocommit(False)
+    assert slot.words[TRANSACTION]
+    connection.slot = None
+    loan.discard()
+
+
+def test_an_open_cursor_is_seen_after_many_others(make: Callable[..., Pool]) -> None:
+    loan, connection = lend(make(pool_size=1))
+    kept = connection.cursor()
+    for _ in range(20):
+        connection.cursor().close()
+    assert connection.has_open_cursor()
+    kept.close()
+    assert not connection.has_open_cursor()
+    last = connection.cursor()
+    assert connection.has_open_cursor()
+    last.close()
+    loan.checkin()
+
+
+def test_of_a_statement_in_no_known_characters_all_others_are_told(
+    make: Callable[..., Pool],
+) -> None:
+    loan, connection = lend(make(pool_size=1))
+    assert connection.dirtied_by is None
+    connection.query(b"SET @a = '\xff'")
+    connection.store_result()
+    assert connection.dirtied_by == "SET @a = '\N{REPLACEMENT CHARACTER}'"
+    loan.discard()
+
+
+def test_so_is_one_looked_at_that_a_driver_sends_as_it_was_read(
+    make: Callable[..., Pool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyMySQL takes such a text for the bytes that it was made of."""
+    loan, connection = lend(make(pool_size=1))
+    monkeypatch.setattr(DriverConnection, "query", lambda *args: None)
+    connection.query("SET @a = '\udcff'")
+    assert connection.is_dirty
+    loan.discard()
+
+
+def test_rows_that_nobody_has_read_are_left_to_be_read(
+    server: FakeServer, make: Callable[..., Pool]
+) -> None:
+    server.answers("SELECT 1", [["1"], ["2"]])
+    loan, connection = lend(make(pool_size=1))
+    assert connection.is_drained()
+    cursor = connection.cursor(SSCursor)
+    cursor.execute("SELECT 1")
+    assert not connection.is_drained()
+    loan.discard()
 
 
 # In a forked child.

@@ -13,6 +13,7 @@ import sqlalchemy.exc
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.db.transaction import TransactionManagementError
 from django.http import Http404
+from django.http.multipartparser import MultiPartParserError
 
 from pooled_db import PoolTimeout
 from pooled_db.driver.errors import mark_pooled, pooled_alias
@@ -257,6 +258,7 @@ def test_a_mistake_of_who_handles_it_stays_a_mistake(
         Http404("no such page"),
         PermissionDenied("not for you"),
         BadRequest("what?"),
+        MultiPartParserError("no boundary"),
         SuspiciousOperation("no"),
     ],
     ids=repr,

@@ -82,6 +82,7 @@ ERRORS = [
     (3101, "Plugin instructed the server to rollback the current transaction."),
     (4094, "something else"),
     (9001, "something else"),
+    (9002, "something else"),
     (9003, "Command not supported"),
     (9005, "Session trying to reach HG 1 while locked on HG 0. Rejecting query: a"),
     (9006, "ProxySQL Error: connection is locked to hostgroup 1"),

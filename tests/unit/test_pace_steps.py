@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -63,6 +64,41 @@ def test_each_loop_has_a_pace_for_the_pool_of_the_alias(
     asyncio.run(pacing.hold(alias, pytest.fail))
     pool = pools.for_alias(alias) if alias == "default" else None
     assert held == [(pool, pytest.fail)]
+
+
+def test_all_refusals_of_a_loop_leave_at_one_pace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paces: list[Pace] = []
+
+    async def hold(self: Pace, pool: object, listen: object) -> None:
+        paces.append(self)
+
+    async def refuse_two() -> None:
+        await pacing.hold("default")
+        await pacing.hold("other")
+
+    monkeypatch.setattr(Pace, "hold", hold)
+    asyncio.run(refuse_two())
+    assert paces[0] is paces[1]
+
+
+@pytest.mark.parametrize(
+    ("files", "held"),
+    [(500, 250), (1_000_000, 10_000), ("unlimited", 10_000), (None, 10_000)],
+)
+def test_as_many_are_held_back_as_leave_half_of_the_open_files(
+    monkeypatch: pytest.MonkeyPatch,
+    loop: VirtualLoop,
+    files: int | str | None,
+    held: int,
+) -> None:
+    """``None`` stands for a system that has no such limit."""
+    there: Any = SimpleNamespace(
+        RLIMIT_NOFILE=7, RLIM_INFINITY="unlimited", getrlimit=lambda which: (files, 0)
+    )
+    monkeypatch.setitem(sys.modules, "resource", None if files is None else there)
+    assert Pace(loop)._most == held
 
 
 @pytest.mark.parametrize(

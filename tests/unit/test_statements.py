@@ -277,6 +277,7 @@ def test_a_column_with_the_name_of_a_lock_function_is_none(
         b"SELECT 1 --\xa0'\n, @a := 1 -- '",  # a blank, in latin1
         b"SELECT /*+ QB_NAME(`a*/`) */ @a := 1, '`' -- '",
         b"SELECT /*+ QB_NAME(\"a*/\") */ @a := 1, '\"' -- '",
+        b"SELECT /*+ QB_NAME('a*/') */ @a := 1, \"'\" -- \"",
         b"SELECT '@', \0 1",
     ],
 )

@@ -59,6 +59,8 @@ class Cursor:
         connection: Any = self.connection
         return set(connection.loan.pins)
 
+    executemany = callproc = execute
+
 
 class WithMore(Cursor):
     """One whose statements may have several results."""
@@ -74,16 +76,17 @@ class InTurns(SimpleNamespace):
         return GuardedConnection.begin_use(self)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("method", ["execute", "executemany", "callproc"])
 @pytest.mark.parametrize(
     "at_first", [ELSEWHERE, threading.get_ident()], ids=["another", "this thread"]
 )
 def test_a_cursor_has_the_connection_for_its_statement_and_no_longer(
-    at_first: int,
+    at_first: int, method: str
 ) -> None:
     here = threading.get_ident()
     lent = Lent(at_first)
     cursor = taking_turns(Cursor)(InTurns(loan=lent))
-    assert cursor.execute("SELECT 1") == {here}
+    assert getattr(cursor, method)("SELECT 1") == {here}
     assert (lent.user, lent.pins) == (here, set())
 
 
