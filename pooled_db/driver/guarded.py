@@ -70,7 +70,7 @@ class GuardedConnection(DriverConnection):
         #: Where others may see what is done with it; ``None`` if nowhere.
         self.slot: Slot | None = None
         #: The autocommit mode in which it is lent.
-        self.home_mode: bool = bool(kwargs.get("autocommit"))
+        self.home_mode: bool = bool(kwargs.get("autocommit", True))
         super().__init__(*args, **kwargs)
         self.is_dirty = self._unread = False
         # With autocommit off: whether there is something to commit.
