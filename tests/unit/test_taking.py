@@ -103,6 +103,27 @@ def test_who_is_interrupted_after_closing_one_closes_it_once(
         loan.checkin()
 
 
+def test_what_is_interrupted_twice_as_it_goes_back_is_lent_to_nobody(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it is closed, and before what the first has left is closed."""
+    loan, connection = lend(pool)
+    slot = loan.fairy
+    assert slot is not None
+
+    def is_interrupted(*args: object) -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+        patched.setattr(pool._connector, "discard", is_interrupted)
+        loan.discard()
+    slot.close()  # as when nobody remembers it
+    another, other_connection = lend(pool)
+    assert other_connection is not connection
+    assert pool.stats().closed["doubtful"] == 1
+    another.checkin()
+
+
 def test_what_an_interrupt_has_cut_off_is_closed_and_known_no_more(pool: Pool) -> None:
     loan, connection = lend(pool)
     loan.checkin()
