@@ -359,4 +359,67 @@ EQUIVALENT: dict[str, str] = {
         "Django does the same for others: the condition only saves a call"
     ),
     "pooled_db/wsgi.py Door.__call__: True -> False": "it counts that it is there",
+    "pooled_db/backends/mysql/base.py PooledMixin.connect: "
+    "self._in_atomic_block and self.closed_in_transaction and "
+    "self.is_pooled -> False": ("Django says so itself since 5.1, before it connects"),
+    "pooled_db/backends/mysql/base.py PooledMixin.connect: raise "
+    'ProgrammingError("Cannot open a new connection in an atomic block.") '
+    "-> pass": ("Django says so itself since 5.1, before it connects"),
+    "pooled_db/backends/mysql/base.py PooledMixin._set_autocommit: loan.line -> True": (
+        _NOBODY_WAITS
+    ),
+    "pooled_db/backends/mysql/transaction.py "
+    "TransactionMixin.atomic_blocks: self._in_atomic_block -> True": (
+        "what is another request's is given up at the next look in any case"
+    ),
+    "pooled_db/backends/mysql/usability.py "
+    "JudgedMixin.close_if_health_check_failed: not "
+    "self.health_check_enabled -> False": (
+        "Django looks at it, too: the condition only saves a call"
+    ),
+    "pooled_db/conf/__init__.py _pool_options: True -> False": (
+        "either is no dict of options"
+    ),
+    "pooled_db/driver/connection.py Connection._judge: 0 -> 1": (
+        "no server refuses a statement of either size"
+    ),
+    'pooled_db/fork.py <module>: hasattr(os, "register_at_fork") -> True': (
+        "it is missing only where nothing forks"
+    ),
+    "pooled_db/middleware.py PooledConnectionMiddleware._check_out_async: "
+    "self.admission.age_header -> True": (
+        "age() looks at it, too: the condition only saves a call"
+    ),
+    "pooled_db/middleware.py _connect_in_thread: , thread_sensitive=True -> nothing": (
+        "it is what asgiref does unless told otherwise"
+    ),
+    "pooled_db/request/release.py arelease: , thread_sensitive=True -> nothing": (
+        "it is what asgiref does unless told otherwise"
+    ),
+    "pooled_db/pools.py _template: template.pool_timeout = timeout -> pass": (
+        "it is the same, told by judging all settings again"
+    ),
+    "pooled_db/pools.py leading: is not -> is": (
+        "it is the same, told by reading all of them"
+    ),
+    "pooled_db/pools.py leading: pool.home is not None and "
+    "pool.home.is_of(database) -> False": (
+        "it is the same, told by reading all of them"
+    ),
+    "pooled_db/request/accept.py prefers_json: , LookupError -> nothing": (
+        "Django makes it a ValueError since 5.2"
+    ),
+    "pooled_db/request/patience.py Patience.__init__: 0.0 -> 1.0": (
+        "a lag fades before the first pause; all else is set before anybody reads it"
+    ),
+    "pooled_db/request/patience.py Patience.__init__: self._paused_at = 0.0 -> pass": (
+        "_pause() sets it before anybody reads it"
+    ),
+    "pooled_db/request/patience.py Patience.__init__: self._asking_before "
+    "= 0.0 -> pass": ("_pause() sets it before anybody reads it"),
+    "pooled_db/request/patience.py Patience.__init__: self._lending_before "
+    "= 0.0 -> pass": ("_pause() sets it before anybody reads it"),
+    "pooled_db/fork.py notice_fork: os.getpid() != process -> True": (
+        "it looks again, with the lock: the first look only saves that"
+    ),
 }

@@ -209,7 +209,7 @@ def test_whoever_stands_in_line_has_its_turn_when_the_mode_has_changed(
 ) -> None:
     loan = wrapper.loan
     wrapper.set_autocommit(False)
-    original = mysql.DatabaseWrapper._set_autocommit
+    original: Any = vars(mysql.DatabaseWrapper)["_set_autocommit"]
     others = OtherThreads()
     turns: list[Turn] = []
 

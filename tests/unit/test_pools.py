@@ -5,13 +5,15 @@ from __future__ import annotations
 import gc
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.db import connections
 
-from pooled_db import pools
+from pooled_db import pools, signals
 from pooled_db.driver.addresses import addresses
 from pooled_db.pool import cleaners, stall
 from pooled_db.pool.pool import Pool
@@ -69,6 +71,76 @@ def test_a_lost_connection_counts_as_a_refusal_where_there_is_a_pool() -> None:
     assert pool.stats().refused == 1
     assert pool.stats().refused_by["connection_lost"] == 1
     assert list(pools.stats()) == ["default"]
+
+
+# As the settings say.
+
+
+@pytest.fixture
+def tenants(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
+) -> Iterator[Pool]:
+    """A pool that other processes can see, with settings of its own."""
+    tmp_path.chmod(0o700)
+    settings.POOLED_DB = {
+        "STATE_DIR": str(tmp_path),
+        "PRIORITY": [r"^pay/"],
+        "PRIORITY_SHARE": 0.5,
+    }
+    options = {"pool": {"pool_size": 20, "max_overflow": 12}}
+    add(monkeypatch, "tenant", AUTOCOMMIT=False, OPTIONS=options)
+    yield pools.for_alias("tenant")
+    pools.dispose("tenant")
+    del connections["tenant"]
+
+
+def test_a_pool_is_as_its_settings_say(tenants: Pool) -> None:
+    assert (tenants.gate.capacity, tenants.gate.reserved) == (32, 16)
+    assert tenants._cleaning.autocommit is False
+    assert len(tenants.numbers.slots) >= 32  # each connection is seen
+
+
+@pytest.mark.parametrize("lent", [[], [object()]], ids=["idle", "lent"])
+def test_others_see_it_until_its_connections_are_back(
+    tenants: Pool, monkeypatch: pytest.MonkeyPatch, lent: list[object]
+) -> None:
+    monkeypatch.setattr(tenants, "lent", lambda: lent)
+    pools.dispose("tenant")
+    assert (tenants.numbers.file is not None) == bool(lent)
+
+
+def test_the_ends_of_its_connections_are_told_with_its_alias(tenants: Pool) -> None:
+    told: list[dict[str, Any]] = []
+
+    def receive(signal: object, sender: object, **kwargs: Any) -> None:
+        told.append(kwargs)
+
+    both = signals.connection_opened, signals.connection_closed
+    connection: Any = SimpleNamespace(connection_id=7)
+    for signal in both:
+        signal.connect(receive)
+    assert tenants.on_opened is not None
+    assert tenants.on_closed is not None
+    tenants.on_opened(connection)
+    tenants.on_closed(connection, "idle")
+    for signal in both:
+        signal.disconnect(receive)
+    assert told == [
+        {"alias": "tenant", "connection_id": 7},
+        {"alias": "tenant", "connection_id": 7, "reason": "idle"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "is_disposed"),
+    [("DATABASES", True), ("SQLALCHEMY_QUEUEPOOL", True), ("DEBUG", False)],
+)
+def test_settings_that_a_test_changes_are_those_of_the_next_pool(
+    setting: str, is_disposed: bool
+) -> None:
+    pool = pools.for_alias("default")
+    pools._settings_changed(setting=setting)
+    assert pool.is_disposed is is_disposed
 
 
 # Where their connections lead.
