@@ -48,7 +48,6 @@ class PoolsAdmin(ModelAdmin):
         response = TemplateResponse(
             request, "pooled_db/dashboard/in_admin.html", context
         )
-        response["Cache-Control"] = "no-store"
         access.remember(request, response)
         return response
 

@@ -7,7 +7,7 @@ from . import views
 app_name = "pooled_db_dashboard"
 urlpatterns = [
     path("", views.page, name="page"),
-    path("data", views.data, name="data"),
-    path("server", views.server, name="server"),
-    path("renew", views.renew, name="renew"),
+    path("data", views.data),
+    path("server", views.server),
+    path("renew", views.renew),
 ]

@@ -117,6 +117,12 @@ def test_no_transaction_is_begun_for_it(view: Any) -> None:
     assert view._non_atomic_requests == {"default", "other", "replica"}
 
 
+@pytest.mark.parametrize("view", [views.page, views.data, views.server, views.renew])
+def test_djangos_middleware_asks_nobody_to_log_in_for_it(view: Any) -> None:
+    """It would look at the user. The views find out themselves who asks."""
+    assert view.login_required is False
+
+
 class TestTheCheck:
     @pytest.fixture(autouse=True)
     def _urls(self, settings: Any) -> None:
