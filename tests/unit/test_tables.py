@@ -1,30 +1,22 @@
-"""What ``manage.py pools`` prints fits the terminal, and goes on being printed."""
+"""What ``manage.py pools`` prints fits the terminal, and nothing in it commands one."""
 
 from __future__ import annotations
 
 import contextlib
-import io
-import json
-import os
 import re
-import signal
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import MySQLdb
 import pytest
-from django.core.management import CommandError, call_command
 from django.db import connections
 
 from pooled_db import PoolTimeout
 from pooled_db.exceptions import Reason
-from pooled_db.management.commands import pools as command
 from pooled_db.pool.host import Host, Process, ProcessPool
 from pooled_db.pool.reading import Held
-from pooled_db.pool.stats import PoolStats
-from pooled_db.watching import live, tables
+from pooled_db.pool.stats import BOUNDS, Histogram, PoolStats
+from pooled_db.watching import tables
 from pooled_db.watching.advice import Advice
 from pooled_db.watching.load import Load
 from pooled_db.watching.overview import overview
@@ -42,20 +34,6 @@ def seen() -> dict[str, Any]:
     process = Process(4711, "here", "gunicorn", 0.0, {"default": pool})
     view = ServerView(max_connections=12, accounts=(Account("shop", "web1", 12, 12),))
     return overview(Host((process,)), {"default": view})
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def has(columns: int, lines: int) -> None:
-        size = os.terminal_size((columns, lines))
-        monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: size)
-
-    return has
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 def test_no_name_begins_a_line_or_commands_the_terminal() -> None:
@@ -85,6 +63,115 @@ def test_no_line_is_wider_than_the_terminal(seen: dict[str, Any], width: int) ->
     assert any("POST /buy" in line for line in lines)
 
 
+def test_a_narrow_terminal_does_without_the_columns_that_matter_least(
+    seen: dict[str, Any],
+) -> None:
+    def heads(width: int | None) -> list[str]:
+        lines = tables.text(seen, width).splitlines()
+        return [line for line in lines if line.startswith("pid")]
+
+    whole, *_ = heads(None)
+    assert heads(len(whole) - 1)[0] == re.sub("up +", "", whole)
+    assert heads(30) == ["pid   in use  waiting  refused", "pid   by"]
+    # Of who it is that holds a connection at least 24 characters are seen.
+    state = len("at work, in transaction")
+    assert heads(4 + 2 + state + 2 + 24)[1].split() == ["pid", "state", "by"]
+    assert heads(4 + 2 + state + 2 + 23)[1].split() == ["pid", "by"]
+
+
+@pytest.mark.parametrize(
+    ("width", "told"), [(1, "…"), (2, "a…"), (3, "abc"), (4, "abc"), (None, "abc")]
+)
+def test_what_is_cut_ends_with_an_ellipsis(width: int | None, told: str) -> None:
+    assert tables.cut("abc", width) == told
+
+
+def test_all_there_is_to_see_is_laid_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def times(count: int, total: float) -> Histogram:
+        return Histogram((count, *(0,) * len(BOUNDS)), total)
+
+    busy = PoolStats(
+        limit=8,
+        in_use=3,
+        at_work=1,
+        idle=4,
+        peak=7,
+        refused=17,
+        waiting=2,
+        oldest_wait=0.314,
+        waits=times(4, 6.0),
+    )
+    held = (
+        Held(9120, WHO, 0.5, None, True, 1.0),
+        Held(9121, "", 12.3, 0.1, False, 1.0),
+        Held(9122, "GET / (home)", 2.0, 0.1, False, 1.0),
+        Held(9123, "", None, None, False, 1.0),
+    )
+    pools = {"default": ProcessPool("default", busy, held, {})}
+    calm = {"default": ProcessPool("default", PoolStats(limit=8), (), {})}
+    monkeypatch.setattr(time, "time", lambda: 100_000.9)
+    host = Host(
+        (
+            Process(4711, "here", "gunicorn", 100_000.0 - 3731, pools),
+            Process(812, "here", "celery", 100_000.0, calm),
+        )
+    )
+    view = ServerView(
+        max_connections=16, accounts=(Account("shop", "web1", 12, 3),), server="db1"
+    )
+    seen = overview(host, {"default": view})
+
+    head, first, second, together, *others = tables.text(seen).split("\n")
+    assert head == (
+        "pid   program   up       alias    limit  in use  at work  idle  waiting  "
+        "oldest  peak  refused  mean wait  mean use"
+    )
+    assert first == (
+        "4711  gunicorn  1:02:11  default  8      3       1        4     2        "
+        "0.31 s  7     17       1500.0 ms"
+    )
+    assert second == (
+        "812   celery    0:00:00  default  8      0       0        0     0        "
+        "        0     0"
+    )
+    assert together == (
+        "all                      default  16     3       1        4     2        "
+        "0.31 s  7     17       1500.0 ms"
+    )
+    unknown = "a request that has not used it yet"
+    server = (
+        "The server of 'default': 0 connections now, 0 at most, of 16 "
+        "(max_connections); 0 refused for want of room; 0 threads running."
+    )
+    finding = (
+        "'default' is over budget: 2 processes on each of 1 hosts may open 16 "
+        "connections, and the server's max_connections is 16."
+    )
+    assert others == [
+        "",
+        "pid   alias    connection  held for  state                    by",
+        f"4711  default  9120        0.50 s    at work, in transaction  {WHO}",
+        f"4711  default  9121        12.30 s   ready                    {unknown}",
+        "4711  default  9122        2.00 s    at rest                  GET / (home)",
+        "",
+        server,
+        "",
+        "account  host  connections  at work",
+        "shop     web1  12           3",
+        "",
+        finding,
+    ]
+    (process, _) = seen["processes"]
+    assert process["pools"]["default"]["idle_connections"] == [9123]
+
+
+def test_twenty_loans_are_listed() -> None:
+    loans = tuple(Held(n, WHO, 1.0, None, False, 9.0) for n in range(21))
+    pool = ProcessPool("default", PoolStats(limit=21), loans, {})
+    process = Process(4711, "here", "gunicorn", 0.0, {"default": pool})
+    assert tables.text(overview(Host((process,)), {})).count(WHO) == 20
+
+
 def test_what_is_not_read_in_a_terminal_is_whole(seen: dict[str, Any]) -> None:
     told = tables.text(seen)
     assert told.count(WHO) == LOANS
@@ -109,6 +196,8 @@ def test_what_the_server_says_is_told_or_why_it_says_nothing() -> None:
         "The server of 'reports' cannot be asked: the server cannot be reached "
         "(error 2002)." in told
     )
+    # Nobody but the one that asked is connected.
+    assert "account" not in told
 
 
 def test_a_server_that_says_nothing_is_told_without_numbers() -> None:
@@ -144,92 +233,6 @@ def test_tables_have_heads_and_only_findings_are_wrong(seen: dict[str, Any]) -> 
     assert all(len(part.lines) > 1 for part in parts if part.is_table)
 
 
-@pytest.mark.parametrize(("columns", "rows"), [(132, 50), (80, 24), (40, 12), (20, 2)])
-def test_the_screen_is_filled_and_never_scrolls(
-    seen: dict[str, Any], terminal: Any, columns: int, rows: int
-) -> None:
-    terminal(columns, rows)
-    lines = live.fitting(seen)
-    assert len(lines) <= rows - 1
-    # What is wrong comes first.
-    assert lines[0].is_wrong or rows == 2
-    cut = len(lines) < len(tables.text(seen, columns).splitlines())
-    assert (lines[-1].text == "…") is cut
-
-
-#: What a user's shell, a CI or a test runner may have set.
-ENVIRONMENTS = [
-    {},
-    {"FORCE_COLOR": ""},
-    {"TTY_COMPATIBLE": "0"},
-    {"LINES": "1", "COLUMNS": "1"},
-    {"NO_COLOR": "1"},
-]
-
-
-@pytest.mark.parametrize("environ", ENVIRONMENTS, ids=str)
-@pytest.mark.parametrize("rich", [True, False])
-def test_it_is_shown_again_and_again(
-    seen: dict[str, Any],
-    terminal: Any,
-    rich: bool,
-    environ: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
-    terminal(80, 24)
-    screen = Terminal()
-    if rich:
-        pytest.importorskip("rich")
-        monkeypatch.setenv("TERM", "xterm")
-    else:
-        monkeypatch.setitem(sys.modules, "rich.live", None)
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    looks = iter([seen, seen, seen])
-
-    def look() -> dict[str, Any]:
-        try:
-            return next(looks)
-        except StopIteration:
-            raise KeyboardInterrupt from None
-
-    sigterm = signal.getsignal(signal.SIGTERM)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            live.watch(look, 1.0, screen)
-    finally:
-        signal.signal(signal.SIGTERM, sigterm)
-    frames = screen.getvalue().split(live.HOME)
-    assert sum("4711" in frame for frame in frames) == 3
-    if not rich:
-        assert all(frame.count("\n") <= 24 for frame in frames)
-        assert not re.search("\x1b\\[[0-9]+m", screen.getvalue())
-
-
-def test_what_is_wrong_is_red_and_no_line_goes_on_in_the_next() -> None:
-    pytest.importorskip("rich")
-    lines = [live.Line("wrong", is_wrong=True), live.Line("head", is_head=True)]
-    text = live._coloured([*lines, live.Line("other")])
-    assert text.plain == "wrong\nhead\nother\n"
-    assert [(span.start, span.style) for span in text.spans] == [
-        (0, "bold red"),
-        (6, "bold"),
-    ]
-    assert text.no_wrap
-
-
-def test_where_nobody_looks_on_it_is_printed_one_after_the_other(
-    seen: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    pipe = io.StringIO()
-    looks = iter([seen, seen])
-    with pytest.raises(StopIteration):
-        live.watch(lambda: next(looks), 1.0, pipe)
-    assert pipe.getvalue() == 2 * (tables.text(seen) + "\n")
-
-
 def test_who_cannot_be_asked_is_asked_once_and_left_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -246,48 +249,6 @@ def test_who_cannot_be_asked_is_asked_once_and_left_alone(
     assert len(asked) == 1
 
 
-@pytest.fixture
-def one_process(monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path) -> Host:
-    """What the command sees, of an alias that is in the settings no more."""
-    settings.POOLED_DB = {"STATE_DIR": str(tmp_path / "none")}
-    loan = Held(11, WHO, 1.0, None, True, 9.0)
-    pool = ProcessPool("former", PoolStats(limit=1, in_use=1, at_work=1), (loan,), {})
-    host = Host((Process(4711, "here", "gunicorn", 0.0, {"former": pool}),))
-    monkeypatch.setattr(command, "_host", lambda: host)
-    return host
-
-
-@pytest.mark.usefixtures("one_process")
-@pytest.mark.parametrize("is_read", [False, True])
-def test_the_command_cuts_lines_for_a_terminal_alone(
-    monkeypatch: pytest.MonkeyPatch, is_read: bool
-) -> None:
-    size = os.terminal_size((40, 24))
-    monkeypatch.setattr(command, "get_terminal_size", lambda: size)
-    told = Terminal() if is_read else io.StringIO()
-    with pytest.raises(SystemExit):
-        call_command("pools", "--no-server", stdout=told)
-    lines = told.getvalue().splitlines()
-    assert (max(map(len, lines)) <= 40) is is_read
-    assert any(WHO in line for line in lines) is not is_read
-
-
-@pytest.mark.usefixtures("one_process")
-def test_nobody_is_asked_of_an_alias_that_is_in_the_settings_no_more(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked: list[object] = []
-
-    def measure(look: Any, seconds: float, ask: Any) -> dict[str, Any]:
-        asked.append(ask("former"))
-        return {}
-
-    monkeypatch.setattr(command, "measure", measure)
-    with pytest.raises(SystemExit) as ended:
-        call_command("pools", "--advise=1", stdout=io.StringIO())
-    assert (ended.value.code, asked) == (0, [None])
-
-
 @pytest.mark.parametrize(
     ("size", "is_slow", "told"),
     [
@@ -302,32 +263,3 @@ def test_an_advice_begins_with_what_to_do(
     load = Load(1.0, 1, 4, 0, 0, 0.0, 0.0, 0.0)
     given = Advice("default", size, load, "This is why.", is_slow)
     assert tables.advice(given) == f"'default': {told}. This is why."
-
-
-def test_a_setting_that_is_wrong_is_said_without_a_traceback(settings: Any) -> None:
-    settings.POOLED_DB = {"STATE_DIR": "not absolute"}
-    with pytest.raises(CommandError, match="STATE_DIR") as ended:
-        call_command("pools")
-    assert ended.value.returncode == 2
-
-
-def test_for_programs_it_is_a_line_each_time(
-    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings.POOLED_DB = {"STATE_DIR": str(tmp_path / "none")}
-    pauses: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        pauses.append(seconds)
-        if len(pauses) == 3:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("time.sleep", sleep)
-    told = io.StringIO()
-    with pytest.raises(SystemExit) as ended:
-        call_command("pools", "--watch=7", "--json", "--no-server", stdout=told)
-
-    assert ended.value.code == 0
-    lines = filter(None, told.getvalue().splitlines())
-    assert [json.loads(line)["status"] for line in lines] == [2] * 3
-    assert pauses == [7.0] * 3

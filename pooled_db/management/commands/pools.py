@@ -56,11 +56,13 @@ class Command(BaseCommand):
             "--hosts",
             type=_count,
             default=1,
+            metavar="N",
             help="on how many hosts as many processes run as on this one",
         )
         parser.add_argument(
             "--processes",
             type=_count,
+            metavar="N",
             help="how many processes there are to be on each host, for --advise",
         )
         parser.add_argument(
@@ -96,7 +98,7 @@ class Command(BaseCommand):
     def _show(self, options: Mapping[str, Any]) -> int:
         seen = self._look(options)
         if options["json"]:
-            self.stdout.write(json.dumps(seen, default=str))
+            self.stdout.write(json.dumps(seen))
         else:
             width = get_terminal_size().columns if self.stdout.isatty() else None
             self.stdout.write(tables.text(seen, width))
@@ -139,9 +141,10 @@ class Command(BaseCommand):
             for alias, load in loads.items()
         ]
         if options["json"]:
-            told = [dataclasses.asdict(one) for one in advices]
-            for one, given in zip(told, advices, strict=True):
-                one["needed"] = given.load.needed
+            told = [
+                {**dataclasses.asdict(one), "needed": one.load.needed}
+                for one in advices
+            ]
             self.stdout.write(json.dumps(told))
         else:
             for given in advices:
