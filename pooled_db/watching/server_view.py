@@ -124,7 +124,6 @@ class Busy:
         for connection in self._connections.values():
             if connection is not None:
                 connection.close()
-        self._connections.clear()
 
 
 def _why(error: BaseException) -> str:

@@ -94,6 +94,19 @@ def test_to_wait_for_a_thousandth_of_a_second_is_not_to_wait() -> None:
 def test_bursts_are_named_where_there_are_enough_on_average() -> None:
     assert "bursts that wait" in advise("default", replace(LOAD, refused=5)).reason
     assert "bursts" not in advise("default", replace(LOAD, limit=1, refused=5)).reason
+    # Three in each of two processes are as many as there are.
+    enough = replace(LOAD, processes=2, limit=6, held=60.0, refused=1)
+    assert "There are 6 already" in advise("default", enough).reason
+    assert "already" not in advise("default", replace(enough, limit=5)).reason
+
+
+def test_what_was_measured_is_told_first() -> None:
+    measured = replace(LOAD, refused=20, waited=1.0)
+    assert advise("default", measured, processes=2).reason.startswith(
+        "20.0 requests a second had a connection for 100 ms each (50% of it at work) "
+        "and waited 5 ms, and 2.0 a second were refused. By Little's law they need 2.2 "
+        "connections on this host on average, 1.1 in each of 2 processes."
+    )
 
 
 def test_of_waiting_and_refusals_no_more_is_said_than_there_were() -> None:
@@ -103,6 +116,7 @@ def test_of_waiting_and_refusals_no_more_is_said_than_there_were() -> None:
     waited = advise("default", replace(LOAD, waited=100.0)).reason
     assert "Nobody waits" not in waited
     assert "refused" not in waited
+    assert "Nearly all of that time" not in waited
     refused = advise("default", replace(LOAD, refused=5)).reason
     assert "Nobody waits" not in refused
     assert "0.5 a second were refused" in refused
@@ -125,6 +139,12 @@ def test_who_found_no_server_wants_no_larger_pool() -> None:
 def test_more_than_the_server_takes_is_said() -> None:
     advice = advise("default", LOAD, processes=1, hosts=50, max_connections=100)
     assert "50 x 1 x 2 = 100 is not below" in advice.reason
+    # It is one host if nobody says otherwise, and one process at least.
+    none = replace(LOAD, processes=0)
+    for load in (LOAD, none):
+        assert "below" not in advise("default", load, max_connections=3).reason
+        alone = advise("default", load, max_connections=2)
+        assert "1 x 1 x 2 = 2 is not below" in alone.reason
 
 
 def test_accounts_are_told_apart_by_their_hosts(
@@ -220,12 +240,61 @@ def _host(
 
 def test_what_is_out_counts_as_far_as_it_was_out_meanwhile() -> None:
     """One connection is in use all the time: exactly one is needed."""
-    times = iter([0.0, 0.0, 5.0, 10.0, 10.0])
-    looks = iter([_host(50.0, 10, 3.0), _host(50.0, 10, 8.0), _host(60.0, 12, 3.0)])
+    times = iter([100.0, 100.0, 105.0, 110.0, 110.0])
+    looks = iter([_host(50.0, 10, 3.0), _host(50.0, 10, 8.0), _host(61.0, 12, 2.0)])
     loads = measure(lambda: next(looks), 10.0, lambda: next(times), lambda _: None)
     load = loads["default"]
     assert (load.checkouts, load.held, load.at_work) == (2, 10.0, 1.0)
-    assert load.needed == 1.0
+    assert (load.needed, load.seconds) == (1.0, 10.0)
+
+
+def test_what_is_measured_of_a_pool_is_its_own_and_from_now_on() -> None:
+    """Other processes have another pool, or none. One pool appears meanwhile."""
+    empty = (0,) * len(BOUNDS)
+
+    def looked(waited: float, *appeared: ProcessPool) -> Host:
+        (process,) = _host(0.0, 0, 0.0).processes
+        pool = process.pools["default"]
+        stats = replace(pool.stats, waits=Histogram((3, *empty), waited))
+        first = {"default": replace(pool, stats=stats)}
+        second = {one.alias: one for one in appeared}
+        nothing: dict[str, ProcessPool] = {}
+        each = (first, second, nothing)
+        return Host(tuple(replace(process, pools=pools) for pools in each))
+
+    stats = PoolStats(limit=9, refused=2, refused_by={"unavailable": 2})
+    late = ProcessPool("late", stats, (), {})
+    times = iter([0.0, 0.0, 10.0, 10.0, 10.0])
+    looks = iter([looked(4.0), looked(6.5, late)])
+    loads = measure(lambda: next(looks), 10.0, lambda: next(times), lambda _: None)
+
+    assert (loads["default"].processes, loads["late"].processes) == (1, 1)
+    assert (loads["default"].waited, loads["default"].limit) == (2.5, 4)
+    late_load = loads["late"]
+    assert (late_load.held, late_load.waited, late_load.refused) == (0.0, 0.0, 0)
+    assert late_load.limit == 9
+
+
+def test_of_connections_at_rest_nothing_is_asked() -> None:
+    """One is at work, one is at rest, and one has no number yet."""
+    (process,) = _host(0.0, 0, 0.0).processes
+    pool = process.pools["default"]
+    held = (
+        pool.connections[0],
+        Held(8, "GET / (view)", 1.0, 0.5, False, 100.0),
+        Held(0, "GET / (view)", 1.0, None, False, 100.0),
+    )
+    pools = {"default": replace(pool, connections=held)}
+    host = Host((replace(process, pools=pools), replace(process, pools={})))
+    times = itertools.count()
+    loads = measure(
+        lambda: host,
+        5.0,
+        lambda: float(next(times)),
+        lambda _: None,
+        lambda alias: frozenset({7}),
+    )
+    assert loads["default"].busy == 1.0
 
 
 def test_the_server_is_asked_what_it_does_for_those_at_work() -> None:
@@ -281,7 +350,11 @@ def test_what_is_wrong_is_found() -> None:
     assert find(host, {}) == []
     assert find(host, {"default": ServerView(max_connections=5)}) == []
     (over,) = find(host, {"default": ServerView(max_connections=4)})
-    assert "over budget" in over
+    assert over == (
+        "'default' is over budget: 1 processes on each of 1 hosts may open 4 "
+        "connections, and the server's max_connections is 4."
+    )
+    assert overview(host, {"default": ServerView(max_connections=5)})["status"] == 0
     assert len(find(host, {"default": ServerView(max_connections=5)}, hosts=2)) == 1
     (overloaded,) = find(_host(1.0, 1, 1.0, overloaded=True), {})
     assert "overloaded" in overloaded

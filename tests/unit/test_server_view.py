@@ -165,6 +165,18 @@ def test_a_connection_of_the_pool_is_asked_where_a_site_must_not_open_more(
     assert connected.is_open
 
 
+def test_a_connection_of_the_pool_that_is_lost_meanwhile_is_told_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> None:
+        raise MySQLdb.OperationalError(2006, "'shop'@'db1.internal'")
+
+    monkeypatch.setattr(connections["default"], "ensure_connection", fail)
+    assert ask_pooled("default") == ServerView(
+        error="the server went away while connecting (error 2006)"
+    )
+
+
 # For whom it does something.
 
 
