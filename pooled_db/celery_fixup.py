@@ -16,7 +16,7 @@ def closes_around_a_task() -> bool:
     is true, for the sake of pools that do not survive a fork. It has no setting that
     stops it, and passes nothing by which it could be told from others.
     """
-    frame: FrameType | None = sys._getframe(1)
+    frame: FrameType | None = sys._getframe()
     while frame is not None:
         if (
             frame.f_code.co_name in _AROUND_TASKS

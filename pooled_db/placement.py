@@ -17,8 +17,6 @@ WHITENOISE = "whitenoise.middleware.WhiteNoiseMiddleware"
 
 def is_ours(path: str) -> bool:
     """Whether *path* names the middleware, or a class derived from it."""
-    if path == MIDDLEWARE:
-        return True
     from .middleware import PooledConnectionMiddleware
 
     try:

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.checks import Error, run_checks
+from django.apps import AppConfig
+from django.core.checks import Error, Tags, run_checks
+from django.core.checks.model_checks import check_all_models
+from django.core.checks.registry import registry
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
@@ -16,6 +19,7 @@ from django.db import connections
 
 import pooled_db
 from pooled_db import checks
+from pooled_db.model_checks import check_models
 from tests.checking import (
     AddDatabase,
     changes,
@@ -158,6 +162,38 @@ def test_wrong_middleware_settings_are_errors(settings: Any) -> None:
             ),
         )
     ]
+
+
+@pytest.mark.parametrize("aliases", [None, ["default"], ["default", "plain"]])
+def test_aliases_must_have_pools(
+    settings: Any, add_database: AddDatabase, aliases: list[str] | None
+) -> None:
+    add_database("plain", OPTIONS={"pool": False})
+    settings.POOLED_DB = {"ALIASES": aliases}
+
+    assert messages() == [
+        Error(
+            f'POOLED_DB["ALIASES"] names {alias!r}, which has no pool.',
+            id="pooled_db.E002",
+        )
+        for alias in (aliases or [])[1:]
+    ]
+
+
+def test_the_app_registers_them_and_djangos_checks_of_models_only_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registered = {check_all_models}
+    monkeypatch.setattr(registry, "registered_checks", registered)
+    monkeypatch.setattr("pooled_db.asgi.install", lambda: None)
+    monkeypatch.setattr("pooled_db.wsgi.install", lambda: None)
+
+    AppConfig.create("pooled_db").ready()
+
+    assert check_all_models not in registered
+    assert checks.check_pools in registered
+    assert check_models in registered
+    assert check_models.tags == (Tags.models,)  # type: ignore[attr-defined]
 
 
 # Without the checks.

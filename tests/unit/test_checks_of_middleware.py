@@ -13,7 +13,6 @@ from django.core.handlers.base import BaseHandler
 from django.db import connections
 from django.http import HttpRequest, HttpResponse
 
-from pooled_db.checks import USES_DATABASE
 from pooled_db.middleware import PooledConnectionMiddleware
 from pooled_db.model_checks import check_models
 from pooled_db.placement import MIDDLEWARE
@@ -136,6 +135,22 @@ def more_apps(settings: Any) -> None:
         "django.contrib.flatpages",
         "django.contrib.redirects",
     ]
+
+
+#: Django's middleware that may ask the database.
+USES_DATABASE = [
+    SESSIONS,
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.auth.middleware.RemoteUserMiddleware",
+    "django.contrib.auth.middleware.PersistentRemoteUserMiddleware",
+    "django.contrib.flatpages.middleware.FlatpageFallbackMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.contrib.redirects.middleware.RedirectFallbackMiddleware",
+    "django.contrib.sites.middleware.CurrentSiteMiddleware",
+    "django.middleware.cache.UpdateCacheMiddleware",
+    "django.middleware.cache.FetchFromCacheMiddleware",
+]
 
 
 @pytest.mark.usefixtures("more_apps")

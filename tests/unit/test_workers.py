@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from django.core.checks import CheckMessage, Info
 from django.db import connections
 
 from pooled_db import checks, workers
@@ -17,6 +19,7 @@ from pooled_db.workers import (
     configured_workers,
     threads_of_this_process,
 )
+from tests.checking import AddDatabase
 
 GUNICORN = "/venv/bin/gunicorn shop.wsgi"
 UVICORN = "/venv/bin/uvicorn shop.asgi:application"
@@ -95,6 +98,14 @@ def test_gunicorns_own_file_is_read(directory: Path) -> None:
     assert configured_workers([CHECK], environ) == Workers(3, 16)
     argv = [*GUNICORN.split(), "--threads", "4"]
     assert configured_workers(argv, environ) == Workers(3, 4)
+
+
+def test_its_variable_is_read_where_python_has_no_command_line(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [])
+    environ = {"GUNICORN_CMD_ARGS": "--workers 5"}
+    assert configured_workers(environ=environ) == Workers(5, 1)
 
 
 @pytest.mark.parametrize("option", ["-c {}", "--config={}", "--config file:{}"])
@@ -202,25 +213,72 @@ def test_nobody_looks_at_another_threads_frames(
         assert thread.submit(threads_of_this_process).result() is None
 
 
+NOBODY_WAITS = Info(
+    "With 4 threads and 4 connections to 'default' in each process nobody ever waits "
+    "for a connection: under overload requests queue in the application server, where "
+    "none is refused in time.",
+    hint=(
+        "Run more threads than connections: four to sixteen times as many, or lower "
+        "pool_size. Some threads are then always left to refuse requests."
+    ),
+    id="pooled_db.I002",
+)
+MOST_WAIT = Info(
+    "65 threads share 4 connections to 'default' in each process: most of them can "
+    "only wait.",
+    hint="Raise pool_size if the server bears it, or run fewer threads.",
+    id="pooled_db.I001",
+)
+
+
 @pytest.mark.parametrize(
-    ("threads", "pool_size", "ids"),
+    ("threads", "pool", "told"),
     [
-        (None, 4, []),
-        (1, 4, []),
-        (4, 4, ["pooled_db.I002"]),
-        (5, 4, []),
-        (64, 4, []),
-        (65, 4, ["pooled_db.I001"]),
+        (None, {"pool_size": 4}, []),
+        (1, {"pool_size": 4}, []),
+        (4, {"pool_size": 0}, []),  # pooled_db.E001 says what is wrong
+        (4, {"pool_size": 4}, [NOBODY_WAITS]),
+        (4, {"pool_size": 3, "max_overflow": 1}, [NOBODY_WAITS]),
+        (5, {"pool_size": 4}, []),
+        (64, {"pool_size": 4}, []),
+        (65, {"pool_size": 4}, [MOST_WAIT]),
+        (65, {"pool_size": 3, "max_overflow": 1}, [MOST_WAIT]),
     ],
 )
 def test_threads_that_do_not_fit_the_pool_are_pointed_out(
     monkeypatch: pytest.MonkeyPatch,
     threads: int | None,
-    pool_size: int,
-    ids: list[str],
+    pool: dict[str, int],
+    told: list[CheckMessage],
 ) -> None:
     monkeypatch.setattr(checks, "configured_workers", lambda: Workers(1, threads))
-    options = {"pool": {"pool_size": pool_size}}
+    options = {"pool": pool}
     monkeypatch.setitem(connections.settings["default"], "OPTIONS", options)
+
+    assert checks.check_threads() == told
+
+
+@pytest.mark.parametrize(
+    ("aliases", "ids"),
+    [
+        (None, []),
+        (["default", "other"], ["pooled_db.I002"]),
+        (["default"], []),
+        (["plain"], []),
+    ],
+)
+def test_requests_queue_for_the_aliases_that_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+    add_database: AddDatabase,
+    aliases: list[str] | None,
+    ids: list[str],
+) -> None:
+    add_database("plain", OPTIONS={"pool": False})
+    for alias, size in (("default", 1), ("other", 2)):
+        options = {"pool": {"pool_size": size}}
+        monkeypatch.setitem(connections.settings[alias], "OPTIONS", options)
+    monkeypatch.setattr(checks, "configured_workers", lambda: Workers(1, 2))
+    settings.POOLED_DB = {"ALIASES": aliases}
 
     assert [message.id for message in checks.check_threads()] == ids
