@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import RequestFactory
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 from pooled_db import pools
-from pooled_db.metrics import PoolCollector
-from pooled_db.pool.stats import PoolStats
+from pooled_db.metrics import PoolCollector, prometheus
+from pooled_db.pool.stats import BOUNDS, Histogram, PoolStats
 
 #: What recorded series are called by.
 BUCKETS = (
@@ -40,3 +42,43 @@ def test_where_no_process_shares_its_numbers_each_tells_its_own(
     for name in ("wait", "use", "connect"):
         found = re.findall(rf'pooled_db_{name}_seconds_bucket{{.*le="(.*?)"', text)
         assert tuple(found) == BUCKETS
+
+
+def test_the_view_tells_each_number_by_its_alias_and_nobody_keeps_it(
+    rf: RequestFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def times(count: int, total: float) -> Histogram:
+        return Histogram((count, *(0,) * len(BOUNDS)), total)
+
+    mine = {
+        "default": PoolStats(
+            waits=times(3, 0.5),
+            uses=times(5, 2.5),
+            connects=times(2, 0.25),
+            refused_by={"timeout": 7, "queue_full": 0},
+            closed={"age": 9},
+        )
+    }
+    monkeypatch.setattr(pools, "stats", lambda: mine)
+    answer = prometheus(rf.get("/metrics"))
+
+    assert answer["Cache-Control"] == "no-store"
+    assert answer["Content-Type"].startswith("text/plain")
+    told = {
+        (sample.name, *sample.labels.items()): sample.value
+        for family in text_string_to_metric_families(answer.content.decode())
+        for sample in family.samples
+    }
+    alias = ("alias", "default")
+    for name, count, total in (
+        ("wait", 3, 0.5),
+        ("use", 5, 2.5),
+        ("connect", 2, 0.25),
+    ):
+        assert told[f"pooled_db_{name}_seconds_count", alias] == count
+        assert told[f"pooled_db_{name}_seconds_sum", alias] == total
+    refused = {
+        key[2:]: value for key, value in told.items() if "refused_total" in key[0]
+    }
+    assert refused == {(("reason", "timeout"),): 7, (("reason", "queue_full"),): 0}
+    assert told["pooled_db_closed_total", alias, ("reason", "age")] == 9

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from pooled_db import opentelemetry as instrumentation
 from pooled_db import pools
 from pooled_db.exceptions import Reason
 from pooled_db.pool.numbers import Numbers, to_stats
-from pooled_db.pool.stats import BOUNDS, PoolStats
+from pooled_db.pool.stats import BOUNDS, Histogram, PoolStats
 
 CONVENTIONS = {
     "db.client.connection.count": "{connection}",
@@ -94,6 +96,83 @@ def test_the_names_are_those_of_the_conventions_and_the_values_the_pools(
     numbers.given_back(0.2, None)
     (point,) = exported(reader)["db.client.connection.use_time"].data.data_points
     assert (point.count, point.sum) == (6, pytest.approx(91.66))
+    provider.shutdown()
+
+
+def test_each_time_is_told_once_of_whatever_pool_there_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stats: dict[str, PoolStats] = {}
+    forked: list[Callable[[], None]] = []
+    monkeypatch.setattr(instrumentation, "in_child", forked.append)
+    monkeypatch.setattr(instrumentation, "_stats", lambda: stats)
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    instrumentation._Metrics(provider.get_meter("pooled_db"))
+
+    def told(uses: int) -> int:
+        histogram = Histogram((uses, *(0,) * len(BOUNDS)), uses * 0.0005)
+        stats["default"] = PoolStats(uses=histogram, refused_by={"timeout": 0})
+        metric = exported(reader).get("db.client.connection.use_time")
+        return sum(point.count for point in metric.data.data_points) if metric else 0
+
+    assert [told(5), told(5), told(7)] == [5, 5, 7]
+    # Another pool takes its place, and then a child begins with one of its own.
+    assert [told(2), told(3)] == [9, 10]
+    for forget in forked:
+        forget()
+    assert told(4) == 14
+    assert caplog.records == []
+    provider.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("counts", "total"),
+    [
+        ({}, 0.0),
+        ({0: 3}, 0.0),
+        ({0: 2}, 0.0015),
+        ({1: 4, 5: 1}, 0.05),
+        ({13: 1, 14: 1}, 60.0),
+        ({14: 2}, 100.0),
+        # What is added up in another order can be a little more, or less.
+        ({0: 1}, 0.00100001),
+        ({2: 1}, 0.00249999),
+    ],
+)
+def test_a_time_is_told_as_far_as_its_bucket_and_the_sum_exactly(
+    counts: dict[int, int], total: float
+) -> None:
+    each = [counts.get(bucket, 0) for bucket in range(len(BOUNDS) + 1)]
+
+    told = list(instrumentation._spread(each, total))
+
+    assert [count for _, count in told] == each
+    for bucket, (seconds, count) in enumerate(told):
+        if count and total:
+            low = BOUNDS[bucket - 1] if bucket else 0.0
+            assert low <= seconds <= [*BOUNDS, math.inf][bucket]
+            assert bucket < len(BOUNDS) or seconds > low
+    assert sum(seconds * count for seconds, count in told) == pytest.approx(
+        total, abs=1e-5
+    )
+
+
+def test_the_instrumentor_tells_a_provider_by_which_conventions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mine = {"default": PoolStats(limit=3)}
+    monkeypatch.setattr(instrumentation, "_stats", lambda: mine)
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    instrumentor: Any = instrumentation.PooledDBInstrumentor()
+    instrumentor.instrument(meter_provider=provider)
+    instrumentor.uninstrument()
+    data: Any = reader.get_metrics_data()
+    (resource,) = data.resource_metrics
+    (scope,) = resource.scope_metrics
+    assert scope.scope.name == "pooled_db"
+    assert scope.scope.schema_url == "https://opentelemetry.io/schemas/1.44.0"
     provider.shutdown()
 
 
