@@ -20,7 +20,7 @@ from pooled_db.driver.errors import (
     error_code,
     is_about_a_node,
 )
-from pooled_db.exceptions import Reason
+from pooled_db.exceptions import Holder, Reason
 from tests.errors import timeout, unavailable
 
 LOST = 2013
@@ -66,6 +66,22 @@ def test_a_pool_timeout_is_a_diagnosis(reason: Reason, beginning: str) -> None:
         "calls made while a connection is held (pooled_db.release()) before you raise "
         "pool_size."
     )
+
+
+def test_a_pool_timeout_names_who_holds_connections_already() -> None:
+    holders = (
+        Holder("GET /a (view)", 2.5, None, None),
+        Holder("task", 9.0, 1.25, None),
+    )
+    error = PoolTimeout("default", Reason.STALLED, 1.0, 2, 2, 0, holders[:1], holders)
+    assert str(error) == (
+        "All connections to 'default' are held by threads that wait for another one, "
+        "so that none would ever come back (2 of 2 in use, 0 waiting). Whoever asked "
+        "holds 1 of them already: GET /a (view) for 2.5 s, at work. Held for longest: "
+        "GET /a (view) for 2.5 s, at work; task for 9.0 s, at rest for 1.2 s. Do not "
+        "ask for a second connection inside an atomic block, or raise pool_size."
+    )
+    assert error.args == ("default", Reason.STALLED, 1.0, 2, 2, 0, error.own, holders)
 
 
 def test_a_pool_timeout_keeps_its_numbers() -> None:
