@@ -24,7 +24,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from _pytest.runner import runtestprotocol
 from django.db.models.signals import post_migrate
 
 from tests import database_server
@@ -45,6 +44,8 @@ OF_IMPORT = "of an import"
 ROOT = Path(__file__).parent.parent.parent
 #: The tests that have been seen to pass in a child without a mutant.
 _sound: set[str] = set()
+#: Of the tests of a child.
+_reports: list[pytest.TestReport] = []
 
 
 def try_all(entries: Sequence[tuple[Mutant, Sequence[str]]], workers: int) -> list[str]:
@@ -130,6 +131,7 @@ def _in_child(
         try:
             os.setsid()
             os.close(reading)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             _try(mutant, tests, loaded, writing)
             # Children of its own may have the pipe open still.
             os.write(writing, b"\0")
@@ -171,7 +173,8 @@ def _try(
         work = MOST_WORK + 2 * seconds.get(item.nodeid, 0.0)
         limit = int(time.process_time() + work)
         resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
-        reports = runtestprotocol(item, log=False, nextitem=following)
-        if any(report.failed for report in reports):
+        # With all that is around a test, such as the warnings that it may cause.
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if any(report.failed for report in _reports):
             return
     os.write(told, b"\n")
