@@ -101,6 +101,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     return True
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _reports.append(report)
+
+
 def _noticed_by(mutant: Mutant, tests: Sequence[pytest.Item], loaded: Loaded) -> str:
     """The first of *tests* that notices *mutant*; `OF_IMPORT`, or nothing."""
     while (failed := _in_child(mutant, tests, loaded)) not in ("", OF_IMPORT):
@@ -131,7 +135,6 @@ def _in_child(
         try:
             os.setsid()
             os.close(reading)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             _try(mutant, tests, loaded, writing)
             # Children of its own may have the pipe open still.
             os.write(writing, b"\0")
@@ -168,6 +171,8 @@ def _try(
         os.write(told, f"{OF_IMPORT}\n".encode())
         return
     seconds = seconds_recorded(ROOT)
+    if tests:  # what becomes of them is told otherwise
+        tests[0].config.pluginmanager.unregister(name="terminalreporter")
     for item, following in zip(tests, [*tests[1:], None], strict=False):
         os.write(told, f"{item.nodeid}\n".encode())
         work = MOST_WORK + 2 * seconds.get(item.nodeid, 0.0)
