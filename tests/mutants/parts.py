@@ -147,8 +147,8 @@ def sites_of(module: str) -> list[str]:
     ]
 
 
-#: Of tests/unit.
-_STARTS_A_PROGRAM = ("environment",)
+#: Of tests/unit. Nobody records what a forked child reaches.
+_STARTS_A_PROGRAM = ("environment", "fork")
 #: What decides who has a connection.
 _LOANS = ("one_connection", "hold", "slow_clients", "own_errors", "unavailable", "door")
 _SEEN_ON_SITES: dict[str, tuple[str, ...]] = {
@@ -158,11 +158,12 @@ _SEEN_ON_SITES: dict[str, tuple[str, ...]] = {
     "checks": ("check_commands",),
     "dashboard": ("dashboard",),
     "debug_toolbar": ("debug_toolbar",),
+    "fork": ("fork", "forks"),
     "management": ("watching",),
     "metrics": ("monitoring",),
     "model_checks": ("check_commands",),
     "opentelemetry": ("monitoring",),
-    "pools": (*_LOANS, "processes"),
+    "pools": ("fork", "forks", *_LOANS, "processes"),
     "pymysql": ("pymysql",),
     "state": ("watching",),
     "watching": ("watching",),

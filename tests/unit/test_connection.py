@@ -11,6 +11,7 @@ from typing import Any
 
 import MySQLdb
 import pytest
+from MySQLdb.constants import FIELD_TYPE
 from MySQLdb.cursors import SSCursor
 
 from pooled_db.driver import DriverConnection, packets
@@ -132,6 +133,18 @@ def test_other_conversions_are_those_of_one_user(make: Callable[..., Pool]) -> N
     loan, connection = lend(pool)
     assert connection.encoders == before
     loan.checkin()
+
+
+def test_a_session_is_made_as_new_without_its_users_conversions(
+    make: Callable[..., Pool],
+) -> None:
+    """The server's answers are read on the way."""
+    pool = make(pool_size=1)
+    loan, connection = lend(pool)
+    connection.converter[FIELD_TYPE.VAR_STRING] = lambda value: value[1000]
+    dirty(loan)
+    loan.checkin()
+    assert (pool.stats().idle, pool.stats().resets) == (1, 1)
 
 
 def test_one_at_the_address_that_there_always_was_makes_no_other_end_sooner(

@@ -85,6 +85,19 @@ def test_who_is_taken_out_while_it_stops_waiting_has_stopped(
     loan.checkin()
 
 
+def test_who_waits_for_another_loan_goes_on_waiting() -> None:
+    pool = Pool("default", connect, pool_size=1)
+    held, wanted, other = another(pool), another(pool), another(pool)
+    held.state, held.user = LENT, threading.get_ident()
+    held.connection = cast("Connection", FakeConnection(0.0))
+    begin_waiting(wanted)
+    end_waiting(other)
+    assert is_stalled(wanted)
+    for loan in (held, wanted, other):
+        loan.connection = None
+        pool.gate.release(loan)
+
+
 def test_threads_may_come_and_go_during_a_look() -> None:
     """They run while garbage is collected, which Python up to 3.11 does in between."""
     pool = Pool("default", connect, pool_size=1)

@@ -279,6 +279,16 @@ def test_who_parks_what_is_idle_may_lose_its_queue_meanwhile(pool: Pool) -> None
     assert (store._parked, len(store.open)) == ([], 0)
 
 
+def test_who_parks_what_is_idle_may_find_that_it_has_just_been_taken(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lend(pool)[0].checkin()
+    store = pool._store
+    monkeypatch.setattr(store.queue, "checkedin", lambda: 2)
+    store.park_idle()
+    assert (len(store._parked), len(store.open)) == (1, 1)
+
+
 def test_what_has_ended_before_it_had_a_connection_gets_none(pool: Pool) -> None:
     """Its request was over, in another thread."""
     loan = pool.admit(Loan(pool))
