@@ -209,6 +209,12 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/thread_waiting.py ThreadWaiting.until_answered: not -> nothing": (
         "a wait that has timed out is followed by a pause of 0, and a review"
     ),
+    "pooled_db/pool/numbers.py Numbers.lent: waited -> True": (
+        "who has not waited adds nothing, in the first bucket: it only saves a call"
+    ),
+    "pooled_db/pool/outage.py Outage.__init__: 0.0 -> 1.0": (
+        "a failure sets the times before anybody reads them"
+    ),
     "pooled_db/pool/permit.py Refused.__init__: super().__init__(reason, waited) -> "
     "pass": "an exception is made with its arguments already",
     "pooled_db/pool/pool.py Pool.__init__: 0.0 -> 1.0": "pools.py gives it to each",

@@ -40,6 +40,8 @@ from .test_responses import answer
         # The more precise counts, whatever the order.
         "*/*, text/html;q=0.5, application/json;q=0.9",
         "application/json, application/*;q=0.1, text/html;q=0.5",
+        # What is neither is no page.
+        "text/xml, application/json;q=0.5",
         # What Django cannot parse is nobody's preference.
         "text/html;x*=unknown''%41, application/json",
     ],

@@ -109,6 +109,13 @@ def test_what_was_measured_is_told_first() -> None:
     )
 
 
+def test_times_are_told_in_thousandths_of_a_second() -> None:
+    slow = replace(LOAD, held=400.0, waited=600.0)
+    told = advise("default", slow).reason
+    assert "for 2000 ms each" in told
+    assert "waited 3000 ms" in told
+
+
 def test_of_waiting_and_refusals_no_more_is_said_than_there_were() -> None:
     calm = advise("default", LOAD).reason
     assert "Nobody waits." in calm

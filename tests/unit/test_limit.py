@@ -45,6 +45,31 @@ def test_the_pause_before_one_more_is_tried_is_halved_with_each_success_but_one(
     assert pauses == [8.0, 4.0, 2.0, 1.0]
 
 
+def test_who_is_refused_again_has_had_no_success_yet() -> None:
+    clock, there = Clock(), 5
+    gate = Gate(10, clock=clock)
+    limit = Limit("default", gate, lambda: there)
+    pauses = []
+    for opened in (6, 7, 8):
+        limit.failed(clock.now + 8.0, "it has no more", no_room=True)
+        there = opened
+        gate.raise_at = float("inf")
+        limit.opened()
+        pauses.append(gate.raise_at - clock.now)
+
+    assert pauses == [8.0] * 3
+
+
+@pytest.mark.parametrize(("left", "pause"), [(1, 0.2), (2, 0.24), (5, 0.6)])
+def test_room_is_left_to_others_for_a_moment(left: int, pause: float) -> None:
+    clock = Clock()
+    gate, smaller = (Gate(size, reserved_share=0.5, clock=clock) for size in (8, left))
+    limit = Limit("default", gate, lambda: left)
+    limit.leave_room()
+    assert pause <= gate.raise_at - clock.now <= 1.25 * pause
+    assert (gate.limit, gate.reserved) == (left, smaller.reserved)
+
+
 def test_one_who_meets_no_room_late_is_tried_after_as_long_a_pause_each_time() -> None:
     clock, there = Clock(), 5
     gate = Gate(10, clock=clock)

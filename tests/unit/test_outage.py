@@ -130,6 +130,26 @@ def test_a_server_that_is_back_is_noticed_after_one_pause() -> None:
     assert server.connect() == "connection"
 
 
+def test_after_an_outage_the_pauses_begin_anew() -> None:
+    server = Server(DOWN)
+    pauses: list[float] = []
+
+    def fail() -> None:
+        with pytest.raises(MySQLdb.OperationalError):
+            server.connect()
+        pauses.append(server.outage.retry_at - server.now)
+        server.now = server.outage.retry_at
+
+    for _ in range(20):
+        fail()
+    server.error = None
+    server.connect()
+    server.error = DOWN
+    fail()
+    assert pauses[0] <= FIRST_PAUSE * 1.25 < pauses[-2]
+    assert pauses[-1] <= FIRST_PAUSE * 1.25
+
+
 def test_one_probes_at_a_time() -> None:
     server = Server(DOWN)
     with pytest.raises(MySQLdb.OperationalError):

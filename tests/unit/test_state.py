@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from pooled_db import fork
+from pooled_db.pool.numbers import Numbers
+from pooled_db.pool.share import no_siblings
 
 
 @pytest.fixture
@@ -56,3 +59,29 @@ def test_a_directory_that_cannot_be_used_is_logged_once_in_each_process(
             start_anew()
         assert state.numbers_for("default", 5, {}).file is None
         assert len(caplog.records) == 2
+
+
+def test_what_no_other_process_can_see_has_no_siblings(
+    state: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(state, "directory", lambda: tmp_path)
+    assert state.siblings_of(Numbers(), "here") is no_siblings
+    monkeypatch.setattr(state, "directory", lambda: None)
+    assert state.siblings_of(Numbers(), "here") is no_siblings
+
+
+@pytest.mark.parametrize(
+    ("is_there", "is_writable"), [(True, True), (True, False), (False, True)]
+)
+def test_without_memory_to_write_to_it_is_a_temporary_directory(
+    state: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    is_there: bool,
+    is_writable: bool,
+) -> None:
+    memory = tmp_path if is_there else tmp_path / "nowhere"
+    monkeypatch.setattr(state, "SHARED_MEMORY", memory)
+    monkeypatch.setattr(state.os, "access", lambda path, mode: is_writable)
+    parent = memory if is_there and is_writable else Path(tempfile.gettempdir())
+    assert state.default_directory().parent.parent == parent

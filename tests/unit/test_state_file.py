@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from pooled_db.pool import state_file
+from pooled_db.pool.reading import is_alive
 
 
 @pytest.mark.parametrize(
@@ -53,3 +55,11 @@ def test_a_directory_is_made_with_those_above_it_and_nobody_else_gets_at_it(
     directory.chmod(0o755)
     with pytest.raises(PermissionError, match="chmod 700"):
         state_file.private(directory)
+
+
+def test_to_look_whether_a_process_is_there_leaves_no_file_open(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    path.touch()
+    before = os.listdir("/proc/self/fd")
+    assert not is_alive(path)
+    assert len(os.listdir("/proc/self/fd")) == len(before)
