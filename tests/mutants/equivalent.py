@@ -56,6 +56,12 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/driver/errors.py mark_tried_everywhere: True -> False": (
         "it counts that it is there"
     ),
+    "pooled_db/driver/guarded.py GuardedConnection.query: self._unread -> False": (
+        "_rest() looks at it, too: the condition only saves a call"
+    ),
+    "pooled_db/driver/cursor.py _in_turn.method: loan.line -> True": (
+        "unpin() looks whether somebody is in line: the condition only saves a call"
+    ),
     "pooled_db/driver/guarded.py GuardedConnection._has_answer: self._unread -> None": (
         "each connection that is opened can tell more exactly"
     ),
@@ -369,7 +375,6 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/watching/tables.py _table: break -> continue": (
         "what fits once goes on fitting, and nothing more is left out"
     ),
-    "pooled_db/request/traffic.py Traffic.rates: True -> False": _NARROWS,
     "pooled_db/wsgi.py _close_what_is_left: outsiders -> True": (
         "Django has done the same for others: the condition only saves a call"
     ),

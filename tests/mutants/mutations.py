@@ -26,6 +26,8 @@ CALCULATED: dict[type[ast.operator], str] = {
     ast.Mult: "/",
     ast.Div: "*",
 }
+#: An option of zip() that only asserts what is so.
+ASSERTS = "strict"
 #: What a type checker reads, and nobody executes.
 TYPING = ("TYPE_CHECKING", "Protocol", "TypeVar")
 
@@ -190,6 +192,10 @@ class _Finder(ast.NodeVisitor):
         self._leave_out([*node.args, *node.keywords], _is_option)
         self.generic_visit(node)
 
+    def visit_keyword(self, node: ast.keyword) -> None:
+        if node.arg != ASSERTS:
+            self.generic_visit(node)
+
     def visit_Set(self, node: ast.Set) -> None:
         self._leave_out_cases(node)
 
@@ -273,8 +279,7 @@ class _Finder(ast.NodeVisitor):
 
 
 def _is_option(node: ast.AST) -> bool:
-    # zip()'s "strict" only asserts what is so.
-    return isinstance(node, ast.keyword) and node.arg not in (None, "strict")
+    return isinstance(node, ast.keyword) and node.arg not in (None, ASSERTS)
 
 
 def _is_case(node: ast.AST) -> bool:
