@@ -316,8 +316,9 @@ def test_as_many_are_advised_as_there_are_clients_who_always_want_one(
     (advice,) = json.loads(done.stdout)
     assert advice["needed"] == pytest.approx(8, abs=1)
     assert not advice["database_is_slow"]
-    # They sleep: that is nothing that the server would be slow at.
-    assert advice["load"]["busy"] == 0.0
+    # They sleep: that is nothing that the server would be slow at. A few looks come as
+    # they fall asleep.
+    assert advice["load"]["busy"] < 0.25
     assert advice["pool_size"] in (7, 8, 9)
 
 
