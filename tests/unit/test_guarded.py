@@ -45,6 +45,16 @@ def run(connection: Connection, *statements: str) -> None:
         connection.store_result()
 
 
+def test_whose_loan_it_is_for_may_use_it_until_that_ends(
+    lent: tuple[Loan, Connection],
+) -> None:
+    loan, connection = lent
+    run(connection, "SELECT 1")
+    loan.checkin()
+    with pytest.raises(MySQLdb.InterfaceError, match="given back to its pool"):
+        connection.query("SELECT 1")
+
+
 def test_after_a_statement_that_failed_it_is_at_rest(
     server: FakeServer, lent: tuple[Loan, Connection]
 ) -> None:

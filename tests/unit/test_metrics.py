@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pooled_db import pools
 from pooled_db.metrics import PoolCollector, prometheus
+from pooled_db.pool.host import Host
 from pooled_db.pool.stats import BOUNDS, Histogram, PoolStats
 
 #: What recorded series are called by.
@@ -42,6 +44,22 @@ def test_where_no_process_shares_its_numbers_each_tells_its_own(
     for name in ("wait", "use", "connect"):
         found = re.findall(rf'pooled_db_{name}_seconds_bucket{{.*le="(.*?)"', text)
         assert tuple(found) == BUCKETS
+
+
+def test_where_processes_share_their_numbers_those_that_are_alive_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool: Any = SimpleNamespace(stats=PoolStats(limit=3))
+    process: Any = SimpleNamespace(pools={"default": pool})
+    other: Any = SimpleNamespace(pools={})
+    host = Host((process, process, other), {"default": PoolStats()})
+    monkeypatch.setattr("pooled_db.metrics.state.look", lambda: host)
+    told = {
+        (sample.name, sample.value)
+        for family in PoolCollector().collect()
+        for sample in family.samples
+    }
+    assert {("pooled_db_processes", 2), ("pooled_db_limit", 6)} <= told
 
 
 def test_the_view_tells_each_number_by_its_alias_and_nobody_keeps_it(

@@ -20,7 +20,7 @@ from django.test import RequestFactory
 
 from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.driver.connection import Connection
-from pooled_db.driver.errors import SIGNS, Sign
+from pooled_db.driver.errors import SIGNS, Sign, has_no_room
 from pooled_db.exceptions import Reason
 from pooled_db.middleware import PooledConnectionMiddleware
 from pooled_db.pool import limit
@@ -235,6 +235,22 @@ def test_a_session_that_cannot_be_made_new_is_closed_and_nobody_sees_the_error(
 
     lend(pool)[0].checkin()
     assert pool.stats().opened == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "has_none"),
+    [
+        (1040, "Too many connections", True),
+        (1203, "User a already has more than 'max_user_connections' active", True),
+        (1226, "User 'a' has exceeded the 'max_user_connections' resource", True),
+        (1226, "User 'a' has exceeded the 'max_questions' resource", False),
+        (1045, "Access denied", False),
+    ],
+)
+def test_a_server_has_no_room_until_a_connection_is_closed_and_no_longer(
+    code: int, text: str, has_none: bool
+) -> None:
+    assert has_no_room(MySQLdb.OperationalError(code, text)) is has_none
 
 
 def test_a_proxy_that_has_no_room_behind_it_teaches_the_limit(
