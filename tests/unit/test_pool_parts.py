@@ -46,6 +46,17 @@ def test_all_loans_are_looked_at_a_few_times_in_the_time_they_may_take() -> None
     assert 2 <= len(looks) <= 10
 
 
+# When its queue stands.
+
+
+def test_a_queue_stands_after_the_times_that_were_asked_for() -> None:
+    pool = Pool("default", pytest.fail, queue_target=0.25, queue_interval=4.0)
+    shedding = pool.gate._shedding
+    assert shedding is not None
+    assert (shedding.target, shedding.interval) == (0.25, 4.0)
+    assert Pool("default", pytest.fail, queue_target=None).gate._shedding is None
+
+
 # What an error says.
 
 
