@@ -22,6 +22,8 @@ from .exchange import Loaded
 ROOT = Path(__file__).parent.parent.parent
 PART = "MUTANTS_PART"
 CODE, SITES = "code", "sites"
+#: The file that says how long each test took, beside the record of what it reaches.
+SECONDS = "seconds.json"
 #: What a test that is served by another process asks for.
 _SITE = frozenset({"site_database"})
 #: Tests that start programs, or look at no code of the library.
@@ -109,7 +111,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     record = os.environ.get("COVERAGE_FILE")
     if record and not hasattr(session.config, "workerinput"):
         seconds = {name: _seconds[name] for name in _seconds.keys() - _others}
-        Path(record).with_name("seconds.json").write_text(json.dumps(seconds))
+        Path(record).with_name(SECONDS).write_text(json.dumps(seconds))
 
 
 def readers_of(module: str) -> list[str]:

@@ -15,10 +15,9 @@ from coverage import CoverageData
 from typing_extensions import Self
 
 from .mutations import Mutant
-from .parts import CODE, IN_PROCESS, PART
+from .parts import CODE, IN_PROCESS, PART, SECONDS
 
 RECORD = "build/reach"
-SECONDS = "seconds.json"
 
 
 @dataclass(frozen=True)

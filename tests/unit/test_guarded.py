@@ -14,7 +14,7 @@ from pooled_db.pool.loan import Loan
 from pooled_db.pool.pool import Pool
 from tests.gates import start
 from tests.harness.fake_server import FakeServer
-from tests.loans import lend
+from tests.loans import connector, lend
 
 
 @pytest.fixture
@@ -27,11 +27,7 @@ def server() -> Iterator[FakeServer]:
 
 @pytest.fixture
 def lent(server: FakeServer) -> Iterator[tuple[Loan, Connection]]:
-    def connect() -> Connection:
-        address = {"host": server.host, "port": server.port}
-        return Connection(user="any", password="any", autocommit=True, **address)
-
-    pool = Pool("fake", connect, pool_size=1)
+    pool = Pool("fake", connector(server), pool_size=1)
     loan, connection = lend(pool)
     yield loan, connection
     loan.checkin()

@@ -80,25 +80,35 @@ def test_threads_lose_and_share_nothing() -> None:
     assert (shared, queue.checkedout(), queue.checkedin() <= 3) == ([], 0, True)
 
 
+def queue_of(
+    pool_size: int,
+    max_overflow: int,
+    use_lifo: bool = False,
+    echo: bool | str = False,
+) -> QueuePool:
+    """The queue of a store that was asked for so."""
+    return Store(
+        Mock,
+        Mock(),
+        Mock(),
+        pool_size=pool_size,
+        max_overflow=max_overflow,
+        use_lifo=use_lifo,
+        echo=echo,
+    ).queue
+
+
 @pytest.mark.parametrize(
     ("max_overflow", "kind"), [(0, idle.QueuePool), (2, QueuePool)]
 )
 def test_with_overflow_sqlalchemys_queue_says_what_is_too_many(
     max_overflow: int, kind: type[QueuePool]
 ) -> None:
-    store = Store(
-        Mock,
-        Mock(),
-        Mock(),
-        pool_size=1,
-        max_overflow=max_overflow,
-        use_lifo=False,
-        echo=False,
-    )
-    taken = [store.queue.connect() for _ in range(1 + max_overflow)]
+    queue = queue_of(1, max_overflow)
+    taken = [queue.connect() for _ in range(1 + max_overflow)]
     for one in taken:
         one.close()
-    assert (type(store.queue), store.queue.checkedin()) == (kind, 1)
+    assert (type(queue), queue.checkedin()) == (kind, 1)
 
 
 @pytest.mark.parametrize("max_overflow", [0, 2])
@@ -114,15 +124,7 @@ def test_a_queue_is_as_it_was_asked_for_and_nobody_waits_for_it(
     # Else SQLAlchemy gives it a handler that prints.
     logger = logging.getLogger("sqlalchemy.pool.impl.QueuePool")
     monkeypatch.setattr(logger, "handlers", [logging.NullHandler()])
-    queue = Store(
-        Mock,
-        Mock(),
-        Mock(),
-        pool_size=2,
-        max_overflow=max_overflow,
-        use_lifo=use_lifo,
-        echo=echo,
-    ).queue
+    queue = queue_of(2, max_overflow, use_lifo, echo)
     first, last = queue.connect(), queue.connect()
     expected = (last if use_lifo else first).dbapi_connection
     first.close()
