@@ -26,6 +26,8 @@ CALCULATED: dict[type[ast.operator], str] = {
     ast.Mult: "/",
     ast.Div: "*",
 }
+#: Functions of the same arguments.
+TWINS = {"min": "max", "max": "min", "any": "all", "all": "any"}
 #: An option of zip() that only asserts what is so.
 ASSERTS = "strict"
 #: What a type checker reads, and nobody executes.
@@ -156,7 +158,10 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_BoolOp(self, node: ast.BoolOp) -> None:
-        before, after = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
+        is_and = isinstance(node.op, ast.And)
+        before, after = ("and", "or") if is_and else ("or", "and")
+        for operand in node.values:
+            self._replace_node(operand, str(is_and))  # as if it were left out
         for left, right in zip(node.values[:-1], node.values[1:], strict=True):
             start, end = self._end(left), self._start(right)
             between = self._text[start:end].decode()
@@ -188,7 +193,13 @@ class _Finder(ast.NodeVisitor):
         elif isinstance(value, float):
             self._replace_node(node, repr(value * 2 or 1.0))
 
+    def visit_For(self, node: ast.For) -> None:
+        self._replace_node(node.iter, "()")
+        self.generic_visit(node)
+
     def visit_Call(self, node: ast.Call) -> None:
+        if isinstance(node.func, ast.Name) and node.func.id in TWINS:
+            self._replace_node(node.func, TWINS[node.func.id])
         self._leave_out([*node.args, *node.keywords], _is_option)
         self.generic_visit(node)
 
@@ -236,13 +247,20 @@ class _Finder(ast.NodeVisitor):
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
         if node.type is not None:
             self._replace_node(node.type, "()")
+            if isinstance(node.type, ast.Name) and node.type.id == "BaseException":
+                self._replace_node(node.type, "Exception")
         self.generic_visit(node)
 
     def visit_Return(self, node: ast.Return) -> None:
         value = node.value
-        if value is not None and not isinstance(value, ast.Constant):
+        if value is None:
+            self._replace_node(node, "pass")
+        elif not isinstance(value, ast.Constant):
             self._replace_node(value, "None")
         self.generic_visit(node)
+
+    def visit_Delete(self, node: ast.Delete) -> None:
+        self._replace_node(node, "pass")
 
     def visit_Expr(self, node: ast.Expr) -> None:
         if not isinstance(node.value, (ast.Constant, ast.Yield, ast.YieldFrom)):

@@ -36,7 +36,12 @@ def made_of(tmp_path: Path, text: str) -> set[str]:
         ("return not (a or b)", {"not  -> ", " or  ->  and "}),
         ("raise a", {"raise a -> pass"}),
         ("a.b = 3 if a else 0.5", {"3 -> 4", "0.5 -> 1.0", "a -> True", "a -> False"}),
-        ("return a and b", {" and  ->  or "}),
+        ("return a and b", {" and  ->  or ", "a -> True", "b -> True"}),
+        ("return a or (b and a)", {"a -> False", "b and a -> False", "b -> True"}),
+        ("return min(a, all(b))", {"min -> max", "all -> any"}),
+        ("for c in a:\n        f(c)", {"a -> ()"}),
+        ("if a:\n        return\n    f(b)", {"return -> pass"}),
+        ("del a.b", {"del a.b -> pass"}),
         ("a.b = True", {"True -> False"}),
         ("f(a, key=b)", {", key=b -> "}),
         ("f(key=a, other=b)", {"key=a,  -> ", ", other=b -> "}),
@@ -44,6 +49,10 @@ def made_of(tmp_path: Path, text: str) -> set[str]:
         ("return a in {1, 2}", {"1,  -> ", ", 2 -> "}),
         ("f((A, a.B))", {"A,  -> ", ", a.B -> "}),
         ("try:\n        f(a)\n    except A:\n        f(b)", {"A -> ()"}),
+        (
+            "try:\n        f(a)\n    except BaseException:\n        f(b)",
+            {"BaseException -> ()", "BaseException -> Exception"},
+        ),
     ],
 )
 def test_a_statement_has_these_mutants(
