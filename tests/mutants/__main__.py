@@ -7,7 +7,7 @@
 The tests are run once before, to see which lines each of them reaches (reach.py); that
 is kept in build/reach until `--anew`. Of each mutant those tests are run that reach it,
 the quickest first, in a process that has loaded all (children.py). What an import
-executes is changed in a copy of the checkout instead. Survivors meet the tests that
+executes is changed in a copy of the checkout, too. Survivors meet the tests that
 start sites (parts.py), unless `--quick`. It ends with 1 if a mutant survives that is
 not written down as equivalent (equivalent.py).
 """
@@ -121,7 +121,9 @@ def _try_all(
     for mutant, by in said.items():
         if by == OF_IMPORT or not by:
             of_sites = [] if quick else sites_of(mutant.module)
-            of_code = [*readers_of(mutant.module), *quickest[mutant]] if by else []
+            of_code: list[str] = []
+            if by == OF_IMPORT or reach.is_imported(mutant):
+                of_code = [*readers_of(mutant.module), *quickest[mutant]]
             left.append((mutant, {CODE: of_code, SITES: of_sites}))
     copies: SimpleQueue[Path] = SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="pooled_db-mutants-") as directory:

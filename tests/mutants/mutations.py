@@ -161,7 +161,9 @@ class _Finder(ast.NodeVisitor):
         is_and = isinstance(node.op, ast.And)
         before, after = ("and", "or") if is_and else ("or", "and")
         for operand in node.values:
-            self._replace_node(operand, str(is_and))  # as if it were left out
+            # As if it were left out. A constant is what stands for nothing.
+            if not isinstance(operand, (ast.Constant, ast.JoinedStr)):
+                self._replace_node(operand, str(is_and))
         for left, right in zip(node.values[:-1], node.values[1:], strict=True):
             start, end = self._end(left), self._start(right)
             between = self._text[start:end].decode()

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from coverage import CoverageData
@@ -18,6 +18,8 @@ from .mutations import Mutant
 from .parts import CODE, IN_PROCESS, PART, SECONDS
 
 RECORD = "build/reach"
+#: What coverage.py calls the time between the tests.
+NO_TEST = ""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Reach:
 
     lines: Mapping[str, Mapping[int, frozenset[str]]]
     seconds: Mapping[str, float]
+    #: By module the lines that are executed before any test.
+    imported: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
     @classmethod
     def recorded(cls, root: Path) -> Self:
@@ -35,14 +39,23 @@ class Reach:
             record(root)
         data = CoverageData(str(folder / ".coverage"))
         data.read()
-        lines = {
-            str(Path(file).relative_to(root)): {
-                line: frozenset(_tests(contexts))
-                for line, contexts in data.contexts_by_lineno(file).items()
-            }
+        reached = {
+            str(Path(file).relative_to(root)): data.contexts_by_lineno(file)
             for file in data.measured_files()
         }
-        return cls(lines, seconds_recorded(root))
+        lines = {
+            module: {line: frozenset(_tests(by)) for line, by in contexts.items()}
+            for module, contexts in reached.items()
+        }
+        imported = {
+            module: frozenset(line for line, by in contexts.items() if NO_TEST in by)
+            for module, contexts in reached.items()
+        }
+        return cls(lines, seconds_recorded(root), imported)
+
+    def is_imported(self, mutant: Mutant) -> bool:
+        """Whether what it changes may have been called before any test."""
+        return mutant.line in self.imported.get(mutant.module, ())
 
     def tests_of(self, mutant: Mutant, root: Path, most: float) -> list[str]:
         """The tests that reach *mutant*, the quickest first, for *most* seconds.

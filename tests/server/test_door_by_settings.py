@@ -172,8 +172,11 @@ def test_static_files_that_whitenoise_serves_do_not_queue(
     full_pool: Pool, settings: Any, make: Any, ask: Ask, module: Any
 ) -> None:
     settings.STATIC_URL = "https://testserver/assets/"
-    assert placement.served_above() is None
-    settings.MIDDLEWARE = [placement.WHITENOISE, *settings.MIDDLEWARE]
+    ours = settings.MIDDLEWARE
+    for none_above in ([], [placement.WHITENOISE], ours, [*ours, placement.WHITENOISE]):
+        settings.MIDDLEWARE = none_above
+        assert placement.served_above() is None
+    settings.MIDDLEWARE = [placement.WHITENOISE, *ours]
     passing = placement.served_above()
     settings.MIDDLEWARE = []  # it is not installed here
 

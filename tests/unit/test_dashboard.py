@@ -155,3 +155,10 @@ class TestTheCheck:
         del settings.ROOT_URLCONF
 
         assert checks.check_exempt() == []
+
+    def test_leaves_wrong_settings_to_the_check_that_judges_them(
+        self, settings: Any
+    ) -> None:
+        settings.POOLED_DB = {"EXEMPT": ["("]}
+
+        assert checks.check_exempt() == []
