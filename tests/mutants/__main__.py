@@ -6,7 +6,7 @@
 
 The tests are run once before, to see which lines each of them reaches (reach.py); that
 is kept in build/reach until `--anew`. Of each mutant those tests are run that reach it,
-the quickest first, in a process that has loaded all (children.py). What an import
+the likeliest first, in a process that has loaded all (children.py). What an import
 executes is changed in a copy of the checkout, too. Survivors meet the tests that
 start sites (parts.py), unless `--quick`. It ends with 1 if a mutant survives that is
 not written down as equivalent (equivalent.py).
@@ -41,7 +41,7 @@ COPIED = (
 )
 #: Seconds for all the tests of one mutant. One that makes them hang is noticed.
 LONGEST = 400
-#: Seconds of the quickest tests that reach a mutant, which it meets first.
+#: Seconds of the likeliest tests that reach a mutant, which it meets first.
 MOST = 60.0
 PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--no-header")
 
@@ -107,15 +107,19 @@ def _is_chosen(module: str, only: Sequence[str] | None) -> bool:
 def _try_all(
     mutants: Sequence[Mutant], reach: Reach, workers: int, quick: bool
 ) -> list[Mutant]:
-    quickest = {mutant: reach.tests_of(mutant, ROOT, MOST) for mutant in mutants}
-    said = dict(zip(quickest, try_all(list(quickest.items()), workers), strict=True))
-    # Nearly all tests reach some lines, and one of the slower ones is about them.
-    slower = {
-        mutant: reach.tests_of(mutant, ROOT, float("inf"))[len(quickest[mutant]) :]
+    first = {mutant: reach.tests_of(mutant, ROOT, MOST) for mutant in mutants}
+    said = dict(zip(first, try_all(list(first.items()), workers), strict=True))
+    # Nearly all tests reach some lines, and one of the others is about them.
+    others = {
+        mutant: [
+            test
+            for test in reach.tests_of(mutant, ROOT, float("inf"))
+            if test not in first[mutant]
+        ]
         for mutant, by in said.items()
         if not by
     }
-    rest = [(mutant, tests) for mutant, tests in slower.items() if tests]
+    rest = [(mutant, tests) for mutant, tests in others.items() if tests]
     said.update(zip((one for one, _ in rest), try_all(rest, workers), strict=True))
     left: list[tuple[Mutant, Runs]] = []
     for mutant, by in said.items():
@@ -123,7 +127,7 @@ def _try_all(
             of_sites = [] if quick else sites_of(mutant.module)
             of_code: list[str] = []
             if by == OF_IMPORT or reach.is_imported(mutant):
-                of_code = [*readers_of(mutant.module), *quickest[mutant]]
+                of_code = [*readers_of(mutant.module), *first[mutant]]
             left.append((mutant, {CODE: of_code, SITES: of_sites}))
     copies: SimpleQueue[Path] = SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="pooled_db-mutants-") as directory:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,8 @@ class Reach:
 
     lines: Mapping[str, Mapping[int, frozenset[str]]]
     seconds: Mapping[str, float]
+    #: How many lines each test reaches.
+    reaches: Mapping[str, int] = field(default_factory=dict)
     #: By module the lines that are executed before any test.
     imported: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
@@ -51,16 +54,24 @@ class Reach:
             module: frozenset(line for line, by in contexts.items() if NO_TEST in by)
             for module, contexts in reached.items()
         }
-        return cls(lines, seconds_recorded(root), imported)
+        reaches = Counter(
+            test
+            for tests_by_line in lines.values()
+            for tests in tests_by_line.values()
+            for test in tests
+        )
+        return cls(lines, seconds_recorded(root), reaches, imported)
 
     def is_imported(self, mutant: Mutant) -> bool:
         """Whether what it changes may have been called before any test."""
         return mutant.line in self.imported.get(mutant.module, ())
 
     def tests_of(self, mutant: Mutant, root: Path, most: float) -> list[str]:
-        """The tests that reach *mutant*, the quickest first, for *most* seconds.
+        """The tests that reach *mutant*, the most likely first, for *most* seconds.
 
-        Those that need a server come last: each child makes the test database anew.
+        Those that reach the very line, as of a function without a name, come first, and
+        those that need a server last: each child makes the test database anew. Of the
+        others, a test that reaches little is about what it reaches.
         """
         reached = self.lines.get(mutant.module, {})
         tree = ast.parse((root / mutant.module).read_bytes())
@@ -70,16 +81,18 @@ class Reach:
             found = found.union(*(reached[line] for line in reached if line in lines))
             if found:
                 break
+        here = reached.get(mutant.line, frozenset())
+
+        def how_unlikely(test: str) -> tuple[object, ...]:
+            of_server = test.startswith("tests/server/")
+            reaches = self.reaches.get(test, 0)
+            return (test not in here, of_server, reaches, self.seconds[test], test)
+
         chosen, spent = [], 0.0
-        known = found & self.seconds.keys()
-        for test in sorted(
-            known,
-            key=lambda one: (one.startswith("tests/server/"), self.seconds[one], one),
-        ):
-            spent += self.seconds[test]
-            if spent > most:
-                break
-            chosen.append(test)
+        for test in sorted(found & self.seconds.keys(), key=how_unlikely):
+            if spent + self.seconds[test] <= most:
+                spent += self.seconds[test]
+                chosen.append(test)
         return chosen
 
 
