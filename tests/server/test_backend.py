@@ -296,23 +296,6 @@ def test_a_mirror_is_the_connection_that_it_mirrors() -> None:
     assert ask("SELECT DATABASE()", using="replica") == ask("SELECT DATABASE()")
 
 
-def test_an_error_while_connecting_leaves_no_half_made_session(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    pools.dispose("default")
-
-    def fail(self: DatabaseWrapper) -> None:
-        raise ProgrammingError("no")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(DatabaseWrapper, "init_connection_state", fail)
-        with pytest.raises(ProgrammingError):
-            ask("SELECT 1")
-    assert in_use() == 0
-    assert connection.connection is None
-    assert ask("SELECT 1") == 1
-
-
 def test_connection_created_is_sent_each_time_a_wrapper_connects() -> None:
     sent: list[Any] = []
 

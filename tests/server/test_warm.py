@@ -74,6 +74,25 @@ def test_nothing_is_left_of_what_was_before(
     wrapper.close()
 
 
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        ("run_on_commit", [(set(), print, False)]),
+        ("needs_rollback", True),
+        ("in_atomic_block", True),
+        ("closed_in_transaction", True),
+    ],
+)
+def test_whatever_a_block_has_left_is_forgotten(
+    wrapper: Any, name: str, left: Any
+) -> None:
+    cold = state(wrapper)
+    wrapper.close()
+    setattr(wrapper, name, left)
+    wrapper.connect()
+    assert state(wrapper) == cold
+
+
 def test_settings_that_django_refuses_are_refused(
     wrapper: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,10 +104,25 @@ def test_settings_that_django_refuses_are_refused(
     assert wrapper.loan is None
 
 
-def test_what_watches_the_driver_is_what_its_users_get(wrapper: Any) -> None:
+class Watching:
+    """What some tool has put around the driver's connection."""
+
+    def __init__(self, watched: Any) -> None:
+        self.watched = watched
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.watched, name)
+
+
+@pytest.mark.parametrize("is_set_up", [True, False])
+def test_what_watches_the_driver_is_what_its_users_get(
+    wrapper: Any, is_set_up: bool
+) -> None:
     raw = wrapper.connection
     wrapper.close()
-    raw.proxy = watching = object()
+    raw.proxy = watching = Watching(raw)
+    if not is_set_up:
+        raw.isolation_level = "of nobody"
     wrapper.connect()
     assert wrapper.connection is watching
     wrapper.close()
@@ -287,16 +321,6 @@ def test_a_statement_is_work_until_its_transaction_has_ended(
     assert loan.resting_since() is not None
 
 
-def test_one_that_dies_while_a_wrapper_connects_is_replaced_from_the_pool(
-    wrapper: Any,
-) -> None:
-    wrapper.connection.close()
-    wrapper.connection = wrapper.get_new_connection(wrapper.get_connection_params())
-    assert wrapper.connection is wrapper.loan.connection
-    assert pools.stats()["default"].opened == 2
-    wrapper.close()
-
-
 @pytest.mark.parametrize("make", ["query", "send_query"])
 def test_an_answer_that_nobody_has_read_is_nobodys(wrapper: Any, make: str) -> None:
     """An interrupt has struck between the statement and its answer."""
@@ -324,17 +348,20 @@ def test_it_is_told_once_that_it_has_a_connection(wrapper: Any) -> None:
 
 
 @pytest.mark.parametrize("looks", [False, True])
-def test_who_connects_in_another_request_has_that_ones_connection(looks: bool) -> None:
+def test_who_connects_in_another_request_has_that_ones_connection(
+    wrapper: Any, looks: bool
+) -> None:
     def connect_anew() -> Any:
         with contextlib.closing(open_scope()):
             if looks:
-                assert connections["default"].connection is None
-            connections["default"].connect()
-            return connections["default"].connection
+                assert wrapper.connection is None
+            wrapper.connect()
+            return wrapper.connection
 
+    wrapper.close()
     with contextlib.closing(open_scope()):
         ask("SELECT 1")
-        mine = connections["default"].connection
+        mine = wrapper.connection
         assert copy_context().run(connect_anew) not in (None, mine)
         assert ask("SELECT 1") == 1
-        assert connections["default"].connection is mine
+        assert wrapper.connection is mine

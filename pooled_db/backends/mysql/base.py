@@ -178,8 +178,11 @@ class PooledMixin(TransactionMixin, OpeningMixin, JudgedMixin):
             if self._was_called_back:
                 self._was_called_back = False
                 loan.connection.forget_last_statement()  # type: ignore[union-attr]
-        elif loan.connection is not None and (
-            loan.connection.is_doubtful or not loan.connection.is_alive()
+        elif (
+            # Its request may have ended just now, in another thread.
+            (connection := loan.connection) is None
+            or connection.is_doubtful
+            or not connection.is_alive()
         ):
             # Recipes against a server that has gone away let Django connect again.
             loan.discard()
