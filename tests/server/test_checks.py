@@ -63,7 +63,9 @@ def test_what_the_server_objects_to_is_an_error_in_its_words(
     said: str,
     pool: bool,
 ) -> None:
-    add_database("refused", OPTIONS={"pool": pool}, **wrong)
+    # What a pool does not bear is nothing to a database without one.
+    age = 0 if pool else 60
+    add_database("refused", OPTIONS={"pool": pool}, CONN_MAX_AGE=age, **wrong)
 
     (message,) = messages(databases=["refused"])
 

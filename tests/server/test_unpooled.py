@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from django.db import ProgrammingError, connection
-from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.mysql import base as mysql
 
 import pooled_db
+from pooled_db import pools
 from pooled_db.backends.mysql.base import DatabaseWrapper
 from tests.database_server import SERVER
 from tests.harness.server import Server
@@ -54,7 +54,24 @@ def test_without_pool_a_session_that_was_not_set_up_is_left_as_django_leaves_it(
     assert left == [True, True]
 
 
-def test_creating_and_dropping_databases_is_not_pooled() -> None:
+def test_creating_and_dropping_databases_is_not_pooled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pools, "for_wrapper", pytest.fail)
     with connection._nodb_cursor() as cursor:
         cursor.execute("SELECT 1")
-    assert NO_DB_ALIAS not in pooled_db.stats()
+
+
+def test_without_pool_it_connects_whatever_a_block_has_left_as_django_does(
+    server: Server,
+) -> None:
+    options = server.client_options
+    for wrapper in (
+        mysql.DatabaseWrapper({**connection.settings_dict, "OPTIONS": {**options}}),
+        DatabaseWrapper(settings_without_pool(server), "plain"),
+    ):
+        wrapper.in_atomic_block = wrapper.closed_in_transaction = True
+        wrapper.connect()
+        assert wrapper.connection is not None
+        assert not wrapper.in_atomic_block
+        wrapper.close()

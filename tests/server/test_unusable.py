@@ -24,11 +24,16 @@ def test_a_connection_that_fails_its_health_check_is_closed() -> None:
     assert lent_next() != before
 
 
-@pytest.mark.parametrize("usable", [True, False])
-def test_one_is_closed_after_errors_unless_it_works(usable: bool) -> None:
+@pytest.mark.parametrize(
+    ("errors", "usable", "is_kept"),
+    [(True, True, True), (True, False, False), (False, False, True)],
+)
+def test_one_is_closed_after_errors_unless_it_works(
+    errors: bool, usable: bool, is_kept: bool
+) -> None:
     before = lent_next()
-    connection.errors_occurred = True
+    connection.errors_occurred = errors
     connection.close_at = 0
     with mock.patch.object(connection, "is_usable", return_value=usable):
         connection.close_if_unusable_or_obsolete()
-    assert (lent_next() == before) is usable
+    assert (lent_next() == before) is is_kept

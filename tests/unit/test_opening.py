@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
+from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.mysql import base as mysql
 
 from pooled_db import pools
@@ -56,6 +57,17 @@ def test_a_connection_knows_the_account_that_a_new_one_would_use(
     wrapper.settings_dict["PASSWORD"] = "of tomorrow"
     assert given["password"] == "of today"
     assert connection.current_options()["password"] == "of tomorrow"
+
+
+@pytest.mark.parametrize(
+    ("alias", "is_pooled"), [("default", True), (NO_DB_ALIAS, False)]
+)
+def test_a_wrapper_without_a_database_has_no_pool(
+    wrapper: Any, alias: str, is_pooled: bool
+) -> None:
+    """Django creates and drops databases by it."""
+    made = type(wrapper)({**wrapper.settings_dict, "NAME": None}, alias)
+    assert (made.pool is not None) is made.is_pooled is is_pooled
 
 
 class ByOtherMeans(mysql.DatabaseWrapper):
