@@ -95,6 +95,7 @@ RIGHT_POOL_OPTIONS: list[tuple[str, Any]] = [
     ("warn_after", None),
     ("max_idle", None),
     ("use_lifo", True),
+    ("echo", True),
     ("echo", "debug"),
     ("reset", "always"),
     ("hold", "transaction"),
