@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, Any, Protocol, cast
+from typing import IO, Any, NoReturn, Protocol, cast
 
 from . import tables
 
@@ -45,7 +45,6 @@ def watch(look: Look, seconds: float, output: Output) -> None:
         from rich.live import Live
     except ImportError:
         _watch_plainly(look, seconds, output)
-        return
     # It is a terminal: rich would ask variables of the environment that it alone
     # knows, and show nothing at all if one of them says no.
     console = Console(file=cast("IO[str]", output), force_terminal=True)
@@ -56,7 +55,7 @@ def watch(look: Look, seconds: float, output: Output) -> None:
             time.sleep(seconds)
 
 
-def _watch_plainly(look: Look, seconds: float, output: Output) -> None:
+def _watch_plainly(look: Look, seconds: float, output: Output) -> NoReturn:
     output.write(HOME + CLEAR_BELOW)
     while True:
         # Over what was there, which flickers less than to clear it first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -280,6 +281,8 @@ def test_what_is_measured_of_a_pool_is_its_own_and_from_now_on() -> None:
     late_load = loads["late"]
     assert (late_load.held, late_load.waited, late_load.refused) == (0.0, 0.0, 0)
     assert late_load.limit == 9
+    # Programs are told a number.
+    assert json.dumps([late_load.at_work, late_load.busy]) == "[0.0, null]"
 
 
 def test_of_connections_at_rest_nothing_is_asked() -> None:
@@ -302,6 +305,19 @@ def test_of_connections_at_rest_nothing_is_asked() -> None:
         lambda alias: frozenset({7}),
     )
     assert loads["default"].busy == 1.0
+
+
+def test_where_nobody_is_at_work_no_server_is_asked() -> None:
+    host = _host(0.0, 0, 0.0)
+    pool = host.processes[0].pools["default"]
+    resting = replace(pool, stats=replace(pool.stats, at_work=0))
+    host = Host((replace(host.processes[0], pools={"default": resting}),))
+    times = itertools.count()
+
+    def ask(alias: str) -> None:
+        pytest.fail("it would be asked for nothing")
+
+    measure(lambda: host, 5.0, lambda: float(next(times)), lambda _: None, ask)
 
 
 def test_the_server_is_asked_what_it_does_for_those_at_work() -> None:

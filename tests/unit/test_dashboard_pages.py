@@ -179,6 +179,26 @@ def test_its_page_in_the_admin_must_be_exempt_too(
     assert 'Add r"^boss/pools/" to' in str(message.hint)
 
 
+def test_a_subclass_can_give_the_page_in_the_admin_a_context_of_its_own(
+    settings: Any,
+) -> None:
+    """As it can with any other of the admin's lists."""
+    settings.INSTALLED_APPS = [
+        *settings.INSTALLED_APPS,
+        "django.contrib.admin",
+        "pooled_db.dashboard",
+    ]
+    from pooled_db.dashboard.admin import PoolsAdmin
+    from pooled_db.dashboard.models import Pools
+
+    site: Any = SimpleNamespace(each_context=lambda request: {"site_title": "Shop"})
+    request, _ = ask(views.page, "", SESSION, SEER)
+    for given, title in ((None, "Connection pools"), ({"title": "Mine"}, "Mine")):
+        answer: Any = PoolsAdmin(Pools, site).changelist_view(request, given)
+        assert answer.context_data["title"] == title
+        assert answer.context_data["site_title"] == "Shop"
+
+
 # What it tells.
 
 

@@ -226,6 +226,25 @@ def test_a_project_is_told_with_what_differs_from_the_defaults(
     assert not [name for name in told if name.startswith("server of")]
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"CHECKOUT": "never"}, 'POOLED_DB["CHECKOUT"] must be "request" or "query"'),
+        (5, "POOLED_DB must be a dict, not 5."),
+    ],
+)
+def test_a_project_without_the_middleware_or_with_mistakes_is_told_so(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, options: Any, told: str
+) -> None:
+    settings.POOLED_DB = options
+    settings.MIDDLEWARE = ["django.middleware.gzip.GZipMiddleware"]
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.settings")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    report = dict(environment.report("tests.settings", ask=False))
+    assert report["middleware"] == "at no place of 1"
+    assert report["POOLED_DB"].startswith(told)
+
+
 def test_the_servers_of_the_kind_that_it_pools_are_asked(
     monkeypatch: pytest.MonkeyPatch, add_database: AddDatabase
 ) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from pooled_db import pools, signals
+from pooled_db import pools, signals, state
 from pooled_db.driver.addresses import addresses
 from pooled_db.pool import cleaners, stall
 from pooled_db.pool.pool import Pool
@@ -98,6 +98,19 @@ def test_a_pool_is_as_its_settings_say(tenants: Pool) -> None:
     assert (tenants.gate.capacity, tenants.gate.reserved) == (32, 16)
     assert tenants._cleaning.autocommit is False
     assert len(tenants.numbers.slots) >= 32  # each connection is seen
+
+
+def test_it_sees_the_pools_of_other_processes_for_the_same_server(
+    tenants: Pool,
+) -> None:
+    assert tenants.home is not None
+    made = [
+        state.numbers_for("tenant", 32, {}, place)
+        for place in (tenants.home.place, tenants.home.place, "another server")
+    ]
+    assert len([*tenants._connector.surplus._share._siblings()]) == 2
+    for numbers in made:
+        numbers.leave()
 
 
 @pytest.mark.parametrize("lent", [[], [object()]], ids=["idle", "lent"])

@@ -308,6 +308,16 @@ def test_it_advises_no_more_than_the_server_takes(
         assert f"{calculated} is not below the server's max_connections, 100" in told
 
 
+@pytest.mark.usefixtures("one_process", "measured")
+def test_it_advises_without_a_server_that_cannot_be_asked(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_view, "ask", lambda alias: ServerView(error="gone"))
+    status, told = run("--advise")
+    assert status == 0
+    assert "max_connections" not in told
+
+
 @pytest.mark.usefixtures("one_process", "asked", "measured")
 def test_programs_are_told_what_is_needed_too(run: Run) -> None:
     _, told = run("--advise", "--json")

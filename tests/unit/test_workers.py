@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -116,6 +116,10 @@ def test_a_file_that_is_named_is_read_instead(directory: Path, option: str) -> N
 
     environ = {"GUNICORN_CMD_ARGS": option.format(file)}
     assert configured_workers([CHECK], environ) == Workers(7, None)
+    argv = [*GUNICORN.split(), *option.format(file).split()]
+    assert configured_workers(argv, {}) == Workers(7, None)
+    elsewhere = {"GUNICORN_CMD_ARGS": "-c missing.py"}
+    assert configured_workers(argv, elsewhere) == Workers(7, None)
 
 
 def test_a_module_that_is_named_is_imported(
@@ -176,6 +180,16 @@ def test_gunicorns_file_says_nothing_of_another_servers_threads(
     assert threads_of_this_process() == threads
 
 
+def load_for_the_first_time() -> Any:
+    """The module as a process has it that has just loaded its site."""
+    spec = find_spec(workers.__name__)
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
 @pytest.mark.parametrize(
     ("worker_class", "threads", "known"),
     [("sync", 1, 1), ("sync", 16, 16), ("gthread", 4, 4), ("gevent", 4, None)],
@@ -190,17 +204,38 @@ def test_the_gunicorn_that_loads_a_site_is_asked_itself(
             self.cfg.set("worker_class", worker_class)
             self.cfg.set("threads", threads)
 
-        def load(self) -> ModuleType:
-            """Import it for the first time, as far as it knows."""
-            monkeypatch.delitem(sys.modules, workers.__name__)
-            return import_module(workers.__name__)
+        def load(self) -> Any:
+            return load_for_the_first_time()
 
     loaded = Application().load()
-    monkeypatch.setitem(sys.modules, workers.__name__, workers)
 
     assert loaded.threads_of_this_process() == known
     with ThreadPoolExecutor(1) as thread:
         assert thread.submit(loaded.threads_of_this_process).result() == known
+
+
+def test_nothing_is_known_of_a_gunicorn_without_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "argv", UVICORN.split())
+
+    class Application(import_module("gunicorn.app.base").BaseApplication):  # type: ignore[misc]
+        def do_load_config(self) -> None:
+            """It comes to it later."""
+
+        def load(self) -> Any:
+            return load_for_the_first_time()
+
+    assert Application().load().threads_of_this_process() is None
+
+
+def test_a_gunicorn_that_loads_nothing_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where something of it is only imported."""
+    monkeypatch.setattr(sys, "argv", f"{UVICORN} --limit-concurrency 99".split())
+    import_module("gunicorn.app.base")
+    assert load_for_the_first_time().threads_of_this_process() == 99
 
 
 def test_nobody_looks_at_another_threads_frames(
@@ -256,6 +291,15 @@ def test_threads_that_do_not_fit_the_pool_are_pointed_out(
     monkeypatch.setitem(connections.settings["default"], "OPTIONS", options)
 
     assert checks.check_threads() == told
+
+
+def test_threads_are_compared_with_no_settings_that_are_wrong(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    monkeypatch.setattr(checks, "configured_workers", lambda: Workers(1, 4))
+    settings.POOLED_DB = {"ALIASES": 5}  # which pooled_db.E002 says
+
+    assert checks.check_threads() == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,52 @@
+"""Django's checks of models: which databases they ask, and when."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.core.checks import CheckMessage, Tags
+from django.db import connections
+
+from pooled_db.model_checks import check_models
+from tests.checking import AddDatabase
+
+OF_MODELS, OF_DATABASES = (
+    SimpleNamespace(tags=(tag,)) for tag in (Tags.models, Tags.database)
+)
+
+pytestmark = pytest.mark.usefixtures("may_connect")
+
+
+def run(checks: Any, *databases: str) -> list[CheckMessage]:
+    """As Django's ``run_checks``, which has those that it runs in `checks`."""
+    return check_models(app_configs=[], databases=databases)
+
+
+@pytest.mark.parametrize(
+    ("running", "asked"),
+    [
+        ([], []),
+        ([OF_MODELS], []),
+        ([OF_MODELS, OF_DATABASES], ["default"]),
+        (None, ["default"]),  # another Django's, perhaps
+    ],
+)
+def test_a_server_is_asked_where_checks_of_databases_are_run(
+    attempts: list[str], running: Any, asked: list[str]
+) -> None:
+    assert run(running, "default") == []
+    assert attempts == asked
+
+
+def test_only_the_pooled_databases_are_asked_of_those_that_are_there(
+    attempts: list[str],
+    add_database: AddDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    without_driver = {**connections.settings["default"], "ENGINE": "nowhere.at_all"}
+    monkeypatch.setitem(connections.settings, "elsewhere", without_driver)
+    add_database("lite", ENGINE="django.db.backends.sqlite3", NAME=":memory:")
+    assert run([OF_DATABASES], "elsewhere", "lite", "default") == []
+    assert attempts == ["default"]
