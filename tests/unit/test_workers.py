@@ -326,12 +326,3 @@ def test_requests_queue_for_the_aliases_that_are_named(
     settings.POOLED_DB = {"ALIASES": aliases}
 
     assert [message.id for message in checks.check_threads()] == ids
-
-
-def test_threads_are_not_judged_where_the_settings_are_wrong(
-    monkeypatch: pytest.MonkeyPatch, settings: Any
-) -> None:
-    monkeypatch.setattr(checks, "configured_workers", lambda: Workers(1, 100))
-    settings.POOLED_DB = {"EXEMPT": ["("]}
-
-    assert checks.check_threads() == []
