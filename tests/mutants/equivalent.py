@@ -21,13 +21,19 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/asgi.py Door.__call__: True -> False": "it counts that it is there",
     "pooled_db/asgi.py Door._pools_for: () -> None": "there is no pool in either",
+    'pooled_db/dashboard/access.py is_allowed_by_cookie: "" -> False': _NARROWS,
     "pooled_db/dashboard/snapshot.py _loan: 0.0 -> 1.0": _NARROWS,
+    "pooled_db/dashboard/snapshot.py _loan: 0.0 -> False": _NARROWS,
     "pooled_db/backends/mysql/transaction.py TransactionMixin.in_atomic_block: "
     "self._in_atomic_block -> True": (
         "what is another request's is given up at the next look in any case"
     ),
     "pooled_db/backends/mysql/usability.py "
     "JudgedMixin.close_if_unusable_or_obsolete: self.connection is None -> False": (
+        "Django looks at it, too: the condition only saves a call"
+    ),
+    "pooled_db/backends/mysql/usability.py "
+    "JudgedMixin.close_if_unusable_or_obsolete: return -> pass": (
         "Django looks at it, too: the condition only saves a call"
     ),
     "pooled_db/backends/mysql/usability.py "
@@ -352,11 +358,14 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/opentelemetry.py _spread: 0.0 -> 1.0": (
         "no time lies in a bucket without room, or in the last if nothing is in it"
     ),
+    "pooled_db/watching/advice.py advise: 0.0 -> False": "it is only compared",
     "pooled_db/watching/load.py _out: 0.0 -> 1.0": _NARROWS,
+    "pooled_db/watching/load.py _out: 0.0 -> False": _NARROWS,
     "pooled_db/watching/load.py measure: >= -> >": (
         "the clock never shows the very moment"
     ),
     "pooled_db/state.py <module>: 4 -> 5": "tuned, and not promised",
+    "pooled_db/state.py siblings_of: path is None -> False": _NARROWS,
     "pooled_db/state.py default_directory: 16 -> 17": (
         "nobody is promised the name of that directory"
     ),
@@ -391,12 +400,22 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/backends/mysql/base.py PooledMixin.connect: raise "
     'ProgrammingError("Cannot open a new connection in an atomic block.") '
     "-> pass": ("Django says so itself since 5.1, before it connects"),
+    "pooled_db/backends/mysql/base.py PooledMixin._connect_warm: "
+    "connection_created.receivers -> True": (
+        "nobody is told: the condition only saves a call"
+    ),
+    "pooled_db/backends/mysql/base.py PooledMixin.create_cursor: "
+    "loan.connection is not None -> True": _NARROWS,
     "pooled_db/backends/mysql/base.py PooledMixin._set_autocommit: loan.line -> True": (
         _NOBODY_WAITS
     ),
     "pooled_db/backends/mysql/transaction.py "
     "TransactionMixin.atomic_blocks: self._in_atomic_block -> True": (
         "what is another request's is given up at the next look in any case"
+    ),
+    "pooled_db/backends/mysql/usability.py "
+    "JudgedMixin.close_if_health_check_failed: return -> pass": (
+        "Django looks at it, too: the condition only saves a call"
     ),
     "pooled_db/backends/mysql/usability.py "
     "JudgedMixin.close_if_health_check_failed: not "
@@ -425,6 +444,7 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pools.py _template: template.pool_timeout = timeout -> pass": (
         "it is the same, told by judging all settings again"
     ),
+    "pooled_db/pools.py leading: pool.home is not None -> True": _NARROWS,
     "pooled_db/pools.py leading: is not -> is": (
         "it is the same, told by reading all of them"
     ),
