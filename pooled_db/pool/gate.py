@@ -12,15 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ..exceptions import Reason
-from .permit import (
-    ADMITTED,
-    NEW,
-    RETURNED,
-    WAITING,
-    OnCall,
-    Permit,
-    wake_all,
-)
+from .permit import ADMITTED, NEW, RETURNED, WAITING, OnCall, Permit, wake_all
 from .queue import Queue
 from .reserve import Reserve
 from .waiting import Waiting
@@ -148,7 +140,9 @@ class Gate(Waiting):
                 or (
                     (self._newcomers or self._prior or self.reserved)
                     and not permit.begun
-                    and not self._lets_in(permit)
+                    and not self._queue.lets_in(
+                        permit, held, self.limit - self.reserved
+                    )
                 )
             )
             if at_once:
@@ -169,7 +163,7 @@ class Gate(Waiting):
                 # Not with the lock held: it may be the project's own code that tells.
                 permit.introduce()
             return self.enter(permit, timeout)
-        if permit.state is WAITING and permit is self._watcher:
+        if permit is self._watcher:
             self._call_back()
         permit.raise_if_refused()
         return permit.state is not WAITING
@@ -227,7 +221,7 @@ class Gate(Waiting):
                     self._leave_line(permit)
                 self._try_one_more(now)
         self.settle()
-        if permit is self._watcher and permit.state is WAITING:
+        if permit is self._watcher:
             self._call_back()
 
     def withdraw(self, permit: Permit) -> bool:
@@ -259,14 +253,10 @@ class Gate(Waiting):
         # held the lock looks into it after letting go: one of the two sees it. And
         # somebody waits beside a free permit where a release was interrupted between
         # taking the permit back and handing it on.
-        while self.returned or (
-            (self._begun or self._newcomers or self._prior)
-            and len(self._held) < self.limit
-            and (
-                self._begun
-                or self._prior
-                or len(self._held) < self.limit - self.reserved
-            )
+        while (
+            self.returned
+            or ((self._begun or self._prior) and len(self._held) < self.limit)
+            or (self._newcomers and len(self._held) < self.limit - self.reserved)
         ):
             # An interrupt may come after any call, so also after one that takes a lock,
             # but not between a `for` and its body.
@@ -297,8 +287,7 @@ class Gate(Waiting):
     def _call_back(self) -> None:
         """Take back, for those who wait, what its holders do not work with."""
         on_call = self._on_call
-        if on_call is None:
-            return
+        assert on_call is not None  # or nobody would watch
         called: list[Permit] = []
         try:
             with self.lock:
@@ -307,7 +296,7 @@ class Gate(Waiting):
         finally:
             # An interrupt may have come with some of them called back.
             on_call.hand_in(called)
-        if begun and not called and (stalled := on_call.in_vain(begun)) is not None:
+        if not called and (stalled := on_call.in_vain(begun)) is not None:
             with self.lock:
                 if stalled.state is WAITING:
                     self._turn_away(stalled, Reason.STALLED, self.clock())
@@ -315,10 +304,6 @@ class Gate(Waiting):
         self.settle()
 
     # Under the lock.
-
-    def _lets_in(self, permit: Permit) -> bool:
-        """Whether newcomer *permit* may have one that is free."""
-        return self._queue.lets_in(permit, self._held, self.limit - self.reserved)
 
     def _queue_up(self, permit: Permit, now: float) -> None:
         if self._try_one_more(now):
@@ -337,7 +322,7 @@ class Gate(Waiting):
         self._watch(permit)
 
     def _watch(self, permit: Permit) -> None:
-        if self._watcher is None and self._on_call is not None:
+        if self._lacks_watcher():
             self._watcher = permit
         self._tell_line()
 
@@ -357,11 +342,21 @@ class Gate(Waiting):
     def _leave_line(self, permit: Permit) -> None:
         self._queue.remove(permit)
         if permit is self._watcher:
-            # The latest waiter watches: it will be here for longest.
-            self._watcher = self._queue.latest
-            if self._watcher is not None:
-                self._answered.append(self._watcher)
+            self._let_watch()
         self._tell_line()
+
+    def _lacks_watcher(self) -> bool:
+        # An interrupt may have kept one that waits no more from leaving.
+        watcher = self._watcher
+        lacks = watcher is None or watcher.state is not WAITING
+        return lacks and self._on_call is not None
+
+    def _let_watch(self) -> None:
+        """Let the latest waiter watch: it will be here for longest."""
+        latest = self._queue.latest
+        if latest is not None:
+            self._answered.append(latest)
+        self._watcher = latest
 
     def _tell_line(self) -> None:
         if self._on_line is not None:
@@ -369,6 +364,8 @@ class Gate(Waiting):
 
     def _serve(self) -> None:
         now = self.clock()
+        if self._lacks_watcher():
+            self._let_watch()
         while len(self._held) < self.limit and (permit := self._next()) is not None:
             if permit.state is not WAITING:  # an interrupt has come in between
                 self._leave_line(permit)

@@ -117,18 +117,57 @@ def test_a_newcomer_does_not_overtake_while_a_permit_is_handed_on(gate: Gate) ->
     assert (first.state, newcomer.state) == (State.ADMITTED, State.WAITING)
 
 
+def permit_of(kind: str) -> Permit:
+    permit = Permit()
+    permit.begun, permit.priority = kind == "begun", kind == "priority"
+    return permit
+
+
+@pytest.mark.parametrize(
+    ("waiting", "comes"),
+    [
+        ("newcomer", "newcomer"),
+        ("priority", "newcomer"),
+        ("priority", "priority"),
+        ("begun", "newcomer"),
+        ("begun", "priority"),
+        ("begun", "begun"),
+    ],
+)
 def test_whoever_comes_after_an_interrupted_release_completes_it(
-    gate: Gate, clock: Clock
+    clock: Clock, waiting: str, comes: str
 ) -> None:
+    gate = Gate(1, clock=clock)
+    holder, first, newcomer = hold(gate), permit_of(waiting), permit_of(comes)
+    gate.enter(first, LONG, ignore)
+    interrupt_release(gate, clock, holder)
+    gate.enter(newcomer, 1, ignore)
+    assert (first.state, newcomer.state) == (State.ADMITTED, State.WAITING)
+
+
+@pytest.mark.parametrize("waiting", ["priority", "begun"])
+def test_whoever_passes_by_hands_on_what_is_reserved(
+    clock: Clock, waiting: str
+) -> None:
+    gate = Gate(2, reserved_share=0.5, clock=clock)
+    holder, first = hold(gate), permit_of(waiting)
+    assert gate.enter(permit_of(waiting), LONG, ignore)
+    gate.enter(first, LONG, ignore)
+    interrupt_release(gate, clock, holder)
+    gate.settle()
+    assert first.state is State.ADMITTED
+
+
+def interrupt_release(gate: Gate, clock: Clock, permit: Permit) -> None:
+    """Take *permit* back, and let an interrupt come before it is handed on."""
+
     def interrupt() -> None:
         raise Interrupted
 
-    holder, first, newcomer = hold(gate), queue(gate), Permit()
     clock.at_next_reading = interrupt
     with pytest.raises(Interrupted):
-        gate.release(holder)
-    gate.enter(newcomer, 1, ignore)
-    assert (first.state, newcomer.state) == (State.ADMITTED, State.WAITING)
+        gate.release(permit)
+    assert permit.state is State.RETURNED
 
 
 def test_a_finalizer_may_release_while_the_gate_is_locked(

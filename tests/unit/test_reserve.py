@@ -42,6 +42,14 @@ def test_a_permit_is_kept_for_those_who_have_begun() -> None:
     assert [newcomer.state] == [ADMITTED]
 
 
+def test_what_is_kept_is_had_without_standing_in_line() -> None:
+    gate = Gate(3, max_waiting=0, clock=Clock())
+    first, second, _ = full(gate)
+    gate.keep_one()
+    gate.release(first)
+    assert enter(gate, second.requester, begun=True).state is ADMITTED
+
+
 @pytest.mark.parametrize(
     ("capacity", "stalls", "kept"),
     [(2, 1, 1), (2, 5, 1), (3, 5, 1), (10, 1, 1), (10, 2, 2), (10, 9, 5)],

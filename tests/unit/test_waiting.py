@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import gc
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import pytest
 
 from pooled_db.pool.gate import Gate
-from pooled_db.pool.permit import ADMITTED, RETURNED, WAITING, Permit
+from pooled_db.pool.permit import ADMITTED, REFUSED, RETURNED, WAITING, Permit, State
 from pooled_db.pool.task_waiting import TaskWaiting
-from tests.gates import LONG, hold
+from tests.gates import LONG, Clock, hold, queue
 from tests.harness.interrupts import Interrupted
+from tests.harness.interrupts import interrupt as interrupt_at
 from tests.virtual_loop import VirtualLoop
 
 
@@ -71,6 +73,74 @@ def test_who_is_not_to_wait_after_all_leaves_the_line() -> None:
     assert (permit.state, gate.waiting) == (RETURNED, 0)
     gate.release(holder)
     assert gate.free == 1
+
+
+class LooksOut:
+    """Counts the looks for what may be called back, and finds nothing."""
+
+    looks = 0
+
+    def call_back(self, *args: object) -> float:
+        self.looks += 1
+        return float("inf")
+
+    def hand_in(self, called: list[Permit]) -> None: ...
+
+    def in_vain(self, line: Iterable[Permit]) -> None: ...
+
+
+@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("leaves", ["served", "refused"])
+def test_somebody_looks_out_wherever_an_interrupt_has_come(
+    leaves: str, begun: bool
+) -> None:
+    """Until then it was the one who leaves."""
+    for moment in range(1, 1_000):
+        clock, looks_out, woken = Clock(), LooksOut(), list[bool]()
+        gate = Gate(1, clock=clock, on_call=looks_out)
+        holder, permit, other = hold(gate), Permit(), Permit()
+        permit.begun = other.begun = begun
+        assert not gate.enter(permit, 5.0)
+        assert not gate.enter(other, LONG, partial(woken.append, True))
+        action = partial(gate.release, holder)
+        if leaves == "refused":
+            clock.now += 5.0
+            action = partial(gate.review, permit)
+        was_there = interrupt_at(action, moment, "pooled_db.pool")
+        # What the interrupted do.
+        gate.release(holder if leaves == "served" else permit)
+
+        assert woken, moment
+        looks_out.looks = 0
+        gate.review(other)
+        assert looks_out.looks == 1, moment
+        for one in (holder, permit, other):
+            gate.release(one)
+        hold(gate)
+        queue(gate)
+        assert looks_out.looks == 2, moment
+        if not was_there:
+            break
+    assert 5 < moment < 999
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(0.0, RETURNED), (5.0, REFUSED)])
+def test_the_last_in_line_is_told_that_it_waits_no_more(
+    seconds: float, state: State
+) -> None:
+    """Nobody else is there to look out in its place."""
+    clock, woken = Clock(), list[bool]()
+    gate = Gate(1, clock=clock, on_call=LooksOut())
+    holder, permit = hold(gate), Permit()
+    assert not gate.enter(permit, 5.0, partial(woken.append, True))
+    clock.now += seconds
+    if state is RETURNED:
+        with gate.lock:
+            assert gate.withdraw(permit)
+        gate.settle()
+    else:
+        gate.release(holder)
+    assert (permit.state, woken) == (state, [True])
 
 
 @pytest.fixture
