@@ -86,11 +86,19 @@ class Entrance(ABC):
             raise self._refusal(refusal, loan, age - loan.waited_before) from None
 
     def _admit_begun(self, loan: Loan, instead: Loan | None) -> Loan:
-        turn: Turn | None = None
-        if instead is not None:
-            turn = Turn(threading.get_ident(), loan.borrower, loan)
-            instead.queue_up(turn)  # what is over grants none
+        if instead is None:
+            self._wait_unless_stalled(loan)
+            return loan
+        turn = Turn(threading.get_ident(), loan.borrower, loan)
+        instead.queue_up(turn)  # what is over grants none
+        try:
+            self._wait_unless_stalled(loan)
+        except BaseException:
+            instead.leave_line(turn)
+            raise
+        return instead if turn.granted else loan
 
+    def _wait_unless_stalled(self, loan: Loan) -> None:
         def before_waiting() -> None:
             begin_waiting(loan)
             if is_stalled(loan):
@@ -99,15 +107,8 @@ class Entrance(ABC):
 
         try:
             self.gate.acquire(loan, self.timeout, before_waiting)
-        except BaseException:
-            if instead is not None and turn is not None:
-                instead.leave_line(turn)
-            raise
         finally:
             end_waiting(loan)
-        if instead is None or turn is None or not turn.granted:
-            return loan
-        return instead
 
     async def admit_async(self, loan: Loan, age: float = 0.0) -> None:
         """Wait in this task until *loan* has its permit; otherwise as `admit`."""

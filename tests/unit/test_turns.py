@@ -11,8 +11,9 @@ import pytest
 from pooled_db import PoolTimeout
 from pooled_db.driver.use import NO_THREAD
 from pooled_db.pool.loan import Loan
-from pooled_db.pool.permit import RETURNED, WAITING, Permit
+from pooled_db.pool.permit import ADMITTED, RETURNED, WAITING, Permit
 from tests.gates import LONG, hold, ignore
+from tests.harness.interrupts import Interrupted
 from tests.turns import (
     FIRST,
     SECOND,
@@ -150,17 +151,53 @@ def test_who_waits_in_vain_for_its_turn_is_told_so(
     assert not loan.line
 
 
+@pytest.mark.parametrize("error", [PoolTimeout, Interrupted])
 def test_who_waits_in_vain_for_either_stands_in_no_line(
+    loan: TakesTurns,
+    connection: FakeConnection,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
+) -> None:
+    def interrupt(permit: Permit) -> float:
+        raise Interrupted
+
+    connection.is_at_rest = False
+    pool: Any = loan.pool
+    if error is Interrupted:
+        monkeypatch.setattr(pool.gate, "next_review", interrupt)
+    holder = hold(pool.gate)
+    besides = Loan(pool, loan.requester)
+    besides.begun = True
+    with pytest.raises(error):
+        pool.admit(besides, instead=loan)
+    assert (len(loan.line), pool.gate.waiting) == (0, 0)
+    pool.gate.release(holder)
+
+
+def test_who_gets_another_first_has_that_one(
     loan: TakesTurns, connection: FakeConnection
 ) -> None:
     connection.is_at_rest = False
     pool: Any = loan.pool
+    besides = Loan(pool, loan.requester)
+    besides.begun = True
+    assert pool.admit(besides, instead=loan) is besides
+    connection.is_at_rest = True
+    connection.end_statement()
+    assert (loan.user, len(loan.line), besides.state) == (FIRST, 0, ADMITTED)
+    pool.gate.release(besides)
+
+
+def test_who_has_its_turn_first_takes_no_other(
+    loan: TakesTurns, connection: FakeConnection
+) -> None:
+    pool: Any = loan.pool
     holder = hold(pool.gate)
     besides = Loan(pool, loan.requester)
     besides.begun = True
-    with pytest.raises(PoolTimeout):
-        pool.admit(besides, instead=loan)
-    assert (len(loan.line), pool.gate.waiting) == (0, 0)
+    assert pool.admit(besides, instead=loan) is loan
+    assert (loan.user, besides.state) == (threading.get_ident(), RETURNED)
+    assert pool.gate.held() == [holder]
     pool.gate.release(holder)
 
 
@@ -233,13 +270,18 @@ def test_what_somebody_may_go_on_with_stays_whose_it_is(
 # A thread that leaves it to the others.
 
 
-def leaves(loan: TakesTurns, monkeypatch: pytest.MonkeyPatch, *cursors: int) -> bool:
+def leaves(
+    loan: TakesTurns,
+    monkeypatch: pytest.MonkeyPatch,
+    *cursors: int,
+    cleans: bool = True,
+) -> bool:
     """Whether this thread has left it to those who have *cursors*."""
     connection: Any = loan.connection
     connection.cursors = cursors
     loan.user = threading.get_ident()
     loan.threads = (loan.user, SECOND)
-    monkeypatch.setattr(loan.pool, "cleans", lambda connection: True)
+    monkeypatch.setattr(loan.pool, "cleans", lambda connection: cleans)
     return loan.leave()
 
 
@@ -254,10 +296,22 @@ def test_a_thread_leaves_it_to_another_that_has_a_cursor(
 
 
 def test_it_ends_where_nobody_else_can_go_on(
-    loan: TakesTurns, monkeypatch: pytest.MonkeyPatch
+    loan: TakesTurns, connection: FakeConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not leaves(loan, monkeypatch)
     assert not leaves(loan, monkeypatch, threading.get_ident())
+    # Who has left it before may have its cursor still, which is void.
+    connection.cursors = (SECOND,)
+    loan.threads = (threading.get_ident(),)
+    assert not loan.leave()
+    assert loan.borrower is borrower
+
+
+def test_it_ends_where_what_was_done_with_it_cannot_be_undone(
+    loan: TakesTurns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not leaves(loan, monkeypatch, SECOND, cleans=False)
+    assert loan.borrower is borrower
 
 
 def test_it_ends_where_it_cannot_be_left(
@@ -269,5 +323,6 @@ def test_it_ends_where_it_cannot_be_left(
     kept, loan.connection = loan.connection, None
     assert not loan.leave()
     loan.connection = kept
-    loan.over = True
+    loan.over = connection.is_clean = True
     assert not leaves(loan, monkeypatch, SECOND)
+    assert connection.is_clean  # it may be another request's by now
