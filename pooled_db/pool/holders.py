@@ -66,7 +66,7 @@ class Holders:
 
 
 def _opens(loan: Loan) -> bool:
-    return loan.connection is None and loan.state is TAKING
+    return loan.state is TAKING
 
 
 def _since(loan: Loan) -> float:

@@ -57,7 +57,7 @@ class Lane:
         line = self._lines[permit.client] = self._line_of(permit)
         self.order[permit] = None
         line.permits[permit] = None
-        if line not in self._new and line not in self._old:
+        if line not in self._old:
             self._new[line] = None
 
     def remove(self, permit: Permit) -> None:

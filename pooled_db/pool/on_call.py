@@ -97,12 +97,12 @@ def _look_at(held: Iterable[Permit], now: float) -> tuple[list[Ripe], list[Ripe]
     on_call: list[Ripe] = []
     resting: list[Ripe] = []
     at_work = False
-    for permit in held:
-        loan = permit if isinstance(permit, Loan) else None
-        since = None if loan is None else loan.resting_since()
-        if loan is None or since is None:
+    for loan in held:
+        since = loan.resting_since() if isinstance(loan, Loan) else None
+        if since is None:
             at_work = True
             continue
+        assert isinstance(loan, Loan)
         if loan.line and since + MOMENT <= now:
             # Who had the last turn has not used it.
             loan.pass_turn_locked()
@@ -122,8 +122,4 @@ def _ripe_at(entry: Ripe) -> float:
 
 
 def _is_outsider(permit: Permit) -> bool:
-    return (
-        isinstance(permit, Loan)
-        and permit.requester is None
-        and permit.state is not LENT
-    )
+    return permit.requester is None

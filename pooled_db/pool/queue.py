@@ -167,10 +167,10 @@ class Queue:
         waiting = self._requests()
         if waiting < self.crowd / 2:
             self._crowded_since = None
-        elif waiting >= self.crowd and self._crowded_since is None:
-            self._crowded_since = now
-        if waiting < self.crowd or self._crowded_since is None:
+        if waiting < self.crowd:
             return False
+        if self._crowded_since is None:
+            self._crowded_since = now
         if now - self._crowded_since >= CROWDED * self._interval:
             self._overloaded_at = now
         return now - self._overloaded_at < WAVES * self._interval

@@ -6,6 +6,8 @@ from __future__ import annotations
 _NOBODY_WAITS = "nothing happens where nobody waits: the condition only saves a call"
 #: What the type checker wants, and what never happens.
 _NARROWS = "it only tells the type checker what is always so"
+#: Of the gate's waiters, one calls back what nobody works with.
+_ONE_LOOKS = "whoever looks calls back what is ripe, and one who looks is enough"
 _PASSED = "what was closed or has passed its health check, closes nothing any more"
 _UP = "the clock says 1 s when the machine has been up for that long"
 
@@ -116,6 +118,9 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/entrance.py Entrance.admit_async: age -> True": (
         "who has waited for no time is not too old, nor has it waited before"
     ),
+    "pooled_db/pool/entrance.py Entrance.lent: isinstance(permit, Loan) -> True": (
+        _NARROWS
+    ),
     "pooled_db/pool/ended.py _write_base: 6 -> 7": "it is a name that nobody has",
     "pooled_db/pool/ended.py fold: > -> >=": "the clock never shows the very moment",
     "pooled_db/pool/ended.py together: is_time -> True": (
@@ -125,14 +130,22 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/gate.py Gate._serve: continue -> break": (
         "release() looks again whether somebody waits beside a free permit"
     ),
-    "pooled_db/pool/gate.py Gate.review: permit is self._watcher and permit.state is "
-    "WAITING -> True": (
-        "whoever looks calls back what is ripe, and one who looks is enough"
+    "pooled_db/pool/gate.py Gate.enter: shedding.slow_since is not None -> True": (
+        "served_at_once() looks at it, too: the condition only saves a call"
     ),
-    "pooled_db/pool/gate.py Gate.review: and -> or": (
-        "whoever looks calls back what is ripe, and one who looks is enough"
+    "pooled_db/pool/gate.py Gate.review: permit is self._watcher -> True": _ONE_LOOKS,
+    "pooled_db/pool/gate.py Gate._lacks_watcher: lacks -> True": _ONE_LOOKS,
+    "pooled_db/pool/gate.py Gate.release: back.state is WAITING -> True": (
+        "who does not wait stands in no line: the condition only saves calls"
     ),
-    "pooled_db/pool/gate.py Gate._call_back: on_call is None -> False": _NARROWS,
+    "pooled_db/pool/gate.py Gate.release: self._begun or self._newcomers or "
+    "self._prior -> True": _NOBODY_WAITS,
+    "pooled_db/pool/gate.py Gate._call_back: not called -> True": (
+        "who gets what has been called back waits for nobody: it only saves a look"
+    ),
+    "pooled_db/pool/gate.py Gate.release: self._answered -> True": (
+        "wake_all() wakes nobody then: the condition only saves a call"
+    ),
     "pooled_db/pool/lane.py Lane.served: self.remove(permit) -> pass": (
         "the gate takes it out of every line afterwards"
     ),
@@ -182,6 +195,10 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/pool/queue.py Queue.at_a_glance: not newcomers or self.begun or "
     "self.prior -> True": "it is the same, told with three calls more",
+    "pooled_db/pool/queue.py Queue.at_a_glance: shedding.slow_since is not None or "
+    "now - oldest > shedding.target -> True": (
+        "overloaded() looks at it, too: the condition only saves a call"
+    ),
     "pooled_db/pool/queue.py Queue.at_a_glance: - -> +": (
         "overloaded() looks at it, too: the condition only saves a call"
     ),
@@ -227,6 +244,14 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/outage.py Outage.__init__: 0.0 -> 1.0": (
         "a failure sets the times before anybody reads them"
     ),
+    "pooled_db/pool/permit.py wake_all: return -> pass": "there is nothing after it",
+    "pooled_db/pool/shedding.py Shedding._refuses: oldest is not None -> True": (
+        _NARROWS
+    ),
+    "pooled_db/pool/stall.py _is_closed: not isinstance(held, Loan) -> False": _NARROWS,
+    "pooled_db/pool/stall.py _count_strangers: >= -> >": (
+        "the clock never shows the very moment"
+    ),
     "pooled_db/pool/permit.py Refused.__init__: super().__init__(reason, waited) -> "
     "pass": "an exception is made with its arguments already",
     "pooled_db/pool/pool.py Pool.__init__: 0.0 -> 1.0": "pools.py gives it to each",
@@ -236,6 +261,9 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/pool/pool.py Pool.check_in: loan.requester is None -> True": (
         "a request's is not among them: the condition only saves a call"
+    ),
+    "pooled_db/pool/waiting.py Waiting.acquire_async: return -> pass": (
+        "who waits no more is not waited for: it only saves that look"
     ),
     "pooled_db/pool/shedding.py <module>: 0.0625 -> 0.125": "tuned, and not promised",
     "pooled_db/pool/shedding.py Shedding.served_at_once: self.slow_since is not None "

@@ -60,6 +60,18 @@ def test_a_standing_queue_is_shed_down_to_one_waiter_for_each_permit(
     assert review(gate, waiters)[2] is None
 
 
+def test_it_is_shed_down_to_one_waiter_for_each_permit_that_may_be_held_now(
+    clock: Clock,
+) -> None:
+    gate = Gate(3, queue_target=TARGET, queue_interval=INTERVAL, clock=clock)
+    hold(gate)
+    gate.limit = 1
+    gate.limit_changed()
+    waiters = [queue(gate) for _ in range(3)]
+    clock.now += TARGET + INTERVAL
+    assert review(gate, waiters) == [Reason.OVERLOADED, Reason.OVERLOADED, None]
+
+
 def test_a_queue_stands_where_all_are_served_late_though_soon(clock: Clock) -> None:
     gate = shedding_gate(clock)
     holder, line = hold(gate), [queue(gate)]

@@ -12,7 +12,7 @@ from pooled_db.pool.gate import Gate
 from pooled_db.pool.lane import Lane
 from pooled_db.pool.permit import ADMITTED, REFUSED, WAITING, Permit
 from pooled_db.pool.shedding import Shedding
-from tests.lines import Queue, clients, state_of
+from tests.lines import Queue, clients
 
 
 def test_lines_are_served_in_turn_and_each_in_order_of_arrival() -> None:
@@ -167,6 +167,21 @@ def test_before_a_client_that_is_new_nobody_is_served_who_has_been() -> None:
     assert lane._ahead_in(lane._line_of(newcomer)) == ahead
 
 
+def test_a_client_that_has_just_been_served_comes_after_all_the_others() -> None:
+    """However short its line is."""
+    lane = Lane(None)
+    for other in "addb":
+        permit = Permit()
+        permit.client = other
+        lane.add(permit)
+        if other != "b" and len(lane._old) < 2:
+            lane.served(permit, 0.0)
+    assert clients(list(lane.order)) == "db"
+    newcomer = Permit()
+    newcomer.client = "a"
+    assert lane._ahead_in(lane._line_of(newcomer)) == 2
+
+
 def test_the_line_of_who_hammers_is_shed_and_no_other() -> None:
     queue = Queue(queue_target=0.08, queue_interval=1.0)
     waiters: list[Permit] = []
@@ -213,10 +228,10 @@ def test_a_full_queue_drops_the_last_of_the_longest_line() -> None:
     queue = Queue(max_waiting=4)
     hammering = [queue.ask("a") for _ in range(4)]
 
-    patient = queue.ask("b")
+    patient = [queue.ask("b"), queue.ask("c")]
 
-    assert patient.state is WAITING
-    assert [one.state for one in hammering] == [WAITING] * 3 + [REFUSED]
+    assert [one.state for one in patient] == [WAITING] * 2
+    assert [one.state for one in hammering] == [WAITING] * 2 + [REFUSED] * 2
     assert hammering[3].reason is Reason.QUEUE_FULL
     assert queue.ask("a").reason is Reason.QUEUE_FULL
 
@@ -242,110 +257,12 @@ def test_who_stands_in_one_of_the_two_alone_leaves_that(stands_in: str) -> None:
     assert list(lane.order) == list(line) == [other]
 
 
-# Priority.
-
-
-def test_those_with_priority_go_before_others_but_for_one_in_four() -> None:
-    queue = Queue()
-    waiters = [queue.ask("a") for _ in range(4)]
-    waiters += [queue.ask("p", priority=True) for _ in range(6)]
-
-    served = [queue.serve(waiters) for _ in range(10)]
-
-    assert clients(served) == "pppapppaaa"
-
-
-def test_a_full_queue_drops_another_for_one_with_priority() -> None:
-    queue = Queue(max_waiting=2)
-    waiters = [queue.ask("a"), queue.ask("b")]
-
-    assert queue.ask("c", priority=True).state is WAITING
-    assert sorted(one.state.name for one in waiters) == ["REFUSED", "WAITING"]
-
-
-def test_a_share_is_for_those_with_priority() -> None:
-    gate = Gate(4, reserved_share=0.25)
-
-    def enter(*, priority: bool = False, begun: bool = False) -> Permit:
-        permit = Permit()
-        permit.priority, permit.begun = priority, begun
-        gate.enter(permit, 60.0)
-        return permit
-
-    others = [enter() for _ in range(4)]
-    assert [one.state for one in others] == [ADMITTED] * 3 + [WAITING]
-
-    first = enter(priority=True)
-    assert first.state is ADMITTED
-    gate.release(first)
-    assert state_of(others[3]) is WAITING
-    assert enter(begun=True).state is ADMITTED
-
-    gate.release(others[0])
-    assert state_of(others[3]) is WAITING  # three are held: the last is not for it
-    gate.release(others[1])
-    assert state_of(others[3]) is ADMITTED
-
-
-def test_the_rest_gets_one_in_four_however_many_come_with_priority() -> None:
-    """Though they have all connections, and the reserved share is never free."""
-    queue = Queue(4, reserved_share=0.25)
-    waiters = [queue.ask("a") for _ in range(3)]
-    waiters += [queue.ask("p", priority=True) for _ in range(9)]
-
-    served = [queue.serve(waiters) for _ in range(12)]
-
-    assert clients(served) == "pppa" * 3
-
-
-def test_those_with_priority_who_need_not_wait_leave_one_in_four_as_well() -> None:
-    gate = Gate(4, reserved_share=0.25)
-
-    def enter(*, priority: bool) -> Permit:
-        permit = Permit()
-        permit.priority = priority
-        gate.enter(permit, 60.0)
-        return permit
-
-    held = [enter(priority=True) for _ in range(3)]
-    waiting = enter(priority=False)
-    for come in range(3):
-        assert state_of(waiting) is WAITING, come
-        # There are never fewer than three: what is not reserved is not free.
-        held.append(enter(priority=True))
-        gate.release(held.pop(0))
-
-    assert state_of(waiting) is ADMITTED
-    assert [state_of(one) for one in held] == [ADMITTED] * 3
-
-
-def test_the_rest_never_takes_what_is_reserved() -> None:
-    queue = Queue(4, reserved_share=0.25)
-    for permit in queue.held[1:]:
-        permit.begun = False  # three that came without priority
-    queue.held.reverse()
-    waiters = [queue.ask("a")] + [queue.ask("p", priority=True) for _ in range(8)]
-
-    served = [queue.serve(waiters) for _ in range(8)]
-
-    assert clients(served) == "p" * 8
-
-
-@pytest.mark.parametrize(("capacity", "reserved"), [(1, 0), (3, 0), (4, 1), (10, 2)])
-def test_a_share_is_rounded_down(capacity: int, reserved: int) -> None:
-    assert Gate(capacity, reserved_share=0.25).reserved == reserved
-
-
-def test_another_share_lets_those_in_who_wait_for_it() -> None:
-    gate = Gate(2, reserved_share=0.5)
-    permits = [Permit(), Permit()]
-    for permit in permits:
-        gate.enter(permit, 60.0)
-    assert permits[1].state is WAITING
-
-    gate.reserve(0.0)
-
-    assert state_of(permits[1]) is ADMITTED
+def test_who_does_not_stand_in_it_leaves_nothing_there() -> None:
+    lane, there, stranger = Lane(None), Permit(), Permit()
+    lane.add(there)
+    stranger.client = "stranger"
+    lane.remove(stranger)
+    assert list(lane.order) == [there]
 
 
 # Who it is, is asked of those alone who have to wait.
@@ -369,6 +286,16 @@ def test_nobody_is_asked_who_need_not_wait() -> None:
     assert (first.state, first.asked) == (ADMITTED, 0)
     gate.enter(second, 60.0)
     assert (second.state, second.asked) == (WAITING, 1)
+
+
+def test_nobody_is_asked_twice() -> None:
+    """Though it comes again, since one permit more may be held."""
+    gate = Gate(3)
+    gate.enter(Permit(), 60.0)
+    gate.limit, gate.raise_at = 1, 0.0
+    permit = Stranger()
+    gate.enter(permit, 60.0)
+    assert (permit.state, permit.asked) == (ADMITTED, 1)
 
 
 def test_the_lock_is_not_held_while_somebody_is_asked() -> None:

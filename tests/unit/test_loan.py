@@ -159,11 +159,76 @@ def test_what_is_lent_is_on_call_if_whoever_has_it_can_take_another(
 # The end.
 
 
+@pytest.mark.parametrize(
+    ("connected", "in_query", "is_changed", "needs_io"),
+    [
+        (True, False, True, True),
+        (True, False, False, False),
+        # Another thread is in a statement: nobody waits for it, it closes it itself.
+        (True, True, True, False),
+        (False, False, True, False),
+    ],
+)
+def test_the_server_is_asked_only_to_clean_what_can_be_kept(
+    loan: Loan,
+    pool: Any,
+    connected: bool,
+    in_query: bool,
+    is_changed: bool,
+    needs_io: bool,
+) -> None:
+    pool.needs_cleaning = lambda connection: is_changed
+    connection: Any = loan.connection
+    connection.in_query = in_query
+    if not connected:
+        loan.connection = None
+    assert loan.needs_io() is needs_io
+
+
+@pytest.mark.parametrize(
+    ("lets_go", "checked_in"),
+    # The second look: the thread may have come out in between, and ends it no more.
+    [([True], [True]), ([False, True], [True]), ([False, False], [])],
+)
+def test_what_another_thread_is_inside_of_ends_when_it_comes_out(
+    loan: Loan, pool: Any, lets_go: list[bool], checked_in: list[bool]
+) -> None:
+    connection: Any = loan.connection
+    connection.let_go = iter(lets_go).__next__
+    connection.after_rest = None
+    loan.checkin()
+    assert pool.checked_in == checked_in
+    connection.let_go = lambda: True
+    if connection.after_rest is not None:
+        connection.is_being_read = False
+        connection.after_rest()
+    assert len(pool.checked_in) == 1
+
+
+def test_what_is_given_back_at_rest_is_nothing_to_who_had_it(loan: Loan) -> None:
+    connection: Any = loan.connection
+    connection.after_rest = None
+    loan.checkin()
+    assert connection.after_rest is None
+
+
 def test_it_ends_once(loan: Loan, pool: Any) -> None:
     loan.checkin()
     loan.discard()
     assert (pool.checked_in, pool.dropped) == ([True], 0)
     assert (loan.over, loan.user, loan.borrower) == (True, NO_THREAD, None)
+
+
+@pytest.mark.parametrize("state", [RETURNED, CLOSED])
+def test_what_has_ended_does_not_touch_its_connection_again(
+    loan: Loan, pool: Any, state: State
+) -> None:
+    """Another request may be in a statement on it by now."""
+    connection: Any = loan.connection
+    connection.let_go, connection.after_rest = (lambda: False), None
+    loan.state = state
+    loan.checkin()
+    assert (pool.checked_in, connection.after_rest) == ([], None)
 
 
 def test_who_waits_for_its_turn_learns_that_it_is_over(loan: Loan) -> None:

@@ -124,22 +124,23 @@ def test_what_is_not_on_call_stays_while_somebody_works() -> None:
 
 
 @pytest.mark.parametrize(
-    ("held", "waiter", "is_called"),
+    ("held", "waiters", "is_called"),
     [
-        ([RESTS], OUTSIDER, True),
-        ([RESTS], OF_REQUEST, False),
+        ([RESTS], [OUTSIDER], True),
+        ([RESTS], [OF_REQUEST], False),
+        ([RESTS], [OF_REQUEST, OUTSIDER], True),
         # Whoever works with one is about to give it back.
-        ([RESTS, WORKS], OUTSIDER, False),
+        ([RESTS, WORKS], [OUTSIDER], False),
         # And what is on call can be had in a moment.
-        ([RESTS, FakeLoan(0.0019)], OUTSIDER, False),
+        ([RESTS, FakeLoan(0.0019)], [OUTSIDER], False),
     ],
 )
 def test_when_all_rest_a_request_makes_way_for_who_may_be_its_own_thread(
-    held: list[FakeLoan], waiter: Waiter, is_called: bool
+    held: list[FakeLoan], waiters: list[Waiter], is_called: bool
 ) -> None:
     into: list[Any] = []
     given: Any = held
-    waiting: Any = [waiter]
+    waiting: Any = waiters
     OnCall(clock=lambda: NOW).call_back(given, waiting, into)
     assert into == ([RESTS] if is_called else [])
 

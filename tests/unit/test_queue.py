@@ -121,6 +121,19 @@ def test_where_nobody_waits_nobody_is_the_latest() -> None:
     assert make().latest is None
 
 
+# Who is next.
+
+
+def test_those_with_priority_are_served_in_a_row_where_nobody_else_waits() -> None:
+    queue = make()
+    waiting = [permit(priority=True) for _ in range(5)]
+    for one in waiting:
+        queue.add(one)
+    for one in waiting:
+        assert queue.next([], 4) is one
+        queue.served(one, 0.0)
+
+
 # Who waits again.
 
 
@@ -153,6 +166,15 @@ def test_who_comes_to_a_full_line_is_told_that(
     newcomer = permit()
     newcomer.deadline = 5.0 if late else 1_000_000.0
     assert queue.turns_away(newcomer, 5.0) == (newcomer, Reason.QUEUE_FULL)
+
+
+def test_who_has_begun_takes_nobodys_place_in_a_full_line() -> None:
+    queue = Queue(1, max_waiting=3, target=None, interval=1.0, crowd=None)
+    for _ in range(3):
+        queue.add(permit())
+    begun = permit(begun=True)
+    begun.client = begun
+    assert queue.turns_away(begun, 0.0) == (begun, Reason.QUEUE_FULL)
 
 
 # What is a crowd.
@@ -202,6 +224,16 @@ def test_a_crowd_that_comes_within_2_intervals_is_no_burst(
         stand(queue, 6)
         refused.append(is_refused(queue, interval + later))
     assert refused == [True, False]
+
+
+@pytest.mark.parametrize("kind", ["begun", "priority"])
+def test_a_crowd_turns_nobody_away_who_goes_before_it(kind: str) -> None:
+    queue = make(crowd=6)
+    stand(queue, 6)
+    is_refused(queue, 0.0)
+    assert is_refused(queue, 0.5)
+    comes = permit(begun=kind == "begun", priority=kind == "priority")
+    assert queue.turns_away(comes, 0.5) is None
 
 
 @pytest.mark.parametrize(("left", "still_stands"), [(5, True), (3, True), (2, False)])

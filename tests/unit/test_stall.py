@@ -18,7 +18,7 @@ from pooled_db.driver.connection import Connection
 from pooled_db.exceptions import Reason
 from pooled_db.pool import stall
 from pooled_db.pool.loan import Loan
-from pooled_db.pool.permit import LENT, REFUSED, WAITING
+from pooled_db.pool.permit import ADMITTED, LENT, REFUSED, TAKING, WAITING
 from pooled_db.pool.pool import Pool
 from pooled_db.pool.stall import (
     STANDSTILL,
@@ -204,6 +204,15 @@ def test_of_holders_who_wait_in_other_threads_the_last_gives_up(
     assert holders.last_in_vain() is None
 
 
+def test_what_is_at_work_is_not_called_back_where_loans_are_by_transaction(
+    joining: Joining,
+) -> None:
+    joining.pool.lends_by_transaction = True
+    for loan in joining.held:
+        loan.borrower = lambda: None
+    assert joining.last_in_vain() is joining.waiting[1]
+
+
 def test_who_goes_on_waiting_counts_when_the_other_waits_again(
     joining: Joining,
 ) -> None:
@@ -252,12 +261,23 @@ def has_no_connection_yet(joining: Joining) -> None:
     joining.held[0].connection = None
 
 
+def is_just_taking_it(joining: Joining) -> None:
+    joining.held[0].state = TAKING
+
+
+def has_just_got_another(joining: Joining) -> None:
+    joining.held[0].user = joining.thread_of(0)
+    joining.waiting[0].state = ADMITTED
+
+
 @pytest.mark.parametrize(
     "change",
     [
         lent_just_now,
         asked_just_now,
         used_just_now,
+        is_just_taking_it,
+        has_just_got_another,
         is_in_a_statement,
         is_about_to_use_it,
         waits_for_nothing,
@@ -335,7 +355,7 @@ def one_holder_rests(executors: Joining) -> None:
 
 
 def one_waits_for_another_pool(executors: Joining) -> None:
-    executors.waiting[0].pool = Pool("other", connect, pool_size=1)
+    executors.waiting.pop(0).pool = Pool("other", connect, pool_size=1)
 
 
 def one_waiter_holds_one_itself(executors: Joining) -> None:
