@@ -208,12 +208,8 @@ class Limit:
     def _line(self, why: str) -> tuple[object, ...] | None:
         """Return what to log, if it is new and no other attempt may still change it."""
         now = self._gate.clock()
-        if (
-            self.granted is None
-            or self.opening
-            or self.granted == self._told
-            or now - self._told_at < INTERVAL
-        ):
+        is_told = self.granted == self._told or now - self._told_at < INTERVAL
+        if is_told or self.opening:
             return None
         self._told, self._told_at = self.granted, now
         return (

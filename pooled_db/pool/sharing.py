@@ -219,7 +219,7 @@ class Shared(Permit):
                 self.connection.after_rest = self._after_rest
             self.pass_turn_locked()
         gate.settle()
-        if self.over and not turn.granted:
+        if self.over:
             self.leave_line(turn)
             return False
         return True

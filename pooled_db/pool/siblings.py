@@ -87,7 +87,7 @@ class _File:
         count = sum(map(bool, self._connections.tolist()))
         limit = self._words[self._limit]
         refused = self._times[self._no_room]
-        is_hungry = count < limit and bool(refused) and now - refused < RECENT
+        is_hungry = count < limit and now - refused < RECENT
         return Sibling(count, limit, is_hungry)
 
 
