@@ -1,4 +1,4 @@
-"""What is taken out of a pool and not lent on: late, interrupted, or at its end."""
+"""What is taken out of a pool, and what of it is not lent on: late, or at its end."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ import pytest
 from pooled_db import PoolTimeout
 from pooled_db.driver.connection import Connection
 from pooled_db.pool.loan import Loan
-from pooled_db.pool.numbers import Numbers
-from pooled_db.pool.permit import ADMITTED, CLOSED, READY
+from pooled_db.pool.permit import ADMITTED, TAKING
 from pooled_db.pool.pool import Pool, outsiders
 from pooled_db.pool.store import NoIdleConnection
 from tests.harness.fake_server import FakeServer
-from tests.harness.interrupts import Interrupted
 from tests.loans import connector, lend
 
 OFFLINE = (3032, "The server is currently in offline mode")
@@ -72,68 +70,55 @@ def test_what_has_not_answered_in_time_is_closed_and_lent_to_nobody(
     loan.checkin()
 
 
-@pytest.mark.parametrize("is_put_back", [False, True])
-@pytest.mark.parametrize("when", ["it is taken", "it goes back"])
-def test_who_is_interrupted_after_closing_one_closes_it_once(
-    pool: Pool, monkeypatch: pytest.MonkeyPatch, when: str, is_put_back: bool
+def test_the_most_that_were_lent_at_once_are_told(pool: Pool) -> None:
+    peaks = []
+    for count in (1, 3, 2):
+        loans = [pool.checkout() for _ in range(count)]
+        peaks.append(pool.stats().peak)
+        for loan in loans:
+            loan.checkin()
+    assert peaks == [1, 3, 3]
+
+
+def test_who_is_refused_outside_of_requests_is_told_which_line_took_the_others(
+    server: FakeServer,
 ) -> None:
-    """Another thread may have put its slot back meanwhile, to open one in it."""
-    (loan, connection), discard = lend(pool), pool._connector.discard
-
-    def is_interrupted(slot: Any, queue: Any) -> None:
-        monkeypatch.undo()
-        discard(slot, queue)
-        if is_put_back:
-            pool._store._put_back_an_empty_slot()
-        raise Interrupted
-
-    if when == "it is taken":
-        loan.checkin()
-        connection.is_clean = False
-    monkeypatch.setattr(pool._connector, "discard", is_interrupted)
-    with pytest.raises(Interrupted):
-        if when == "it is taken":
-            pool.checkout()
-        else:
-            loan.discard()
-    assert (pool.gate.free, pool.checkedout(), len(pool._store.open)) == (3, 0, 0)
-    loans = [pool.checkout() for _ in range(3)]
-    assert pool.checkedout() == 3
-    for loan in loans:
-        loan.checkin()
+    pool = Pool("fake", connector(server), pool_size=1, timeout=0.01)
+    loan = pool.checkout()
+    with pytest.raises(PoolTimeout, match=rf"{__file__}:\d+ in test_who_is_refused"):
+        pool.checkout()
+    loan.checkin()
 
 
-def test_what_is_interrupted_twice_as_it_goes_back_is_lent_to_nobody(
+def test_what_another_thread_of_its_request_just_takes_is_taken_once(
+    pool: Pool,
+) -> None:
+    loan = pool.admit(Loan(pool))
+    loan.state = TAKING
+    pool.take(loan)
+    assert (loan.state, loan.is_out, pool.stats().opened) == (TAKING, False, 0)
+    loan.state = ADMITTED
+    loan.checkin()
+
+
+def test_who_cannot_connect_has_one_that_comes_back_in_time(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before it is closed, and before what the first has left is closed."""
-    loan, connection = lend(pool)
-    slot = loan.fairy
-    assert slot is not None
+    def fail() -> Connection:
+        raise MySQLdb.OperationalError(*OFFLINE)
 
-    def is_interrupted(*args: object) -> None:
-        raise Interrupted
+    first, connection = lend(pool)
+    pool.connect, pool.timeout = fail, 60.0
+    acquire_again = pool.gate.acquire_again
 
-    with monkeypatch.context() as patched, pytest.raises(Interrupted):
-        patched.setattr(pool._connector, "discard", is_interrupted)
-        loan.discard()
-    slot.close()  # as when nobody remembers it
-    another, other_connection = lend(pool)
-    assert other_connection is not connection
-    assert pool.stats().closed["doubtful"] == 1
-    another.checkin()
+    def as_it_comes_back(loan: Loan) -> None:
+        first.checkin()
+        acquire_again(loan)
 
-
-def test_what_an_interrupt_has_cut_off_is_closed_and_known_no_more(pool: Pool) -> None:
-    loan, connection = lend(pool)
-    loan.checkin()
-    store = pool._store
-    store.queue._do_get()  # and interrupted before anybody had it
-    store.renew(store.queue)
-
-    assert not store.open
-    assert not connection.is_alive()
-    assert pool.stats().closed["doubtful"] == 1
+    monkeypatch.setattr(pool.gate, "acquire_again", as_it_comes_back)
+    second, same = lend(pool)
+    assert same is connection
+    second.checkin()
 
 
 def test_who_takes_a_connection_sees_what_lasts_for_too_long(
@@ -147,32 +132,6 @@ def test_who_takes_a_connection_sees_what_lasts_for_too_long(
     assert "held for longer than warn_after (5 s)" in caplog.text
     first.checkin()
     second.checkin()
-
-
-def test_who_is_interrupted_as_it_gets_one_gives_its_permit_back(pool: Pool) -> None:
-    """The loan does not know of it yet: whoever took it closes it."""
-    loan = pool.admit(Loan(pool))
-    slot: Any = object()
-    loan.fairy = slot
-    pool.drop(loan)
-    assert (loan.state, pool.gate.free) == (CLOSED, 3)
-
-
-def test_who_is_interrupted_just_after_it_got_one_has_none_and_may_try_again(
-    pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def is_interrupted(*args: object) -> None:
-        raise Interrupted
-
-    loan = pool.admit(Loan(pool))
-    with monkeypatch.context() as patched, pytest.raises(Interrupted):
-        patched.setattr(Numbers, "lent", is_interrupted)
-        pool.take(loan)
-    assert (loan.state, loan.is_out, pool.lent()) == (ADMITTED, False, [])
-    assert (pool.checkedout(), len(pool._store.open)) == (0, 0)
-    pool.take(loan)
-    assert (loan.state, loan.is_out, pool.lent()) == (READY, True, [loan])
-    loan.checkin()
 
 
 @pytest.mark.parametrize("error", [OFFLINE, (1045, "Access denied")])
@@ -191,54 +150,6 @@ def test_what_has_ended_while_its_connection_could_not_be_opened_gives_its_permi
     with pytest.raises(MySQLdb.OperationalError):
         pool.take(loan)
     assert (loan.has_ended, pool.gate.free) == (True, 1)
-
-
-def test_what_an_interrupt_has_kept_from_who_took_it_is_lost_to_nobody(
-    pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loan, connection = lend(pool)
-    loan.checkin()
-    queue = pool._store.queue
-
-    def is_interrupted() -> None:
-        queue._do_get()
-        raise Interrupted
-
-    with monkeypatch.context() as patched, pytest.raises(Interrupted):
-        patched.setattr(queue, "connect", is_interrupted)
-        pool.checkout()
-    assert not connection.is_alive()
-    assert (pool.gate.free, pool.checkedout(), len(pool._store.open)) == (3, 0, 0)
-    loans = [pool.checkout() for _ in range(3)]
-    for loan in loans:
-        loan.checkin()
-
-
-@pytest.mark.parametrize("when", ["it is wanted", "it goes back"])
-def test_where_a_return_is_interrupted_no_room_is_lost(
-    pool: Pool, monkeypatch: pytest.MonkeyPatch, when: str
-) -> None:
-    """The queue counts it as lent for ever: another takes its place."""
-
-    def is_interrupted(entry: object) -> None:
-        monkeypatch.undo()
-        raise Interrupted
-
-    loan = pool.checkout()
-    if when == "it is wanted":  # and has been parked meanwhile
-        loan.checkin()
-        pool._store.park_idle()
-    monkeypatch.setattr(pool._store.queue, "_do_return_conn", is_interrupted)
-    with pytest.raises(Interrupted):
-        if when == "it is wanted":
-            pool.checkout()
-        else:
-            loan.checkin()
-    assert (pool.gate.free, pool.checkedout(), len(pool._store.open)) == (3, 0, 0)
-    loans = [pool.checkout() for _ in range(3)]
-    assert (pool.checkedout(), len(pool._store.open)) == (3, 3)
-    for loan in loans:
-        loan.checkin()
 
 
 def test_what_is_needed_just_as_it_is_to_be_closed_stays_open(
@@ -264,19 +175,18 @@ def test_what_is_needed_just_as_it_is_to_be_closed_stays_open(
     assert pool.stats().opened == 2
 
 
-def test_who_parks_what_is_idle_may_lose_its_queue_meanwhile(pool: Pool) -> None:
-    """To another thread, which has been interrupted, and has seen what is parked."""
+def test_what_was_used_first_of_what_is_parked_is_known(pool: Pool) -> None:
+    loans = [lend(pool) for _ in range(3)]
+    for (loan, connection), rested in zip(loans, (7.0, 5.0, 6.0), strict=True):
+        loan.checkin()
+        connection.rested = rested
     store = pool._store
-
-    class Parked(list[Any]):
-        def append(self, slot: Any) -> None:
-            super().append(slot)
-            store.renew(store.queue)
-
-    lend(pool)[0].checkin()
-    store._parked = Parked()
+    known = [store.parked_since()]
     store.park_idle()
-    assert (store._parked, len(store.open)) == ([], 0)
+    known.append(store.parked_since())
+    store.close_parked(5.5, 0)
+    known.append(store.parked_since())
+    assert known == [None, 5.0, 6.0]
 
 
 def test_who_parks_what_is_idle_may_find_that_it_has_just_been_taken(
@@ -312,6 +222,7 @@ def test_what_a_forked_process_has_of_its_parent_is_nothing_to_it(
     for loan in loans:
         loan.checkin()
     assert (pool.gate.free, len(pool._store.open)) == (2, 0)
+    assert pool.stats().closed["disposed"] == 2
 
 
 def test_a_pool_that_is_disposed_of_makes_nothing_fit_for_the_next(pool: Pool) -> None:
