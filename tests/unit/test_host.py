@@ -199,10 +199,14 @@ def test_a_histogram_counts_up_to_its_bounds(
     assert told[f"{what}.sum"] == pytest.approx(sum(BOUNDS) + 31.0)
 
 
-@pytest.mark.parametrize("overloaded", [False, True])
-def test_pools_are_overloaded_together_if_one_of_them_is(overloaded: bool) -> None:
-    some = [PoolStats(overloaded=False), PoolStats(overloaded=overloaded)]
-    assert total(some).overloaded == overloaded
+@pytest.mark.parametrize(
+    "overloaded", [(False, False), (False, True), (True, False), (True, True)]
+)
+def test_pools_are_overloaded_together_if_one_of_them_is(
+    overloaded: tuple[bool, bool],
+) -> None:
+    whole = total(PoolStats(overloaded=one) for one in overloaded)
+    assert whole.overloaded is (overloaded != (False, False))
 
 
 def test_the_sum_of_no_pools_is_nothing() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pooled_db.driver.slot import AT_WORK, OPENED_AT, OUTSIDE, padded
+from pooled_db.driver.slot import AT_WORK, OPENED_AT, OUTSIDE, TRANSACTION, padded
 from pooled_db.pool import host, reading, state_file
 from pooled_db.pool.host import ProcessPool
 from pooled_db.pool.numbers import SIZE, Numbers
@@ -67,12 +67,26 @@ def test_times_are_told_to_the_fraction_and_never_below_none(
     assert told_times == (max(0.0, ago),) * 3
 
 
-def test_an_idle_connection_is_nobodys(directory: Path) -> None:
+@pytest.mark.parametrize("at_work", [False, True])
+def test_an_idle_connection_is_nobodys(directory: Path, at_work: bool) -> None:
     numbers = make(directory)
-    lend(numbers, NOW - 1.0, "GET /orders/", at_work=True)
+    lend(numbers, NOW - 1.0, "GET /orders/", at_work)
     numbers.given_back(1.0, numbers.slots[0])
     (held,) = told(directory).connections
     assert (held.state, held.who, held.lent, held.rested) == ("idle", "", None, None)
+
+
+def test_who_has_a_transaction_open_is_at_work_between_its_statements(
+    directory: Path,
+) -> None:
+    numbers = make(directory)
+    lend(numbers, NOW - 1.0, "GET /orders/")
+    numbers.slots[0].words[TRANSACTION] = True
+    (held,) = told(directory).connections
+    assert (held.state, held.in_transaction) == ("at work", True)
+    numbers.given_back(1.0, numbers.slots[0])
+    (held,) = told(directory).connections
+    assert (held.state, held.in_transaction) == ("idle", False)
 
 
 @pytest.mark.parametrize(

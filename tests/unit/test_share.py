@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pooled_db import state
-from pooled_db.pool import siblings as siblings_module
-from pooled_db.pool import state_file
 from pooled_db.pool.gate import Gate
 from pooled_db.pool.limit import Limit
-from pooled_db.pool.numbers import LIMIT, Numbers
 from pooled_db.pool.share import Share, Sibling
-from pooled_db.pool.siblings import SiblingPools
 from tests.clock import Clock
 from tests.gates import hold, queue
 
 LIMIT_OF_EACH = 10
-#: Documented: who was refused a connection within so many seconds wants more.
-RECENT = 2.0
-PLACE = "the server"
 
 
 class Connection:
@@ -84,6 +67,8 @@ def content(count: int) -> Sibling:
         (10, [hungry(0), content(10)], 3),
         (7, [hungry(7), hungry(6), hungry(0)], 2),
         (6, [hungry(4)], 1),
+        # One who may have no more keeps nobody from giving.
+        (6, [hungry(4), Sibling(4, 4, is_hungry=False)], 1),
         # There is less than one for each, or one and a half.
         (2, [hungry(0), hungry(0)], 1),
         (3, [hungry(1), hungry(1)], 1),
@@ -240,32 +225,39 @@ def test_what_all_had_is_remembered_for_a_minute_after_they_had_it_last() -> Non
     assert [pool.gives_back(1, refused=True) for _ in range(4)] == [0, 0, 1, 1]
 
 
+NEVER, JUST_NOW, BEFORE, LONG_AGO = None, 0.0, 20.0, 60.0
+
+
 @pytest.mark.parametrize(
-    ("count", "siblings", "is_contended", "all_needed", "pause"),
+    ("count", "siblings", "refused", "all_needed", "pause"),
     [
         # Once in 7 s each where nobody is seen, and once in 60 s otherwise.
-        (10, [], True, True, 0.7),
-        (4, [], True, True, 1.75),
-        (1, [], True, True, 2.5),
-        (0, [], True, True, 2.5),
-        (10, [], False, True, 2.5),
-        (10, [content(10)], True, True, 0.5),
+        (10, [], JUST_NOW, True, 0.7),
+        (4, [], JUST_NOW, True, 1.75),
+        (1, [], JUST_NOW, True, 2.5),
+        (0, [], JUST_NOW, True, 2.5),
+        (10, [], NEVER, True, 2.5),
+        (10, [content(10)], JUST_NOW, True, 0.5),
         # Nobody looks often who has something to spare, or to whom nothing was refused.
-        (10, [content(10)], True, False, 2.5),
-        (5, [content(5)], False, True, 2.5),
+        (10, [content(10)], JUST_NOW, False, 2.5),
+        (5, [content(5)], NEVER, True, 2.5),
+        # Within a minute.
+        (5, [content(5)], BEFORE, True, 0.5),
+        (5, [content(5)], LONG_AGO, True, 2.5),
     ],
 )
 def test_when_it_looks_again(
     count: int,
     siblings: list[Sibling],
-    is_contended: bool,
+    refused: float | None,
     all_needed: bool,
     pause: float,
 ) -> None:
     pool = InTurn(count, *siblings)
-    if is_contended:
+    if refused is not None:
         pool.limit.failed(pool.clock.now + 1.0, "it has no more", no_room=True)
-    assert pool.share.is_looking == is_contended
+        pool.clock.now += refused
+    assert pool.share.is_looking == (refused == JUST_NOW)
     again = pool.share.look(pool.clock.now, all_needed)
     assert again - pool.clock.now == pytest.approx(pause)
 
@@ -295,138 +287,6 @@ def test_what_was_not_looked_at_for_two_turns_is_not_made_up_for(
     pool = InTurn(10)
     pool.clock.now += seconds - 0.5
     assert pool.gives_back(1) == given
-
-
-# What is seen of others.
-
-
-@pytest.fixture
-def numbers(tmp_path: Path) -> Numbers:
-    made = state_file.create(tmp_path, 4, {"alias": "default", "place": PLACE})
-    made.words[LIMIT] = 4
-    return made
-
-
-@pytest.mark.parametrize("kind", ["gone", "no file", "empty"])
-def test_what_cannot_be_read_is_nobodys(tmp_path: Path, kind: str) -> None:
-    """Its process has ended just then, say."""
-    path = tmp_path / "1-a.pool"
-    if kind == "gone":
-        path.symlink_to(tmp_path / "nothing")
-    elif kind == "no file":
-        path.mkdir()
-    else:
-        path.touch()
-    assert others(tmp_path)() == []
-
-
-def others(directory: Path, own: str = "") -> SiblingPools:
-    return SiblingPools(directory, PLACE, own)
-
-
-def test_a_pool_is_seen_with_what_it_has(tmp_path: Path, numbers: Numbers) -> None:
-    siblings = others(tmp_path)
-    assert siblings() == [Sibling(0, 4, is_hungry=False)]
-
-    slots = [numbers.occupy(number) for number in (7, 8, 9)]
-    assert slots[0] is not None
-    numbers.vacate(slots[0])
-    numbers.had_no_room(time.monotonic())
-
-    assert siblings() == [Sibling(2, 4, is_hungry=True)]
-    numbers.had_no_room(time.monotonic() - RECENT)
-    assert siblings() == [Sibling(2, 4, is_hungry=False)]
-
-
-def test_a_pool_with_all_that_it_may_have_is_not_hungry(
-    tmp_path: Path, numbers: Numbers
-) -> None:
-    for number in range(1, 5):
-        numbers.occupy(number)
-    numbers.had_no_room(time.monotonic())
-    assert others(tmp_path)() == [Sibling(4, 4, is_hungry=False)]
-
-
-def test_neither_itself_nor_other_servers_are_seen(
-    tmp_path: Path, numbers: Numbers
-) -> None:
-    elsewhere = state_file.create(tmp_path, 4, {"alias": "other", "place": "another"})
-    older = state_file.create(tmp_path, 4, {"alias": "default"})
-    (tmp_path / "broken.pool").write_bytes(b"no head")
-    assert numbers.file is not None
-
-    assert others(tmp_path, own=numbers.file)() == []
-    assert len(others(tmp_path)()) == 1
-    assert others(tmp_path / "nowhere")() == []
-    del elsewhere, older
-
-
-def test_where_no_process_shares_its_numbers_nobody_is_seen(
-    numbers: Numbers, settings: Any
-) -> None:
-    settings.POOLED_DB = {"STATE_DIR": None}
-    assert not state.siblings_of(numbers, PLACE)()
-
-
-def open_files() -> list[str]:
-    """What this process has open, as long as the system tells."""
-    found = []
-    for descriptor in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(FileNotFoundError):  # the directory itself
-            found.append(os.readlink(f"/proc/self/fd/{descriptor}"))
-    return found
-
-
-def test_a_pool_that_nobody_has_any_more_is_not_seen(tmp_path: Path) -> None:
-    made = state_file.create(tmp_path, 4, {"alias": "default", "place": PLACE})
-    (tmp_path / "broken.pool").write_bytes(b"no head")
-    siblings = others(tmp_path)
-    assert len(siblings()) == len(siblings()) == 1
-    del made
-    gc.collect()
-    assert siblings() == []
-    gc.collect()
-    assert not [one for one in open_files() if one.startswith(str(tmp_path))]
-
-
-def test_a_file_is_opened_once(
-    tmp_path: Path, numbers: Numbers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened, open_it = [], siblings_module._opened
-
-    def opens(path: Path, place: str) -> Any:
-        opened.append(path.name)
-        return open_it(path, place)
-
-    monkeypatch.setattr(siblings_module, "_opened", opens)
-    siblings = others(tmp_path)
-    assert siblings() == siblings()
-    assert opened == [numbers.file]
-
-
-def test_a_process_that_has_ended_is_not_seen(tmp_path: Path) -> None:
-    program = (
-        "import sys, pathlib, time\n"
-        "from pooled_db.pool import state_file\n"
-        f"about = {{'alias': 'default', 'place': {PLACE!r}}}\n"
-        "made = state_file.create(pathlib.Path(sys.argv[1]), 4, about)\n"
-        "print('made', flush=True)\n"
-        "time.sleep(600)\n"
-    )
-    siblings = others(tmp_path)
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        assert len(siblings()) == 1
-        os.kill(process.pid, signal.SIGKILL)
-    assert siblings() == []
-    # Processes come and go, and nobody may look who removes their files.
-    assert not [one for one in open_files() if one.startswith(str(tmp_path))]
-    (file,) = tmp_path.glob("*.pool")
-    file.unlink()
-    assert siblings() == []
 
 
 def test_connections_that_are_opened_meanwhile_keep_it_from_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from pooled_db.pool import state_file
 from pooled_db.pool.reading import is_alive
+from tests.harness.interrupts import Interrupted
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,19 @@ def test_a_directory_is_made_with_those_above_it_and_nobody_else_gets_at_it(
     directory.chmod(0o755)
     with pytest.raises(PermissionError, match="chmod 700"):
         state_file.private(directory)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "no room"), Interrupted()])
+def test_who_cannot_make_a_file_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fail(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "rename", fail)
+    with pytest.raises(type(error)):
+        state_file.create(tmp_path / "state", 1)
+    assert os.listdir(tmp_path / "state") == []
 
 
 def test_to_look_whether_a_process_is_there_leaves_no_file_open(tmp_path: Path) -> None:
