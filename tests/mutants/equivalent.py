@@ -108,12 +108,24 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/model_checks.py <module>: False -> True": (
         "no check of models looks at it"
     ),
+    "pooled_db/pool/cleaning.py Cleaning.cleans: connection.is_clean -> False": (
+        "it is the same, told with more calls"
+    ),
+    "pooled_db/pool/cleaning.py Cleaning.cleans: self._spares_unchanged and "
+    "connection.is_at_rest -> False": "it is the same, told with more calls",
+    "pooled_db/pool/cleaning.py Cleaning.cleans: connection.is_clean or "
+    "(self._spares_unchanged and connection.is_at_rest) -> False": (
+        "it is the same, told with more calls"
+    ),
     "pooled_db/pool/ended.py mark: 0 -> 1": "no file has either number",
     "pooled_db/pool/ended.py mark: 0, 0 -> None": "no file has either",
     "pooled_db/pool/ended.py mark: 0, -> nothing": "no file has either",
     "pooled_db/pool/ended.py mark: , 0 -> nothing": "no file has either",
     "pooled_db/pool/destination.py Destination.place: 16 -> 17": (
         "it is only compared with others, and any 64 bits will do"
+    ),
+    "pooled_db/pool/destination.py Destination.__eq__: self is other -> False": (
+        "it is the same, told by comparing all"
     ),
     "pooled_db/pool/entrance.py Entrance.admit_async: age -> True": (
         "who has waited for no time is not too old, nor has it waited before"
@@ -127,6 +139,7 @@ EQUIVALENT: dict[str, str] = {
         "how often something was is a whole number of millionths, too"
     ),
     "pooled_db/pool/host.py ProcessPool.loans: 0.0 -> 1.0": _NARROWS,
+    "pooled_db/pool/host.py ProcessPool.loans: 0.0 -> False": _NARROWS,
     "pooled_db/pool/gate.py Gate._serve: continue -> break": (
         "release() looks again whether somebody waits beside a free permit"
     ),
@@ -155,6 +168,8 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/lane.py Lane.served: oldest is None -> False": _NARROWS,
     "pooled_db/pool/lane.py Lane.served: 0.0 -> 1.0": _NARROWS,
     "pooled_db/pool/lane.py Lane._first_line: self._new -> True": _NARROWS,
+    "pooled_db/pool/nodes.py Nodes._open: isinstance(error, "
+    "MySQLdb.OperationalError) -> True": _NARROWS,
     "pooled_db/pool/nodes.py Nodes._examine: 0.0 -> 1.0": (
         "the clock says 1 s when the machine has been up for that long"
     ),
@@ -188,6 +203,7 @@ EQUIVALENT: dict[str, str] = {
         _NARROWS
     ),
     "pooled_db/pool/sharing.py Shared._after_rest: self.line -> True": _NOBODY_WAITS,
+    "pooled_db/pool/sharing.py Shared._lend: connection is None -> False": _NARROWS,
     "pooled_db/pool/sharing.py Shared._lend: self.line -> True": _NOBODY_WAITS,
     "pooled_db/pool/sharing.py Shared.unpin: self.line -> True": _NOBODY_WAITS,
     "pooled_db/pool/sharing.py Shared.lend: gate.returned -> True": (
@@ -227,6 +243,12 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/pool/overdue.py Overdue.__init__: 0.0 -> 1.0": _UP,
     "pooled_db/pool/store.py <module>: 100_000 -> 100001": "tuned, and not promised",
+    "pooled_db/pool/store.py Store.park_idle: return -> pass": (
+        "a queue that was replaced has nothing more: it only saves a look"
+    ),
+    "pooled_db/pool/store.py Store._replace: parked -> ()": (
+        "nobody refers to them any more: they go back, and are closed then"
+    ),
     "pooled_db/pool/store.py Store._replace: slot.invalidate() -> pass": (
         "nobody refers to them any more: they go back, and are closed then"
     ),
@@ -256,6 +278,12 @@ EQUIVALENT: dict[str, str] = {
     "pass": "an exception is made with its arguments already",
     "pooled_db/pool/pool.py Pool.__init__: 0.0 -> 1.0": "pools.py gives it to each",
     "pooled_db/pool/pool.py Pool.__init__: False -> True": "pools.py gives it to each",
+    "pooled_db/pool/pool.py Pool.take: self.gate.returned -> True": (
+        "settle() looks at it, too: the condition only saves a call"
+    ),
+    "pooled_db/pool/pool.py Pool.check_in: connection is not None -> True": _NARROWS,
+    "pooled_db/pool/pool.py Pool.check_in: fairy is not None -> True": _NARROWS,
+    "pooled_db/pool/pool.py Pool.drop: fairy is not None -> True": _NARROWS,
     "pooled_db/pool/pool.py Pool.take: > -> >=": (
         "were_lent() looks at it, too: the condition only saves a call"
     ),

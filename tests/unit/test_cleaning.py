@@ -31,16 +31,22 @@ class Session:
     loan: Any = USE
 
     def __init__(
-        self, *, is_dirty: bool = False, mode: bool = True, fails: bool = False
+        self,
+        *,
+        is_dirty: bool = False,
+        mode: bool = True,
+        home_mode: bool = True,
+        fails: bool = False,
     ) -> None:
         self.is_dirty = is_dirty
         self.mode = mode
+        self.home_mode = home_mode
         self.fails = fails
         self.done: list[str] = []
 
     @property
     def is_at_rest(self) -> bool:
-        return self.mode and not self.is_dirty
+        return self.mode is self.home_mode and not self.is_dirty
 
     def is_drained(self) -> bool:
         return not self.has_rows
@@ -98,7 +104,7 @@ def test_a_session_is_made_new_where_that_is_asked_for(
     [("dirty", "rollback"), ("always", "reset"), ("rollback", "rollback")],
 )
 def test_without_autocommit_a_transaction_may_be_open(reset: str, done: str) -> None:
-    session = Session(mode=False)
+    session = Session(mode=False, home_mode=False)
     assert clean(session, reset, autocommit=False)[0]
     assert (session.done, session.is_clean, session.mode) == ([done], True, False)
 

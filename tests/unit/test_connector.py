@@ -10,11 +10,13 @@ import pytest
 
 from pooled_db.driver.connection import Connection
 from pooled_db.exceptions import Reason, ServerUnavailable
+from pooled_db.pool.destination import Destination
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import Refused
 from pooled_db.pool.pool import Pool
 from pooled_db.pool.store import NoIdleConnection
 from tests.clock import Clock
+from tests.destinations import SETTINGS
 from tests.harness.interrupts import Interrupted
 
 HERE: Any
@@ -119,6 +121,16 @@ def test_what_is_not_lent_is_closed_for_a_reason(
     for name, value in how.items():
         setattr(idle, name, value)
     assert is_fit(pool, idle, loan) == (False, closed_for)
+
+
+def test_one_that_leads_to_the_same_place_is_lent_though_that_was_read_again(
+    pool: Pool, idle: Idle, loan: Loan
+) -> None:
+    """Each wrapper reads the settings anew."""
+    here: Any = Destination(SETTINGS)
+    again: Any = Destination(SETTINGS)
+    idle.destination, loan.destination = here, again
+    assert is_fit(pool, idle, loan) == (True, None)
 
 
 @pytest.mark.parametrize(("expires", "fit"), [(999.9, True), (0.0, False)])

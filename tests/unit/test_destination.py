@@ -62,6 +62,12 @@ def test_settings_that_change_lead_elsewhere(
     assert (destination != Destination(after)) is leads_elsewhere
 
 
+@pytest.mark.parametrize("other", [None, WITH_OPTIONS, "default"])
+def test_what_is_no_destination_leads_elsewhere(other: object) -> None:
+    """As for a pool that has no home."""
+    assert Destination(WITH_OPTIONS) != other
+
+
 @pytest.mark.parametrize(
     ("changed", "is_another"),
     [

@@ -23,10 +23,15 @@ def pool(of: type[QueuePool], size: int = 3, **options: Any) -> QueuePool:
 
 
 @pytest.mark.parametrize("use_lifo", [False, True])
-def test_connections_come_in_the_order_of_sqlalchemys_queue(use_lifo: bool) -> None:
+@pytest.mark.parametrize("is_recreated", [False, True])
+def test_connections_come_in_the_order_of_sqlalchemys_queue(
+    use_lifo: bool, is_recreated: bool
+) -> None:
     orders = []
     for of in (QueuePool, idle.QueuePool):
         queue = pool(of, use_lifo=use_lifo)
+        if is_recreated:
+            queue = queue.recreate()
         taken = [queue.connect() for _ in range(3)]
         opened = [one.dbapi_connection for one in taken]
         for one in (taken[1], taken[2], taken[0]):

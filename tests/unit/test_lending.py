@@ -15,6 +15,7 @@ from pooled_db.pool import sharing
 from pooled_db.pool.permit import ADMITTED, LENT, READY, TAKING, State
 from pooled_db.pool.turn import Turn
 from tests.gates import LONG
+from tests.harness.interrupts import Interrupted
 from tests.turns import (
     BEFORE,
     FIRST,
@@ -55,6 +56,30 @@ def test_what_has_just_been_lent_is_kept_until_it_is_used(
     assert not loan.call_back()
     loan.unpin(SECOND)
     assert loan.lend(borrower, THIRD)
+
+
+def test_from_who_is_just_about_to_use_it_nothing_is_taken_for_a_moment(
+    loan: TakesTurns,
+) -> None:
+    users = []
+
+    class Looked(FakeConnection):
+        @property
+        def is_at_rest(self) -> bool:  # type: ignore[override]
+            users.append((loan.user, loan.borrower))
+            return True
+
+    connection: Any = Looked()
+    loan.connection = connection
+    loan.pins.add(FIRST)
+    assert not loan.lend(borrower, SECOND)
+    assert set(users) == {(FIRST, borrower)}
+
+
+def test_who_is_just_about_to_use_it_may_have_it_again(loan: TakesTurns) -> None:
+    loan.pins.add(FIRST)
+    assert loan.lend(borrower, FIRST)
+    assert (loan.user, loan.pins) == (FIRST, {FIRST})
 
 
 def test_what_is_lent_to_no_wrapper_is_lent_as_well(connection: FakeConnection) -> None:
@@ -247,6 +272,22 @@ def test_who_waits_for_what_ends_is_told_so(
     assert not loan.line
 
 
+def test_who_is_interrupted_as_it_waits_for_its_turn_waits_no_more(
+    loan: TakesTurns, connection: FakeConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupting(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert loan.line
+            raise Interrupted
+
+    monkeypatch.setattr("pooled_db.pool.turn.threading.Event", Interrupting)
+    loan.threads = (FIRST, SECOND)
+    connection.is_at_rest = False
+    with pytest.raises(Interrupted):
+        loan.take_turn(SECOND)
+    assert not loan.line
+
+
 @pytest.mark.parametrize("state", [LENT, READY])
 def test_what_is_over_is_lent_to_nobody_nor_told_as_theirs(
     loan: TakesTurns, connection: FakeConnection, state: State
@@ -274,6 +315,17 @@ def test_what_another_thread_is_just_taking_is_lent_to_nobody(
 
 
 # What is told of it.
+
+
+def test_who_took_it_is_told_and_not_who_uses_it_next(loan: TakesTurns) -> None:
+    pool: Any = loan.pool
+    pool.warns = True
+    assert loan.lend(borrower, FIRST)
+    loan.pins.clear()
+    first = loan.origin
+    assert loan.lend(borrower, SECOND)
+    assert first is not None
+    assert loan.origin is first
 
 
 @pytest.mark.parametrize("warns", [False, True])

@@ -196,3 +196,65 @@ def test_what_is_granted_is_logged_once_a_second_at_most(
         logged.append(len(caplog.records))
 
     assert logged == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("was_refused", [False, True])
+def test_where_all_is_granted_nobody_looks_for_more(was_refused: bool) -> None:
+    """Whoever waits would be woken for it."""
+    clock, there = Clock(), 5
+    gate = Gate(6, clock=clock)
+    limit = Limit("default", gate, lambda: there)
+    if was_refused:
+        limit.failed(clock.now + 1.0, "it has no more", no_room=True)
+        assert gate.raise_at == clock.now + 1.0
+        there = 6
+    limit.opened()
+    assert (gate.limit, gate.raise_at) == (6, float("inf"))
+
+
+def test_what_is_opened_when_one_more_is_tried_is_granted_too() -> None:
+    clock, there = Clock(), 4
+    gate = Gate(6, clock=clock)
+    limit = Limit("default", gate, lambda: there)
+    limit.failed(clock.now + 1.0, "it has no more", no_room=True)
+    gate.limit = 6  # two have tried since
+    there = 5
+    limit.opened()
+    assert limit.now_granted == 5
+
+
+def test_requests_wait_for_no_server_that_is_away() -> None:
+    """That it was full before says nothing of when it is back."""
+    clock = Clock()
+    gate = Gate(10, clock=clock)
+    limit = Limit("default", gate, lambda: 0)
+    waits = []
+    for no_room in (False, True, False):
+        limit.failed(clock.now + 1.0, "it refuses connections", no_room=no_room)
+        waits.append((limit.waits_for_room, gate.limit))
+    assert waits == [(False, 10), (True, 0), (False, 10)]
+
+
+def test_who_had_some_before_waits_for_room_for_as_long_as_others() -> None:
+    clock, there = Clock(), 5
+    limit = Limit("default", Gate(10, clock=clock), lambda: there)
+    limit.failed(clock.now + 1.0, "it has no more", no_room=True)
+    assert not limit.waits_for_room
+    clock.now += PATIENCE
+    there = 0
+    limit.failed(clock.now + 1.0, "it has no more", no_room=True)
+    assert limit.waits_for_room
+
+
+def test_what_is_granted_is_logged_when_no_attempt_may_change_it_any_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = Clock()
+    limit = Limit("default", Gate(10, clock=clock), lambda: 5)
+    logged = []
+    for opening in (1, 0):
+        limit.opening = set(range(opening))
+        limit.failed(clock.now + 1.0, "it has no more", no_room=True)
+        logged.append(len(caplog.records))
+    assert logged == [0, 1]
+    assert caplog.messages[0].startswith("Limit 5 of 10 granted for 'default'")

@@ -13,6 +13,7 @@ import pytest
 from pooled_db.driver.errors import UnfitNode
 from pooled_db.pool.nodes import WHO, Nodes
 from tests.clock import Clock
+from tests.harness.interrupts import Interrupted
 
 CHECK = "SELECT @@wsrep_ready"
 Rows = Any
@@ -38,9 +39,9 @@ class Node:
             self.asked.append(statement)
             self.is_dirty |= statement == CHECK
             answer = self.answers[statement]
-            if isinstance(answer, Exception):
+            if isinstance(answer, BaseException):
                 raise answer
-            cursor.description = answer and ["..."]
+            cursor.description = None if answer is None else ["..."]
             cursor.row = answer
 
         cursor.execute, cursor.fetchone = execute, lambda: cursor.row
@@ -84,10 +85,19 @@ def test_the_address_that_leads_to_an_unfit_node_has_failed(
     assert failed == ([] if address is None else [address])
 
 
+def test_who_is_interrupted_as_it_asks_leaves_no_connection_open() -> None:
+    node = a(1, Interrupted())
+    with pytest.raises(Interrupted):
+        opened(Nodes(CHECK, Clock()), node)
+    assert not node.is_open
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
         (("OFF",), (0, "check_on_connect returned 'OFF'")),
+        # A table without a row.
+        ((), (0, "check_on_connect returned None")),
         (MySQLdb.OperationalError(1047, "not prepared"), (1047, "not prepared")),
         (MySQLdb.ProgrammingError(1064, "a mistake"), (1064, "a mistake")),
     ],

@@ -19,11 +19,12 @@ from pooled_db.pool.origin import Origin, origin
         ("contextlib", True),
         ("functools", True),
         ("shop.views", False),
+        (None, False),
         ("django_filters.views", False),
     ],
 )
 def test_the_line_is_told_that_is_the_sites_own(
-    module: str, is_passed_over: bool
+    module: str | None, is_passed_over: bool
 ) -> None:
     def asks_for_it() -> Origin:
         return origin()

@@ -12,6 +12,7 @@ from pooled_db import PoolTimeout
 from pooled_db.driver.use import NO_THREAD
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import ADMITTED, RETURNED, WAITING, Permit
+from pooled_db.pool.turn import Turn
 from tests.gates import LONG, hold, ignore
 from tests.harness.interrupts import Interrupted
 from tests.turns import (
@@ -67,6 +68,19 @@ def test_those_who_wait_have_it_in_order_of_arrival(
     assert users == [SECOND, THIRD]
     # What its predecessor's last statement left is nobody else's.
     assert connection.forgotten == 2
+
+
+def test_of_two_cursors_that_wait_only_one_has_its_turn(
+    loan: TakesTurns, connection: FakeConnection
+) -> None:
+    """They have no wrapper that they would be pinned for."""
+    connection.is_at_rest = False
+    turns = [Turn(SECOND), Turn(THIRD)]
+    for turn in turns:
+        assert loan.queue_up(turn)
+    connection.is_at_rest = True
+    connection.end_statement()
+    assert ([turn.granted for turn in turns], loan.user) == ([True, False], SECOND)
 
 
 def ask_besides(loan: TakesTurns) -> tuple[Permit, Loan]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import weakref
+from typing import Any
 
 import pytest
 
@@ -65,10 +67,13 @@ def test_after_a_mistake_the_next_attempt_is_a_minute_later(
     assert caplog.messages == ["The upkeep of 'default' failed; it goes on."] * 2
 
 
-def test_what_was_arranged_before_is_not_put_off(upkeep: Upkeep, clock: Clock) -> None:
+@pytest.mark.parametrize("arranged", [(5.0, 10.0), (10.0, 5.0)])
+def test_the_earliest_of_what_was_arranged_is_done(
+    upkeep: Upkeep, clock: Clock, arranged: tuple[float, float]
+) -> None:
     kept = Kept()
-    upkeep.watch(kept, clock.now + 5.0)
-    upkeep.watch(kept, clock.now + 10.0)
+    for seconds in arranged:
+        upkeep.watch(kept, clock.now + seconds)
     clock.now += 5.0
     until_now(upkeep, clock)
     assert kept.looks == [1005.0]
@@ -78,3 +83,61 @@ def test_no_process_is_kept_from_ending(upkeep: Upkeep, clock: Clock) -> None:
     upkeep.watch(Kept(), clock.now + 5.0)
     assert upkeep._thread is not None
     assert upkeep._thread.daemon
+
+
+def test_a_thread_that_could_not_begin_begins_the_next_time(
+    upkeep: Upkeep, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    kept = Kept()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        upkeep.watch(kept, clock.now)
+    until_now(upkeep, clock)
+    assert kept.looks == [1000.0]
+
+
+def test_a_pool_that_nobody_wants_any_more_is_not_kept(clock: Clock) -> None:
+    kept: list[Kept] = []
+    seen: list[Kept | None] = []
+    all_seen = threading.Event()
+
+    class Last(Kept):
+        def look_after(self, now: float) -> None:
+            kept.clear()
+
+    class Seen(Upkeep):
+        def _next(self) -> Any:
+            if not kept:
+                seen.append(last())
+                all_seen.set()
+            return super()._next()
+
+    kept.append(Last())
+    last = weakref.ref(kept[0])
+    Seen(clock).watch(kept[0], clock.now)
+    assert all_seen.wait(PATIENCE)
+    assert seen == [None]
+
+
+def test_a_pool_that_is_to_be_looked_after_later_is_not_kept_until_then(
+    upkeep: Upkeep, clock: Clock
+) -> None:
+    kept = [Kept()]
+    last = weakref.ref(kept[0])
+    seen: list[Kept | None] = []
+    all_seen = threading.Event()
+
+    class Waited(threading.Condition):
+        def wait(self, timeout: float | None = None) -> bool:
+            kept.clear()
+            seen.append(last())
+            all_seen.set()
+            return True
+
+    upkeep._changed = Waited(threading.Lock())
+    upkeep.watch(kept[0], clock.now + 60.0)
+    assert all_seen.wait(PATIENCE)
+    assert seen == [None]
