@@ -130,8 +130,8 @@ def _describe(cause: BaseException) -> tuple[str, object]:
             f"no connection to {cause.alias!r}: "
             f"{why_not_connected(cause) or cause.why} (error {code})."
         )
-    alias = pooled_alias(cause) or "unknown"
-    sign = outage_in(cause)
+    alias, sign = pooled_alias(cause), outage_in(cause)
+    assert alias is not None
     assert sign is not None
     what = "lost" if sign.lost else "cannot use"
     return alias, f"{what} {alias!r}: {sign.in_statement} (error {code})."

@@ -99,7 +99,7 @@ class Pace:
         self._fresh.append(held)
         if len(self) > self._most:
             self._let_go(1)
-        elif self._turn_began is None and not self._patience.paused:
+        elif self._turn_began is None:
             self._go_on(now)
         await held.leaves
 

@@ -80,7 +80,7 @@ class Patience:
     @property
     def in_vain(self) -> bool:
         """Whether clients have been seen to come whatever the answers."""
-        return self._failures > 0 and not self.hold
+        return self._failures > 0
 
     def look(
         self, now: float, lag: float, overdue: float, wanted: float, longest: float

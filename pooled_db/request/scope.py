@@ -306,8 +306,8 @@ class Scope(Identity):
         if lent:
             return loan
         assert loan.destination is not None
-        opening = loan.opening or pool.connect
-        return self._lend(pool, borrower, (loan.destination, opening))
+        assert loan.opening is not None
+        return self._lend(pool, borrower, (loan.destination, loan.opening))
 
     @staticmethod
     def _make_way(shared: Loan) -> bool:

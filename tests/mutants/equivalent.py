@@ -330,7 +330,19 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/age.py <module>: 1e8 -> 200000000.0": (
         "in either unit what lies between is long past, or far ahead"
     ),
+    "pooled_db/request/current.py current_scope: _early -> True": (
+        "_early_scope() looks there, too: the condition only saves a call"
+    ),
+    "pooled_db/request/current.py is_of_current_request: _early -> True": (
+        "_early_scope() looks there, too: the condition only saves a call"
+    ),
+    "pooled_db/request/current.py scope_of_asgi_request: scope is not None -> False": (
+        "a second one is not kept: the condition only saves it"
+    ),
     "pooled_db/request/diagnosis.py <module>: 1 -> 2": "no error has that number",
+    "pooled_db/request/diagnosis.py _follows_from_context: 0 -> False": (
+        "it is 0, too"
+    ),
     "pooled_db/request/age.py age_of: >= -> >": (
         "in either unit that moment is long past, or far ahead"
     ),
@@ -338,6 +350,8 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/identity.py Identity.has_priority: settings.priority -> True": (
         "no path is among none: the condition only saves a call"
     ),
+    "pooled_db/request/identity.py Identity.label: request.resolver_match is not None "
+    "-> True": _NARROWS,
     "pooled_db/request/pace.py <module>: 1.0 -> 2.0": "tuned, and not promised",
     "pooled_db/request/traffic.py <module>: 0.04 -> 0.08": "tuned, and not promised",
     "pooled_db/request/pace.py Pace.__init__: 0 -> 1": (
@@ -428,11 +442,24 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/watching/server_view.py Busy.close: connection is not None -> False": (
         "the driver closes what nobody refers to any more"
     ),
+    "pooled_db/request/responses.py _html: settings.LANGUAGE_CODE -> False": _NARROWS,
+    "pooled_db/request/scope.py Scope.__del__: some -> True": (
+        "there is nothing to go through: the condition only saves a call"
+    ),
+    "pooled_db/request/scope.py Scope.admit: not self._loans -> False": (
+        "_shared() looks there, too: the condition only saves a call"
+    ),
     "pooled_db/request/scope.py Scope.admit: self.was_admitted -> True": (
         "_new_loan() looks at it, too: the condition only saves a call"
     ),
     "pooled_db/request/scope.py Scope._lend: shared.state is ADMITTED -> True": (
         "take() looks at it, too: the condition only saves a call"
+    ),
+    "pooled_db/request/scope.py Scope._lend: replaced is not None -> True": (
+        "nothing is taken out where nothing is: the condition only saves calls"
+    ),
+    "pooled_db/request/scope.py Scope.admit_async: not self._loans -> False": (
+        "_shared() looks there, too: the condition only saves a call"
     ),
     "pooled_db/request/scope.py Scope.admit_async: self.was_admitted -> True": (
         "_new_loan() looks at it, too: the condition only saves a call"

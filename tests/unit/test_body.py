@@ -96,6 +96,27 @@ def test_whoever_goes_while_it_waits_is_served_no_more() -> None:
     of_loop(scenario)
 
 
+def test_what_goes_wrong_because_it_goes_is_not_hidden_by_that() -> None:
+    async def scenario(asgi: Asgi) -> None:
+        mistake = RuntimeError("a mistake")
+
+        async def admit() -> None:
+            try:
+                await asgi.let_in.wait()
+            except asyncio.CancelledError:
+                raise mistake from None
+
+        body = Body(asgi._receive, admit)
+        asgi.incoming.put_nowait(LAST)
+        served = asyncio.ensure_future(body.may_be_served())
+        await asgi.until_listened_to()
+        asgi.incoming.put_nowait(GONE)
+        assert not await served
+        assert body.error is mistake
+
+    of_loop(scenario)
+
+
 # Until a refusal leaves.
 
 

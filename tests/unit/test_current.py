@@ -84,10 +84,27 @@ def test_what_one_has_asked_early_is_nothing_to_another() -> None:
                 assert current_scope() is scope
                 assert is_of_current_request(loan_of(scope))
                 assert not is_of_current_request(loan_of(early))
+                scope.at_door, scope.entered = False, True
+                assert begin_request() is None  # what its view asks of its own site
+                assert current_scope() is scope
                 scope.close()
 
             contextvars.Context().run(serve_another)
             assert is_of_current_request(loan_of(early))
+            early.close()
+
+    of_loop(scenario)
+
+
+def test_it_stays_the_requests_whatever_a_middleware_above_asks_of_the_site() -> None:
+    """Through a door, which leaves the scope of what it has let in behind."""
+
+    async def scenario() -> None:
+        async with ThreadSensitiveContext():
+            early = await asyncio.create_task(ask())
+            open_scope().close()
+            assert begin_request() is early
+            assert early is not None
             early.close()
 
     of_loop(scenario)
@@ -153,6 +170,20 @@ def test_a_request_is_within_another_that_somebody_answers_for(
             inner.close()
     finally:
         outer.close()
+
+
+def test_of_two_at_the_door_none_is_within_the_other() -> None:
+    """A middleware above asks its own site: the outer door answers for the outer."""
+
+    def serve_two() -> None:
+        outer = open_scope()
+        inner = open_scope()
+        assert inner is not outer
+        inner.close()
+        assert outer.is_open
+        outer.close()
+
+    contextvars.copy_context().run(serve_two)
 
 
 def test_one_that_nobody_answers_for_ends_with_the_next_request() -> None:

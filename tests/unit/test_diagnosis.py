@@ -229,6 +229,13 @@ def test_no_server_has_said_that_a_connection_has_been_given_back(
 
 
 @pytest.mark.parametrize("inner", HAVING_A_CONNECTION)
+def test_what_is_raised_from_nothing_is_a_sign_of_nothing(inner: Exception) -> None:
+    outer = raised_while_handling(inner, django.db.InterfaceError(0, "closed"))
+    outer.__suppress_context__ = True  # as `from None` does
+    assert diagnose(outer) is None
+
+
+@pytest.mark.parametrize("inner", HAVING_A_CONNECTION)
 @pytest.mark.parametrize(
     "outer",
     [

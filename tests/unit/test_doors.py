@@ -123,6 +123,18 @@ def test_paths_that_begin_with_what_passes_go_through(
 
 
 @both
+@pytest.mark.parametrize("options", [{"CHECKOUT": "query"}, {"EXEMPT": ["^page"]}])
+def test_who_takes_no_connection_at_its_start_goes_through(
+    full_pool: Pool, settings: Any, kind: str, options: dict[str, Any]
+) -> None:
+    """What is open outside of the middleware is the thread's own."""
+    settings.POOLED_DB = options
+    scopes: list[object] = []
+    assert ask(kind, lambda: scopes.append(current_scope())) == 200
+    assert scopes == [None]
+
+
+@both
 def test_a_request_is_known_by_its_method_and_path(pool: Pool, kind: str) -> None:
     known: list[str] = []
 

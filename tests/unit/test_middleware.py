@@ -11,16 +11,22 @@ from typing import Any
 
 import pytest
 from django.core.signals import got_request_exception
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from django.test import AsyncRequestFactory, RequestFactory
+from django.http import (
+    FileResponse,
+    HttpRequest,
+    HttpResponse,
+    StreamingHttpResponse,
+)
+from django.test import RequestFactory
 
 from pooled_db import middleware
 from pooled_db.middleware import PooledConnectionMiddleware
 from pooled_db.pool.pool import Pool
-from pooled_db.request.current import current_scope, open_scope
+from pooled_db.request.current import current_scope
 from pooled_db.request.scope import Scope
 from tests.answers import answer
 from tests.errors import timeout
+from tests.harness.interrupts import Interrupted
 
 
 @pytest.fixture(autouse=True)
@@ -179,7 +185,52 @@ def test_a_body_that_is_never_begun_ends_when_its_response_is_closed() -> None:
     assert not scopes[0].is_open
 
 
+@both
+@pytest.mark.parametrize("kind", [HttpResponse, FileResponse, StreamingHttpResponse])
+def test_only_a_body_that_is_made_while_it_is_sent_keeps_its_scope_open(
+    is_async: bool, kind: type[Any]
+) -> None:
+    """A file is sent without a connection."""
+    scopes: list[Scope] = []
+
+    def view(request: HttpRequest) -> Any:
+        scopes.append(scope_of_request())
+        return kind(io.BytesIO(b"sent"))
+
+    response = answer(view, is_async=is_async)
+    assert scopes[0].is_open is (kind is StreamingHttpResponse)
+    response.close()
+    assert not scopes[0].is_open
+
+
+@both
+def test_an_interrupt_of_its_end_leaves_nothing_open(
+    monkeypatch: pytest.MonkeyPatch, is_async: bool
+) -> None:
+    scopes: list[Scope] = []
+
+    def interrupted(self: Scope) -> Any:
+        monkeypatch.undo()
+        raise Interrupted
+
+    def view(request: HttpRequest) -> HttpResponse:
+        scopes.append(scope_of_request())
+        return HttpResponse("done")
+
+    monkeypatch.setattr(Scope, "close_async" if is_async else "close", interrupted)
+    with pytest.raises(Interrupted):
+        answer(view, is_async=is_async)
+    assert not scopes[0].is_open
+
+
 # Refusals.
+
+
+def test_where_there_is_no_request_an_error_is_left_to_django() -> None:
+    """As in a thread of its own that a middleware below has started for the view."""
+    of_django = PooledConnectionMiddleware(lambda request: HttpResponse())
+    request = RequestFactory().get("/page")
+    assert of_django.process_exception(request, timeout()) is None
 
 
 def test_on_an_event_loop_a_refusal_leaves_when_it_may(
@@ -281,69 +332,3 @@ def test_a_refusal_has_the_headers_that_the_project_wants(settings: Any) -> None
         return HttpResponse(status=500)
 
     assert answer(view, is_async=False)["X-Frame-Options"] == "DENY"
-
-
-# Requests within others.
-
-
-def test_a_request_that_a_view_makes_of_its_own_site_has_the_views_scope() -> None:
-    def view(request: HttpRequest) -> HttpResponse:
-        scope = scope_of_request()
-        assert open_scope() is scope
-        assert (scope.is_open, scope.at_door) == (True, False)
-        return HttpResponse("done")
-
-    assert answer(view, is_async=False).content == b"done"
-
-
-def test_what_it_asks_through_the_middleware_leaves_that_scope_open() -> None:
-    seen: list[object] = []
-
-    def inner(request: HttpRequest) -> HttpResponse:
-        seen.append(current_scope())
-        return HttpResponse("inner")
-
-    def view(request: HttpRequest) -> HttpResponse:
-        response = PooledConnectionMiddleware(inner)(RequestFactory().get("/inner"))
-        assert seen == [scope_of_request()]
-        return HttpResponse(b"outer and " + response.content)
-
-    assert answer(view, is_async=False).content == b"outer and inner"
-
-
-def test_so_does_what_it_asks_on_an_event_loop() -> None:
-    seen: list[object] = []
-
-    async def inner(request: HttpRequest) -> HttpResponse:
-        seen.append(current_scope())
-        return HttpResponse("inner")
-
-    async def view(request: HttpRequest) -> HttpResponse:
-        response = await PooledConnectionMiddleware(inner)(request)
-        assert seen == [scope_of_request()]
-        return HttpResponse(b"outer and " + response.content)
-
-    async def main() -> HttpResponse:
-        request = AsyncRequestFactory().get("/page")
-        answered: HttpResponse = await PooledConnectionMiddleware(view)(request)
-        return answered
-
-    assert asyncio.run(main()).content == b"outer and inner"
-
-
-def test_a_body_that_was_never_closed_ends_with_the_next_request() -> None:
-    scopes: list[Scope] = []
-
-    def view(request: HttpRequest) -> Any:
-        scopes.append(scope_of_request())
-        return StreamingHttpResponse(iter([b"part"]))
-
-    kept = answer(view, is_async=False)
-    following = open_scope()
-    assert (scopes[0].is_open, following.is_open, following.at_door) == (
-        False,
-        True,
-        True,
-    )
-    following.close()
-    kept.close()

@@ -212,7 +212,9 @@ def test_those_count_who_have_come_since_the_first_refusal(
     assert pace._traffic.rates(0.25) == (28.0, 4.0, 8.0)
 
 
-def let_in(pace: Pace, loop: VirtualLoop, lender: Lender, *waiting: int) -> list[int]:
+def let_in(
+    pace: Pace, loop: VirtualLoop, lender: Lender, *waiting: int, hold: float = 1.0
+) -> list[int]:
     """How many leave at each beat, with so many in line, who are held back."""
     held = hold_back(pace, loop, *[10.0] * 200)
     pace._pools[pool_of(lender)] = 0, 0
@@ -220,7 +222,7 @@ def let_in(pace: Pace, loop: VirtualLoop, lender: Lender, *waiting: int) -> list
     left = [0]
     for number in waiting:
         lender.gate.waiting = number
-        pace._patience.hold = 1.0
+        pace._patience.hold = hold
         pace._look_after(10.0)
         left.append(sum(one.leaves.done() for one in held))
     return [after - before for before, after in pairwise(left)]
@@ -249,6 +251,29 @@ def test_while_the_line_is_empty_twice_as_many_leave_each_time(
     assert let_in(pace, loop, Lender(capacity=capacity), *waiting) == leave
 
 
+@pytest.mark.parametrize(
+    ("waiting", "leave"),
+    [((30, 30), [0, 0]), ((30, 0), [8, 8]), ((0, 0), [8, 16])],
+)
+def test_of_several_pools_one_whose_line_is_short_is_enough(
+    loop: VirtualLoop, pace: Pace, waiting: tuple[int, int], leave: list[int]
+) -> None:
+    """And twice as many leave only while there is no line at all."""
+    first, second = waiting
+    pace._pools[pool_of(Lender(waiting=first))] = 0, 0
+    assert let_in(pace, loop, Lender(), second, second) == leave
+
+
+@pytest.mark.parametrize(("paused", "hold"), [(True, 1.0), (False, 0.0)])
+def test_nobody_leaves_for_a_short_line_in_a_pause_or_where_none_is_held_back(
+    loop: VirtualLoop, pace: Pace, paused: bool, hold: float
+) -> None:
+    """A pause shows who comes unanswered; who is not held back leaves with its turn."""
+    pace._patience.paused = paused
+    pace._patience._paused_at = 10.0
+    assert let_in(pace, loop, Lender(), 0, 0, hold=hold) == [0, 0]
+
+
 def test_whose_time_has_come_leaves_and_nobody_else(
     loop: VirtualLoop, pace: Pace
 ) -> None:
@@ -262,13 +287,14 @@ def test_whose_time_has_come_leaves_and_nobody_else(
 def test_whoever_is_held_back_for_a_tenth_of_a_second_is_listened_to(
     loop: VirtualLoop, pace: Pace
 ) -> None:
+    """Unless its wait is over already."""
     listened: list[float] = []
-    for arrived in (9.85, 9.95):
+    for arrived in (9.84, 9.85, 9.95):
         (held,) = hold_back(pace, loop, arrived)
         held.listen = lambda arrived=arrived: listened.append(arrived)
+    pace._fresh[0].leaves.cancel()
     pace._let_listen(10.0)
     assert listened == [9.85]
-    assert len(pace) == 2
 
 
 def test_of_more_than_may_be_held_back_the_first_leaves(

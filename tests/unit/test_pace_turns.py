@@ -82,3 +82,16 @@ def test_more_leave_after_each_short_turn_as_far_as_32(
     turns = [left(pace, BEGAN) for _ in range(80)]
     assert turns[:4] == [4, 5, 5, 6]
     assert turns[-1] == 32
+
+
+def test_where_waiting_is_in_vain_a_turn_ends_with_the_last_who_has_not_hung_up(
+    loop: VirtualLoop, pace: Pace
+) -> None:
+    pace._patience.hold = 0.0
+    pace._patience._failures = 1
+    first, *others = pace._fresh
+    for one in others:
+        one.leaves.cancel()
+    pace._a_turn = 1.0
+    assert left(pace, BEGAN) == 10
+    assert first.leaves.result() is None

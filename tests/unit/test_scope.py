@@ -11,6 +11,7 @@ import pytest
 from django.test import RequestFactory
 
 from pooled_db.driver.connection import Connection
+from pooled_db.driver.use import ANY_THREAD
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import ADMITTED, LENT
 from pooled_db.pool.pool import Pool
@@ -212,20 +213,29 @@ def test_what_is_ready_is_lent_if_it_leads_there(
 
 
 @pytest.mark.parametrize(
-    ("of_request", "in_atomic_block", "ends"),
-    [(False, False, True), (False, True, False), (True, False, None)],
+    ("of_request", "user", "in_atomic_block", "ends"),
+    [
+        (False, 7, False, True),
+        (False, 7, True, False),
+        (False, ANY_THREAD, False, False),
+        (True, 7, False, None),
+    ],
 )
 def test_what_its_thread_has_taken_before_is_adopted(
     scope: Scope,
     pool: Pool,
     monkeypatch: pytest.MonkeyPatch,
     of_request: bool,
+    user: int,
     in_atomic_block: bool,
     ends: bool | None,
 ) -> None:
-    """But not what is another request's; and a transaction stays whose it is."""
+    """But not what is another request's.
+
+    A transaction stays whose it is, and so does what other threads may use.
+    """
     loan = Loan(pool, Scope().ref if of_request else None)
-    loan.borrower, loan.user = Borrower, 7
+    loan.borrower, loan.user = Borrower, user
     wrapper = SimpleNamespace(loan=loan, in_atomic_block=in_atomic_block)
     all_of_thread = SimpleNamespace(all=lambda initialized_only: [wrapper, object()])
     monkeypatch.setattr(adoption, "connections", all_of_thread)

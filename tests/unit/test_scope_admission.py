@@ -173,6 +173,23 @@ def test_what_is_checked_out_has_a_permit_and_is_ready(
     assert pool.gate.free == 2
 
 
+@pytest.mark.parametrize(
+    "has", ["nothing", "its admission", "what is ready", "what has ended"]
+)
+def test_it_has_one_ready_that_is_taken_and_has_not_ended(
+    scope: Scope, pool: Pool, taken: list[Loan], has: str
+) -> None:
+    """What a door has taken may have been called back for others since."""
+    if has != "nothing":
+        scope.admit(pool)
+        if has != "its admission":
+            scope.check_out_admitted(pool)
+        if has == "what has ended":
+            scope.return_unused()
+    assert scope.has_ready("default") is (has == "what is ready")
+    scope.close()
+
+
 def test_what_its_request_has_outlived_is_not_taken(
     scope: Scope, pool: Pool, taken: list[Loan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,11 +306,14 @@ def test_what_is_adopted_twice_is_one(scope: Scope, pool: Pool) -> None:
     assert pool.gate.free == 2
 
 
+@pytest.mark.parametrize("is_over", [False, True])
 def test_what_does_not_end_with_it_is_left_to_its_thread(
-    scope: Scope, pool: Pool
+    scope: Scope, pool: Pool, is_over: bool
 ) -> None:
     loan = Loan(pool)
     pool.admit(loan)
+    if is_over:
+        scope.close()
     scope.adopt(pool, loan, ends_with_it=False)
     scope.return_unused()
     scope.release()

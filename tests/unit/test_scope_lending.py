@@ -231,6 +231,32 @@ def test_of_two_threads_that_ask_first_at_once_one_gets_what_the_other_has(
     assert pool.gate.free == 2
 
 
+@pytest.mark.parametrize("other_has", ["taken it out", "put its own in"])
+def test_two_threads_that_replace_what_has_ended_at_once_lose_nothing(
+    scope: Scope, pool: Pool, taken: list[Loan], other_has: str
+) -> None:
+    class Raced(dict[Any, Loan]):
+        """The other thread is at the same place, and a step ahead."""
+
+        def pop(self, *args: Any) -> Any:
+            scope._loans = dict(self)
+            if other_has == "taken it out":
+                scope._loans.pop(pool.alias)
+            else:
+                rest(lend(scope, pool, Borrower()))
+            return scope._loans.pop(*args)
+
+    scope.admit(pool)
+    (ended,) = scope.loans
+    scope.return_unused()
+    scope._loans = Raced(scope._loans)
+    assert lend(scope, pool, Borrower()) is taken[-1]
+    assert ended not in scope.loans
+    assert set(scope.loans) == set(taken)
+    scope.close()
+    assert pool.gate.free == 2
+
+
 @pytest.mark.parametrize("is_admitted", [False, True])
 def test_what_it_loses_before_it_has_it_leads_there_when_it_is_taken_again(
     scope: Scope,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import MySQLdb
 import pytest
 
 from pooled_db import PoolTimeout
 from pooled_db.driver.connection import Connection
+from pooled_db.pool import cleaners
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import ADMITTED
 from pooled_db.pool.pool import Pool, outsiders
@@ -190,3 +194,30 @@ def test_all_go_back_even_if_one_fails(
     assert [one.gate.free for one in pools] == [2, 1, 2]
     monkeypatch.undo()
     scope.close()
+
+
+def test_what_is_clean_goes_back_though_all_threads_that_clean_are_busy(
+    scope: Scope, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_pool()
+    other.alias = "other"
+    scope.admit(pool)
+    scope.admit(other)
+    _, dirty = scope.loans
+    monkeypatch.setattr(Loan, "needs_io", lambda self: self is dirty)
+    free: list[tuple[int, int]] = []
+    cleaned = threading.Event()
+
+    async def end() -> None:
+        closing = asyncio.ensure_future(scope.close_async())
+        await asyncio.sleep(0)
+        free.append((pool.gate.free, other.gate.free))
+        cleaned.set()
+        await closing
+
+    with ThreadPoolExecutor(1) as executor:
+        monkeypatch.setattr(cleaners, "_executor", executor)
+        executor.submit(cleaned.wait)
+        asyncio.run(end())
+    assert free == [(2, 1)]
+    assert (pool.gate.free, other.gate.free) == (2, 2)
