@@ -352,6 +352,7 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/request/identity.py Identity.label: request.resolver_match is not None "
     "-> True": _NARROWS,
+    'pooled_db/request/incoming.py FromDjango.method: "GET" -> False': _NARROWS,
     "pooled_db/request/pace.py <module>: 1.0 -> 2.0": "tuned, and not promised",
     "pooled_db/request/traffic.py <module>: 0.04 -> 0.08": "tuned, and not promised",
     "pooled_db/request/pace.py Pace.__init__: 0 -> 1": (

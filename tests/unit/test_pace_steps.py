@@ -361,22 +361,3 @@ def test_an_overload_that_is_over_counts_in_no_other(
         assert (asking, lending) == (0.0, 0.0)
 
     loop.run_until_complete(scenario())
-
-
-def test_all_is_looked_at_every_20_ms(
-    loop: VirtualLoop, pace: Pace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looked: list[float] = []
-
-    def look_after(now: float) -> bool:
-        looked.append(now)
-        return len(looked) < 4
-
-    monkeypatch.setattr(pace, "_look_after", look_after)
-
-    async def scenario() -> None:
-        await pace.hold(None)
-        await asyncio.sleep(1.0)
-
-    loop.run_until_complete(scenario())
-    assert looked == pytest.approx([0.02, 0.04, 0.06, 0.08])

@@ -90,11 +90,21 @@ def test_an_interrupt_between_being_let_in_and_keeping_it_loses_nothing(
 
 
 @both
+@pytest.mark.parametrize("is_own", [False, True], ids=["", "but what its thread owns"])
 def test_whoever_is_let_in_when_its_request_has_just_ended_has_nothing(
-    scope: Scope, pool: Pool, monkeypatch: pytest.MonkeyPatch, is_async: bool
+    scope: Scope,
+    pool: Pool,
+    monkeypatch: pytest.MonkeyPatch,
+    is_async: bool,
+    is_own: bool,
 ) -> None:
     """The end is noted before what it has is taken out: of it, and of what it had."""
-    scope.admit(pool)
+    own = Loan(pool)
+    if is_own:
+        pool.admit(own)
+        scope.adopt(pool, own, ends_with_it=False)
+    else:
+        scope.admit(pool)
     following = make_pool()
 
     let_in, let_in_async = following.admit, following.admit_async
@@ -111,7 +121,8 @@ def test_whoever_is_let_in_when_its_request_has_just_ended_has_nothing(
     monkeypatch.setattr(following, "admit", admit_at_the_end)
     monkeypatch.setattr(following, "admit_async", admit_async_at_the_end)
     admit(scope, following, is_async=is_async)
-    assert (pool.gate.free, following.gate.free) == (2, 2)
+    assert (pool.gate.free, following.gate.free) == (1 if is_own else 2, 2)
+    own.discard()
 
 
 def test_what_has_ended_is_not_kept_when_another_takes_its_place(
