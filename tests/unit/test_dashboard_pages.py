@@ -227,7 +227,12 @@ def test_all_pools_are_told_with_the_host_and_the_time(
     assert (told["host"], told["time"]) == (socket.gethostname(), 1764460800.5)
     assert told["problem"] is None
     assert {*told["aliases"]} == {"default", "former"}
-    assert told["aliases"]["default"]["stats"]["limit"] == 9
+    default, former = told["aliases"]["default"], told["aliases"]["former"]
+    assert default["stats"]["limit"] == 9
+    assert [one["pid"] for one in default["processes"]] == [1]
+    assert [one["pid"] for one in former["processes"]] == [2]
+    assert "pool_size" in {option["name"] for option in default["settings"]}
+    assert former["settings"] == []
 
 
 def test_each_option_is_told_with_its_origin_and_who_has_another(

@@ -46,6 +46,7 @@ def test_a_developer_sees_who_holds_the_connections_and_what_to_do(
     assert "<h2>Others hold</h2>\n<ul><li>GET /report (shop.&lt;views&gt;" in page
     assert "<h2>This request holds" not in page
     assert "4 of 4 in use, 7 waiting" in page
+    assert "<h2>Settings of the pool of <code>default</code></h2>" in page
     assert "<th>pool_size</th><td>4</td>" in page
     assert "Find out why" in page
     assert response.headers["Content-Length"] == str(len(response.content))

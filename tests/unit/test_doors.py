@@ -72,6 +72,7 @@ async def _ask_asgi(
     sent: list[Any] = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
+        assert await receive() == {"type": "http.request"}
         view()
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
