@@ -46,8 +46,8 @@ def _diagnose(
         reason = _reason(link)
         if reason is not None:
             return reason, link
-        members = [member for member in _members(link) if id(member) not in seen]
-        diagnoses = [_diagnose(member, seen) for member in members]
+        # Each by itself: two of a group can have come from the same error.
+        diagnoses = [_diagnose(member, seen.copy()) for member in _members(link)]
         # Were only some of a group about a connection, the others would be hidden.
         if diagnoses and all(diagnoses):
             return diagnoses[0]

@@ -358,10 +358,24 @@ def test_a_mistake_among_others_is_not_hidden_by_them() -> None:
     assert diagnose(Group()) is None
 
 
-def test_a_member_that_is_raised_from_its_group_ends() -> None:
+def test_what_two_of_a_group_have_in_common_is_of_both() -> None:
+    """As two tasks that have waited for a third one, which has failed."""
+    shared = timeout()
+    ours, theirs = (raised_from(shared, RuntimeError(who)) for who in ("our", "their"))
+
+    for group in (Group(shared, shared), Group(ours, theirs)):
+        diagnosis = diagnose(group)
+        assert diagnosis is not None
+        assert diagnosis[1] is shared
+
+
+@pytest.mark.parametrize("others", [(), (timeout(),)])
+def test_a_mistake_that_is_raised_from_its_group_stays_one(
+    others: tuple[Exception, ...],
+) -> None:
     member = ValueError("a mistake")
 
-    assert diagnose(raised_from(Group(member), member)) is None
+    assert diagnose(raised_from(Group(member, *others), member)) is None
 
 
 @pytest.mark.parametrize("error", [timeout(), unavailable(), lost()], ids=repr)

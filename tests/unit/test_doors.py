@@ -24,6 +24,7 @@ from pooled_db.request.current import begin_request, current_scope
 from tests.errors import timeout
 
 View = Callable[[], Any]
+REQUEST = {"type": "http.request"}
 both = pytest.mark.parametrize("kind", ["asgi", "wsgi"])
 
 
@@ -74,10 +75,11 @@ async def _ask_asgi(
     async def application(scope: Any, receive: Any, send: Any) -> None:
         assert await receive() == {"type": "http.request"}
         view()
+        assert await receive() == REQUEST
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
     async def receive() -> Any:
-        return {"type": "http.request"}
+        return REQUEST
 
     async def send(message: Any) -> None:
         sent.append(message)

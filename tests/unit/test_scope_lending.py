@@ -132,6 +132,7 @@ def test_what_is_at_work_gets_a_second_one_besides_that_ends_with_it(
     assert scope.in_atomic_block
     other = lend(scope, pool, second)
     assert other is not loan
+    assert (loan.borrower, other.borrower) == (weakref.ref(first), weakref.ref(second))
     assert scope.loans == [loan, other]
     assert pool.gate.free == 0
     scope.close()

@@ -51,6 +51,15 @@ def test_the_mean_follows_slowly_and_outlasts_an_end() -> None:
     assert traffic.lending == known
 
 
+def test_a_pool_that_counts_anew_takes_nothing_back() -> None:
+    traffic = Traffic(1.0)
+    traffic.begin(0.0, 0)
+    traffic.count(BEAT, 0, 0, 3)
+    known = traffic.lending
+    traffic.count(2 * BEAT, 0, 0, 1)
+    assert traffic.lending == pytest.approx(known * (1 - WEIGHT))
+
+
 def test_where_nobody_is_served_nobody_is_counted() -> None:
     traffic = Traffic(1.0)
     count(traffic, 1.0, lent=0.0)
