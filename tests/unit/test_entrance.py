@@ -119,6 +119,7 @@ def test_a_refusal_is_an_occasion_to_see_what_lasts_for_too_long(
         with pytest.raises(PoolTimeout):
             pool.admit(Loan(pool))
     assert caplog.text.count("held for longer than warn_after (5 s)") == 1
+    assert "'default'" in caplog.text
     pool.gate.release(holder)
 
 
@@ -126,8 +127,9 @@ def test_who_has_waited_in_vain_waits_no_more() -> None:
     pool = Pool("default", connect, pool_size=1, timeout=0.01)
     holder, loan = hold(pool.gate), Loan(pool)
     loan.begun = True
-    with pytest.raises(PoolTimeout):
+    with pytest.raises(PoolTimeout) as refused:
         pool.admit(loan)
+    assert refused.value.reason is Reason.TIMEOUT
     assert not stall._waiting
     pool.gate.release(holder)
 
