@@ -30,10 +30,7 @@ from pooled_db.pool.stall import (
 )
 from tests.gates import LONG
 from tests.harness.processes import poll
-
-
-def connect() -> Connection:
-    raise AssertionError("nobody gets that far")
+from tests.stalls import Executors, FakeConnection, Joining, Request, connect
 
 
 def another(pool: Pool) -> Loan:
@@ -123,68 +120,6 @@ def test_threads_may_come_and_go_during_a_look() -> None:
     wanted.checkin()
     held.connection = None
     pool.gate.release(held)
-
-
-class Request:
-    """Whose loans they are; referred to as a scope is."""
-
-    def __call__(self) -> Any:
-        return self
-
-    receiving_since = None
-
-
-class FakeConnection:
-    """A connection as far as it is judged here: in an atomic block, say."""
-
-    is_at_rest = False
-
-    def __init__(self, rested: float, *, in_statement: bool = False) -> None:
-        self.rested = rested
-        self.in_statement = in_statement
-
-
-class Joining:
-    """Two of two have a connection in an atomic block, and wait in another thread."""
-
-    def __init__(self) -> None:
-        self.pool = Pool("default", connect, pool_size=2)
-        self.now = time.monotonic() + STANDSTILL + LONG / 2
-        # One thread for each: it is by its thread that is known who waits.
-        self.threads: list[ThreadPoolExecutor] = []
-        requests = Request(), Request()
-        self.held = [self.ask(request) for request in requests]
-        self.waiting = [self.ask(request) for request in requests]
-
-    def ask(self, request: Any) -> Loan:
-        loan = Loan(self.pool, request)
-        loan.begun = True
-        if self.pool.gate.enter(loan, LONG):
-            loan.state = LENT
-            loan.user = object()  # type: ignore[assignment]
-            connection: Any = FakeConnection(self.now - STANDSTILL)
-            loan.connection = connection
-        else:
-            self.begin_waiting(loan)
-        return loan
-
-    def begin_waiting(self, loan: Loan) -> None:
-        self.threads.append(ThreadPoolExecutor(1))
-        self.threads[-1].submit(begin_waiting, loan).result()
-
-    def thread_of(self, number: int) -> int:
-        return self.threads[number].submit(threading.get_ident).result()
-
-    def close(self) -> None:
-        for thread in self.threads:
-            thread.shutdown()
-        after_fork()
-
-    def connection(self, number: int) -> Any:
-        return self.held[number].connection
-
-    def last_in_vain(self) -> Loan | None:
-        return last_in_vain(self.waiting, self.now)
 
 
 @pytest.fixture
@@ -314,29 +249,6 @@ def test_nobody_gives_up_whose_other_wait_can_end(joining: Joining) -> None:
     assert joining.last_in_vain() is None
     other.gate.release(waiter)
     assert joining.last_in_vain() is joining.waiting[1]
-
-
-class Executors(Joining):
-    """They wait in threads of executors, which know of no request."""
-
-    def __init__(self) -> None:
-        self._goes_on = threading.Event()
-        super().__init__()
-
-    def ask(self, request: Any) -> Loan:
-        holds = self.pool.gate.free > 0
-        loan = super().ask(request if holds else None)
-        if holds:
-            joins = threading.Thread(target=self._goes_on.wait)
-            joins.start()
-            loan.user = joins.ident
-        else:
-            loan.arrived -= LONG
-        return loan
-
-    def close(self) -> None:
-        self._goes_on.set()
-        super().close()
 
 
 @pytest.fixture
