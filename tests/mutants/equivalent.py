@@ -124,6 +124,12 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/destination.py Destination.place: 16 -> 17": (
         "it is only compared with others, and any 64 bits will do"
     ),
+    "pooled_db/pool/connector.py Connector._connect_new: connection.destination = "
+    "loan.destination -> pass": "it is the same, told by comparing all",
+    "pooled_db/pool/connector.py Connector._connect_new: connection.destination == "
+    "loan.destination -> False": "it is the same, told by comparing all",
+    "pooled_db/pool/connector.py Connector.is_fit: connection.destination is not "
+    "loan.destination -> True": "it is the same, told by comparing all",
     "pooled_db/pool/destination.py Destination.__eq__: self is other -> False": (
         "it is the same, told by comparing all"
     ),

@@ -294,7 +294,8 @@ def test_an_attempt_may_well_succeed_unless_the_last_has_failed() -> None:
     failing = Pool("default", fail)
     for _ in range(2):
         failing._connector.outages.may_end()
-        with pytest.raises(ServerUnavailable):
+        with pytest.raises(ServerUnavailable) as unavailable:
             failing.checkout()
+        assert unavailable.value.alias == "default"
         assert failing._connector.others(Loan(failing), AWAY) == 0
     assert others == [1, 0]

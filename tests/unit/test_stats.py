@@ -8,7 +8,7 @@ import pytest
 
 from pooled_db.driver.connection import Connection
 from pooled_db.pool.loan import Loan
-from pooled_db.pool.permit import LENT
+from pooled_db.pool.permit import ADMITTED, LENT
 from pooled_db.pool.pool import Pool
 from tests.clock import Clock
 from tests.gates import ignore
@@ -101,3 +101,14 @@ def test_how_long_a_queue_may_stand_is_the_pools_to_say(
 def test_how_many_are_kept_for_those_with_priority_is_the_pools_to_say() -> None:
     pool = Pool("default", connect, pool_size=8, reserved_share=0.25)
     assert pool.gate.reserved == 2
+
+
+def test_what_is_called_back_is_counted() -> None:
+    pool = Pool("default", connect, pool_size=1)
+    resting = lend(pool, is_at_rest=True, borrower=Borrower())
+    connection: Any = resting.connection
+    connection.has_open_cursor, connection.let_go = lambda: False, lambda: True
+    waiting = Loan(pool)
+    assert pool.gate.enter(waiting, 60.0, ignore)
+    assert (waiting.state, pool.stats().called_back) == (ADMITTED, 1)
+    pool.gate.release(waiting)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import MySQLdb
@@ -11,6 +12,7 @@ import pytest
 
 from pooled_db import PoolTimeout
 from pooled_db.driver.connection import Connection
+from pooled_db.pool import host, state_file
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import ADMITTED, TAKING
 from pooled_db.pool.pool import Pool, outsiders
@@ -67,6 +69,57 @@ def test_what_has_not_answered_in_time_is_closed_and_lent_to_nobody(
     assert refused.value.waited <= time.monotonic() - before
     assert (pool.checkedout(), len(pool._store.open)) == (0, 0)
     assert pool.stats().closed["dead"] == 1
+    loan.checkin()
+
+
+def test_what_is_idle_is_lent_before_another_is_opened_in_the_room_of_one_closed(
+    pool: Pool,
+) -> None:
+    (closed, _), (kept, connection) = lend(pool), lend(pool)
+    closed.discard()
+    kept.checkin()
+    again, same = lend(pool)
+    assert (same, pool.stats().opened) == (connection, 2)
+    again.checkin()
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_what_was_taken_outside_of_requests_is_remembered_until_it_is_back(
+    pool: Pool, keep: bool
+) -> None:
+    loan = pool.checkout()
+    assert loan in outsiders
+    loan.checkin(keep)
+    assert loan not in outsiders
+
+
+def test_what_a_pool_has_is_seen_by_those_who_read_its_file(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    about = {"alias": "fake", "settings": {}}
+    numbers = state_file.create(tmp_path / "state", 4, about)
+    pool = Pool("fake", connector(server), pool_size=3, numbers=numbers)
+
+    def states() -> list[str]:
+        (process,) = host.look(tmp_path / "state").processes
+        return [held.state for held in process.pools["fake"].connections]
+
+    loan = pool.checkout()
+    seen = [states()]
+    loan.checkin()
+    seen.append(states())
+    pool.dispose()
+    seen.append(states())
+    assert seen == [["at rest"], ["idle"], []]
+
+
+@pytest.mark.parametrize("autocommit", [False, True])
+def test_in_autocommit_mode_nothing_is_asked_of_the_server_for_the_next(
+    server: FakeServer, autocommit: bool
+) -> None:
+    pool = Pool("fake", connector(server), autocommit=autocommit)
+    loan, connection = lend(pool)
+    assert pool.needs_cleaning(connection) is not autocommit
     loan.checkin()
 
 
