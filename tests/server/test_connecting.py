@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from django.db import ProgrammingError, connections
+from django.db import Error, ProgrammingError, connections, transaction
 from django.db.backends.signals import connection_created
 
 from pooled_db import pools
@@ -79,18 +82,28 @@ def test_whoever_connects_again_in_its_request_has_the_same_connection(
     scope.close()
 
 
-@pytest.mark.parametrize("what", ["closed", "in doubt", "just gone"])
+def test_whoever_connects_as_its_request_ends_has_one_of_its_own(wrapper: Any) -> None:
+    wrapper.close()
+    scope = open_scope()
+    wrapper.connect()
+    another = wrapper.copy()
+    scope.is_open = False  # with which the end begins, in another thread
+    another.connect()
+    assert another.loan is not wrapper.loan
+    assert another.loan.requester is None
+    another.close()
+    scope.close()
+
+
+@pytest.mark.parametrize("what", ["closed", "in doubt"])
 def test_one_that_is_lost_meanwhile_is_replaced_from_the_pool(
     wrapper: Any, what: str
 ) -> None:
     loan = wrapper.loan
     if what == "closed":
         loan.connection.close()
-    elif what == "in doubt":
-        loan.connection.is_doubtful = True
     else:
-        loan.discard()
-        loan.borrower = wrapper._me  # as it was seen, a moment before
+        loan.connection.is_doubtful = True
     wrapper.connection = wrapper.get_new_connection(wrapper.get_connection_params())
     assert wrapper.loan not in (None, loan)
     assert wrapper.connection is wrapper.loan.connection
@@ -146,3 +159,48 @@ def test_one_whose_connection_has_been_lost_is_not_usable(wrapper: Any) -> None:
     assert wrapper.is_usable()
     wrapper.connection.close()
     assert not wrapper.is_usable()
+
+
+# What is lost with it.
+
+
+@contextlib.contextmanager
+def without_autocommit() -> Iterator[None]:
+    connections["default"].set_autocommit(False)
+    try:
+        yield
+    finally:
+        connections["default"].close()
+
+
+def lose_connection(wrapper: Any) -> None:
+    """As the end of its request does, in another thread."""
+    wrapper.loan.discard()
+
+
+def lose_answer(wrapper: Any) -> None:
+    """As an interrupt does between a statement and its answer."""
+    wrapper.connection.query(b"SELECT 5")
+
+
+@pytest.mark.parametrize(
+    ("begin", "lose"),
+    [
+        (transaction.atomic, lose_connection),
+        (transaction.atomic, lose_answer),
+        (without_autocommit, lose_answer),
+    ],
+)
+def test_in_a_transaction_a_loss_is_an_error_and_nothing_is_replaced(
+    wrapper: Any,
+    begin: Callable[[], AbstractContextManager[None]],
+    lose: Callable[[Any], None],
+) -> None:
+    """Else the one half of it would be lost, and the other committed."""
+    with pytest.raises(Error, match="The block is over"), begin():
+        ask("SELECT 1")
+        lose(wrapper)
+        with pytest.raises(Error):
+            ask("SELECT 7")
+        assert pools.stats()["default"].opened == 1
+        raise Error("The block is over.")

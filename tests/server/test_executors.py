@@ -112,6 +112,26 @@ def test_a_connection_that_a_request_shares_is_good_in_every_thread(
     assert not in_request(Item.objects.filter(name="shared").exists)
 
 
+def test_a_thread_that_closes_leaves_the_cursors_of_the_others(
+    executor: ThreadPoolExecutor, in_request: Run
+) -> None:
+    def begin() -> Any:
+        cursor = connections["default"].cursor()
+        cursor.execute(NUMBER)
+        return cursor
+
+    def close() -> Any:
+        number = ask(NUMBER)
+        connections["default"].close()
+        return number
+
+    theirs = executor.submit(in_request, begin).result()
+    assert in_request(close) == executor.submit(theirs.fetchone).result()[0]
+    executor.submit(theirs.execute, "SELECT 5").result()
+    assert executor.submit(theirs.fetchone).result() == (5,)
+    executor.submit(theirs.close).result()
+
+
 def test_a_statement_that_outlasts_its_request_says_so(server: Server) -> None:
     connections.close_all()
     context = contextvars.copy_context()

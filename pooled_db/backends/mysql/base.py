@@ -178,11 +178,8 @@ class PooledMixin(TransactionMixin, OpeningMixin, JudgedMixin):
             if self._was_called_back:
                 self._was_called_back = False
                 loan.connection.forget_last_statement()  # type: ignore[union-attr]
-        elif (
-            # Its request may have ended just now, in another thread.
-            (connection := loan.connection) is None
-            or connection.is_doubtful
-            or not connection.is_alive()
+        elif loan.connection is not None and (
+            loan.connection.is_doubtful or not loan.connection.is_alive()
         ):
             # Recipes against a server that has gone away let Django connect again.
             loan.discard()
@@ -228,8 +225,7 @@ class PooledMixin(TransactionMixin, OpeningMixin, JudgedMixin):
             elif (
                 loan.connection is not None
                 and loan.connection.was_left_unread
-                and not self.in_atomic_block
-                and self.autocommit
+                and self.autocommit  # else something would be lost with it
             ):
                 # An interrupt has struck between a statement and its answer.
                 loan.discard()
@@ -313,7 +309,7 @@ class PooledMixin(TransactionMixin, OpeningMixin, JudgedMixin):
                 scope is None or requester is not scope.ref
             ) and not is_of_current_request(loan):
                 self.detach()
-                return self._connection
+                return None
         if loan.borrower is not self._me and not self._in_atomic_block:
             self._was_called_back |= loan.called_back
             self.detach()
