@@ -86,7 +86,7 @@ def _of_one_server(servers: Mapping[str, ServerView]) -> list[list[str]]:
     """Put the aliases together that lead to the same server, as it says itself."""
     found: dict[str, list[str]] = {}
     for alias, view in servers.items():
-        found.setdefault(view.server or repr(alias), []).append(alias)
+        found.setdefault(view.server, []).append(alias)
     return list(found.values())
 
 

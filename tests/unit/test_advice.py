@@ -366,6 +366,9 @@ def test_aliases_of_one_server_count_together() -> None:
     (together,) = find(host, {"default": view, "other": view})
     assert together.startswith("'default' and 'other' are together over budget")
     assert "may open 8 connections" in together
+    # Of those that cannot be asked nobody knows what they take.
+    unknown = ServerView(error="gone")
+    assert find(host, {"default": unknown, "other": unknown}) == []
 
 
 def test_what_is_wrong_is_found() -> None:

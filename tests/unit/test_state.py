@@ -61,6 +61,13 @@ def test_a_directory_that_cannot_be_used_is_logged_once_in_each_process(
         assert len(caplog.records) == 2
 
 
+def test_where_nothing_is_to_be_seen_a_pool_counts_for_itself(
+    state: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "directory", lambda: None)
+    assert state.numbers_for("default", 5, {}).file is None
+
+
 def test_what_no_other_process_can_see_has_no_siblings(
     state: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
