@@ -23,9 +23,7 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/asgi.py Door.__call__: True -> False": "it counts that it is there",
     "pooled_db/asgi.py Door._pools_for: () -> None": "there is no pool in either",
-    'pooled_db/dashboard/access.py is_allowed_by_cookie: "" -> False': _NARROWS,
     "pooled_db/dashboard/snapshot.py _loan: 0.0 -> 1.0": _NARROWS,
-    "pooled_db/dashboard/snapshot.py _loan: 0.0 -> False": _NARROWS,
     "pooled_db/backends/mysql/transaction.py TransactionMixin.in_atomic_block: "
     "self._in_atomic_block -> True": (
         "what is another request's is given up at the next look in any case"
@@ -145,7 +143,6 @@ EQUIVALENT: dict[str, str] = {
         "how often something was is a whole number of millionths, too"
     ),
     "pooled_db/pool/host.py ProcessPool.loans: 0.0 -> 1.0": _NARROWS,
-    "pooled_db/pool/host.py ProcessPool.loans: 0.0 -> False": _NARROWS,
     "pooled_db/pool/gate.py Gate._serve: continue -> break": (
         "release() looks again whether somebody waits beside a free permit"
     ),
@@ -346,9 +343,6 @@ EQUIVALENT: dict[str, str] = {
         "a second one is not kept: the condition only saves it"
     ),
     "pooled_db/request/diagnosis.py <module>: 1 -> 2": "no error has that number",
-    "pooled_db/request/diagnosis.py _follows_from_context: 0 -> False": (
-        "it is 0, too"
-    ),
     "pooled_db/request/age.py age_of: >= -> >": (
         "in either unit that moment is long past, or far ahead"
     ),
@@ -358,7 +352,6 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/request/identity.py Identity.label: request.resolver_match is not None "
     "-> True": _NARROWS,
-    'pooled_db/request/incoming.py FromDjango.method: "GET" -> False': _NARROWS,
     "pooled_db/request/pace.py <module>: 1.0 -> 2.0": "tuned, and not promised",
     "pooled_db/request/traffic.py <module>: 0.04 -> 0.08": "tuned, and not promised",
     "pooled_db/request/pace.py Pace.__init__: 0 -> 1": (
@@ -435,9 +428,7 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/opentelemetry.py _spread: 0.0 -> 1.0": (
         "no time lies in a bucket without room, or in the last if nothing is in it"
     ),
-    "pooled_db/watching/advice.py advise: 0.0 -> False": "it is only compared",
     "pooled_db/watching/load.py _out: 0.0 -> 1.0": _NARROWS,
-    "pooled_db/watching/load.py _out: 0.0 -> False": _NARROWS,
     "pooled_db/watching/load.py measure: >= -> >": (
         "the clock never shows the very moment"
     ),
@@ -494,6 +485,12 @@ EQUIVALENT: dict[str, str] = {
     "connection_created.receivers -> True": (
         "nobody is told: the condition only saves a call"
     ),
+    "pooled_db/backends/mysql/base.py PooledMixin._borrow: "
+    "loan.connection is not None -> True": _NARROWS,
+    "pooled_db/backends/mysql/base.py PooledMixin.init_connection_state: "
+    "self._loan.connection is None -> False": _NARROWS,
+    "pooled_db/backends/mysql/base.py PooledMixin._pin: thread in loan.pins -> "
+    "False": "while it connects it has its loan, and looks once more",
     "pooled_db/backends/mysql/base.py PooledMixin.create_cursor: "
     "loan.connection is not None -> True": _NARROWS,
     "pooled_db/backends/mysql/base.py PooledMixin._set_autocommit: loan.line -> True": (
