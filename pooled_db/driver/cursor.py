@@ -41,14 +41,14 @@ def _in_turn(original: Callable[..., Any]) -> Callable[..., Any]:
                     loan = connection.begin_use()
             return original(self, *args, **kwargs)
         except MySQLdb.OperationalError as error:
-            if loan is not None and loan.user == NO_THREAD and error.args == CLOSED:
+            if loan.user == NO_THREAD and error.args == CLOSED:
                 # It ended with its request, before the number of rows was asked for.
                 # What is left of the result would be read as the cursor is closed.
                 self._result = None
                 raise given_back() from error
             raise
         finally:
-            if loan is not None and not is_pinned:
+            if not is_pinned:
                 loan.pins.discard(thread)
                 if loan.line:
                     loan.unpin(thread)

@@ -41,6 +41,9 @@ class GuardedConnection(DriverConnection):
 
         def get_autocommit(self) -> bool: ...
 
+    #: Whether the session may differ from what it was at connect.
+    is_dirty: bool = False
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         #: Who may use it: the loan that it is out for.
         self.loan: Use = ANYBODYS
@@ -59,8 +62,6 @@ class GuardedConnection(DriverConnection):
         self.after_rest: Callable[[], None] | None = None
         #: When the last statement ended, on the monotonic clock.
         self.rested: float = 0.0
-        #: Whether the session may differ from what it was at connect.
-        self.is_dirty: bool = False
         # The beginning of the statement that has made it so.
         self._dirtied_by: bytes | bytearray = b""
         #: Whether nobody can say in what state it is.
@@ -72,7 +73,7 @@ class GuardedConnection(DriverConnection):
         #: The autocommit mode in which it is lent.
         self.home_mode: bool = bool(kwargs.get("autocommit", True))
         super().__init__(*args, **kwargs)
-        self.is_dirty = self._unread = False
+        self.is_dirty = False
         # With autocommit off: whether there is something to commit.
         self._uncommitted = False
 
@@ -124,13 +125,13 @@ class GuardedConnection(DriverConnection):
     def store_result(self) -> Any:
         # Here the rows are read, which can take longer than the statement itself.
         thread = get_ident()
-        if self._reader != thread:
-            self._begin()
-        else:
+        if self._reader == thread:
             # _begin_reading() without the call.
             self._busy = thread
             if self._reader != thread:
                 self._begin_reading()
+        else:
+            self._begin()
         try:
             result = DriverConnection.store_result(self)
             self._unread = False
@@ -192,16 +193,14 @@ class GuardedConnection(DriverConnection):
         cursors.append((ref(opened), get_ident()))
         return opened
 
-    def begin_use(self) -> Use | None:
+    def begin_use(self) -> Use:
         """Let nobody else of the request have it until the result is unpinned.
 
-        Waits for this thread's turn. ``None`` if it has been pinned already.
+        Waits for this thread's turn.
         """
         thread = get_ident()
         while True:
             loan = self.loan
-            if thread in loan.pins:
-                return None
             loan.pins.add(thread)
             user = loan.user
             if user == thread or user is ANY_THREAD:
@@ -340,11 +339,14 @@ class GuardedConnection(DriverConnection):
             after_rest()
 
     def commit(self) -> None:
-        self._run(super().commit)
-        self._uncommitted = False
+        self._run(self._end_transaction, super().commit)
 
     def rollback(self) -> None:
-        self._run(super().rollback)
+        self._run(self._end_transaction, super().rollback)
+
+    def _end_transaction(self, end: Callable[[], None]) -> None:
+        end()
+        # Whoever waits for rest looks as soon as this is over.
         self._uncommitted = False
 
     def autocommit(self, on: bool) -> None:

@@ -68,9 +68,27 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/driver/cursor.py _in_turn.method: loan.line -> True": (
         "unpin() looks whether somebody is in line: the condition only saves a call"
     ),
+    "pooled_db/driver/cursor.py _in_turn.method: not is_pinned -> True": (
+        "whoever has pinned it has its turn already: the condition only saves a call"
+    ),
     "pooled_db/driver/guarded.py GuardedConnection._has_answer: self._unread -> None": (
         "each connection that is opened can tell more exactly"
     ),
+    "pooled_db/driver/guarded.py GuardedConnection: False -> True": (
+        "it is set when the driver has set the session up"
+    ),
+    "pooled_db/driver/guarded.py GuardedConnection.store_result: "
+    "self._reader != thread -> True": (
+        "_begin_reading() looks at it, too: the condition only saves a call"
+    ),
+    "pooled_db/driver/guarded.py GuardedConnection.__init__: 0.0 -> 1.0": (
+        "the driver makes statements of its own while it opens a connection"
+    ),
+    "pooled_db/driver/guarded.py GuardedConnection.next_result: self._unread -> True": (
+        "_has_answer() looks at it, too: the condition only saves a call"
+    ),
+    "pooled_db/driver/guarded.py GuardedConnection.was_left_unread: self._unread -> "
+    "True": "is_being_read looks at it, too: the condition only saves a call",
     "pooled_db/driver/guarded.py GuardedConnection.query: options -> True": (
         "without any it calls the same"
     ),

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from threading import get_ident
 from typing import Any
 
 import MySQLdb
 import pytest
+from MySQLdb.cursors import SSCursor
 
-from pooled_db.driver import DriverConnection, packets
+from pooled_db.driver import DriverConnection
 from pooled_db.driver.connection import NOT_SET_UP, Connection
+from pooled_db.driver.errors import pooled_alias
+from pooled_db.driver.slot import AT_WORK, Slot
+from pooled_db.driver.slot import SIZE as SLOT_SIZE
+from pooled_db.driver.use import ANY_THREAD, OwnUse
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.pool import Pool
-from tests.gates import start
+from tests.gates import PATIENCE, start
 from tests.harness.fake_server import FakeServer
+from tests.harness.interrupts import Interrupted
 from tests.loans import connector, lend
 
 
@@ -61,18 +69,26 @@ def test_after_a_statement_that_failed_it_is_at_rest(
     assert (connection.in_statement, connection.is_at_rest) == (False, True)
 
 
+@pytest.mark.parametrize("end", ["commit", "rollback"])
 def test_without_autocommit_what_is_not_committed_is_no_rest(
-    lent: tuple[Loan, Connection], monkeypatch: pytest.MonkeyPatch
+    lent: tuple[Loan, Connection], monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     connection: Any = lent[1]
     monkeypatch.setattr(Connection, "get_autocommit", lambda self: False)
     connection.home_mode = False
-    assert connection.is_at_rest
-    run(connection, "DELETE FROM t")
-    assert not connection.is_at_rest
-    connection.commit()
-    assert connection.is_at_rest
-    connection.home_mode = True
+    connection.slot = slot = Slot(memoryview(bytearray(8 * SLOT_SIZE)))
+    seen: list[tuple[bool, bool]] = []
+
+    def look() -> None:
+        """As whoever waits for rest does, and another process."""
+        seen.append((connection.is_at_rest, not slot.words[AT_WORK]))
+
+    look()
+    for step in (partial(run, connection, "DELETE FROM t"), getattr(connection, end)):
+        connection.after_rest = look
+        step()
+    assert seen == [(True, True), (False, False), (True, True)]
+    connection.home_mode, connection.slot = True, None
 
 
 def test_when_all_rows_are_read_nothing_is_on_the_way(
@@ -86,6 +102,63 @@ def test_when_all_rows_are_read_nothing_is_on_the_way(
     del rows
     assert connection.is_drained()
     assert connection.is_at_rest
+
+
+def unread(connection: Connection) -> None:
+    """Make a statement that has no rows, and do not ask for its answer."""
+    connection.query("UPDATE t SET a = 1")
+
+
+def row_by_row(connection: Connection) -> None:
+    connection.query("SELECT 1")
+    assert connection.use_result().fetch_row(0)
+
+
+@pytest.mark.parametrize(
+    "work", [unread, row_by_row, lambda connection: run(connection, "SET @a = 1")]
+)
+@pytest.mark.parametrize("user", [get_ident(), ANY_THREAD], ids=["this thread", "any"])
+def test_of_what_may_have_more_the_driver_is_asked(
+    lent: tuple[Loan, Connection],
+    monkeypatch: pytest.MonkeyPatch,
+    work: Callable[[Connection], None],
+    user: int | None,
+) -> None:
+    _, connection = lent
+    connection.loan = OwnUse(user)
+    work(connection)
+    monkeypatch.setattr(DriverConnection, "next_result", lambda self: 0)
+    assert not connection.is_drained()
+    work(connection)
+    assert connection.next_result() == 0
+
+
+def unanswered(connection: Connection) -> None:
+    connection.query("SELECT 1")
+
+
+def half_read(connection: Connection) -> object:
+    connection.query("SELECT 1")
+    return connection.use_result()
+
+
+@pytest.mark.parametrize("work", [unanswered, half_read])
+def test_what_has_an_answer_on_the_way_is_not_at_rest_nor_is_it_drained(
+    lent: tuple[Loan, Connection], work: Callable[[Connection], object]
+) -> None:
+    loan, connection = lent
+    connection.slot = slot = Slot(memoryview(bytearray(8 * SLOT_SIZE)))
+    kept = work(connection)
+    assert not connection.is_at_rest
+    assert slot.words[AT_WORK]
+    assert not connection.is_drained()
+    connection.slot = None
+    # Nor can another statement be made, after which nobody knows what comes.
+    with pytest.raises(MySQLdb.ProgrammingError, match="out of sync"):
+        connection.query("SELECT 1")
+    assert (connection.is_doubtful, connection.was_left_unread) == (True, True)
+    del kept
+    loan.discard()
 
 
 def test_of_what_is_read_the_driver_is_asked_nothing_more(
@@ -114,6 +187,129 @@ def test_whoever_reads_rows_is_inside_a_statement(
     assert seen == [True]
 
 
+@pytest.mark.parametrize(
+    ("thread", "may"),
+    [(lambda ask: ask(), True), (lambda ask: start(ask).result(PATIENCE), False)],
+    ids=["this thread", "another"],
+)
+def test_its_own_thread_may_end_a_loan_within_a_statement_and_no_other(
+    lent: tuple[Loan, Connection],
+    monkeypatch: pytest.MonkeyPatch,
+    thread: Callable[[Callable[[], object]], object],
+    may: bool,
+) -> None:
+    """A finalizer or a signal handler comes at any moment."""
+    _, connection = lent
+    let_go: list[object] = []
+
+    def strike(*args: object) -> None:
+        let_go.extend((thread(connection.let_go), thread(lambda: connection.in_query)))
+
+    monkeypatch.setattr(DriverConnection, "query", strike)
+    connection.query("SELECT 1")
+    assert let_go == [may, not may]
+
+
+@pytest.mark.parametrize(
+    ("name", "before"),
+    [
+        *(("query", None), ("send_query", None), ("commit", None)),
+        *(("store_result", "query"), ("use_result", "query")),
+        ("read_query_result", "send_query"),
+    ],
+)
+def test_after_an_interrupt_nobody_knows_how_it_is(
+    lent: tuple[Loan, Connection],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    before: str | None,
+) -> None:
+    _, connection = lent
+
+    def call(name: str) -> None:
+        arguments = (b"SELECT 1",) if name.endswith("query") else ()
+        getattr(connection, name)(*arguments)
+
+    def strike(*args: object) -> None:
+        raise Interrupted
+
+    if before is not None:
+        call(before)
+    monkeypatch.setattr(DriverConnection, name, strike)
+    with pytest.raises(Interrupted) as raised:
+        call(name)
+    assert connection.is_doubtful
+    assert connection.was_left_unread
+    assert not connection.in_query
+    assert pooled_alias(raised.value) is None
+
+
+def test_so_it_is_after_one_that_strikes_between_two_results(
+    lent: tuple[Loan, Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, connection = lent
+    run(connection, "SET @a = 1")
+
+    def strike(*args: object) -> None:
+        raise Interrupted
+
+    monkeypatch.setattr(DriverConnection, "next_result", strike)
+    with pytest.raises(Interrupted):
+        connection.next_result()
+    assert connection.was_left_unread
+    # The driver is asked no more: it would raise an error in its place.
+    monkeypatch.setattr(DriverConnection, "next_result", pytest.fail)
+    assert connection.next_result() == -1
+
+
+def test_what_is_closed_with_its_answer_was_left_unread(
+    lent: tuple[Loan, Connection],
+) -> None:
+    _, connection = lent
+    connection.query("SELECT 1")
+    connection.close()
+    assert connection.was_left_unread
+
+
+def test_what_another_thread_has_not_read_it_goes_on_with(
+    lent: tuple[Loan, Connection],
+) -> None:
+    loan, connection = lent
+    connection.query("SELECT 1")
+    assert connection.is_being_read
+    elsewhere = start(lambda: (connection.is_being_read, connection.was_left_unread))
+    assert elsewhere.result() == (False, False)
+    loan.discard()
+
+
+def test_a_cursor_is_of_the_class_that_is_asked_for(
+    lent: tuple[Loan, Connection],
+) -> None:
+    """PyMySQL has another name for it."""
+    _, connection = lent
+    for cursor in (
+        connection.cursor(SSCursor),
+        connection.cursor(cursorclass=SSCursor),
+        connection.cursor(cursor=SSCursor),
+    ):
+        assert isinstance(cursor, SSCursor)
+    assert not isinstance(connection.cursor(), SSCursor)
+
+
+@pytest.mark.parametrize(
+    ("options", "mode"),
+    [({}, True), ({"autocommit": True}, True), ({"autocommit": False}, False)],
+)
+def test_it_rests_in_the_mode_in_which_it_was_opened_or_djangos(
+    server: FakeServer, options: dict[str, Any], mode: bool
+) -> None:
+    connection: Any = Connection(
+        host=server.host, port=server.port, user="any", **options
+    )
+    assert (connection.home_mode, connection.is_dirty) == (mode, False)
+    connection.close()
+
+
 # What it leaves in the session.
 
 
@@ -130,7 +326,7 @@ def test_what_was_changed_first_is_told_whatever_comes_after(
 
 def test_what_no_reset_undoes_is_not_kept(lent: tuple[Loan, Connection]) -> None:
     _, connection = lent
-    run(connection, "SET @a = 1")
+    run(connection, "SELECT 'xa', 'prepare', 'profiling'", "SET @a = 1")
     assert not connection.is_doubtful
     run(connection, "SET profiling = 1")
     assert connection.is_doubtful
@@ -149,11 +345,3 @@ def test_whoever_takes_one_outside_of_requests_is_known_by_where(
 ) -> None:
     loan, _ = lent
     assert loan.origin is not None
-
-
-def test_where_the_server_cannot_be_asked_no_limit_is_told(server: FakeServer) -> None:
-    address = {"host": server.host, "port": server.port, "user": "any"}
-    server.answers("SELECT @@max_allowed_packet", [["1048576"]])
-    assert packets._limit(address) == 1_048_576
-    server.says("greeting", 1040, "Too many connections")
-    assert packets._limit(address) is None

@@ -9,12 +9,10 @@ from typing import Any
 import MySQLdb
 import pytest
 
-from pooled_db.driver import DriverConnection, packets
-from pooled_db.driver.connection import Connection
+from pooled_db.driver import DriverConnection
 from pooled_db.driver.cursor import taking_turns
 from pooled_db.driver.guarded import NO_MORE_RESULTS, GuardedConnection
-from pooled_db.driver.packets import name_too_large
-from pooled_db.driver.use import ANY_THREAD, NO_THREAD, OwnUse
+from pooled_db.driver.use import ANY_THREAD, NO_THREAD, OwnUse, given_back
 
 ELSEWHERE = 7
 
@@ -36,8 +34,6 @@ def test_who_begins_to_use_it_waits_for_its_turn_and_keeps_it() -> None:
     used: Any = GuardedConnection.begin_use(connection)
     assert used is lent
     assert (lent.user, lent.pins) == (here, {here})
-    # Within a statement of its own there is nothing to begin.
-    assert GuardedConnection.begin_use(connection) is None
 
 
 def test_what_any_thread_may_use_is_nobodys_turn() -> None:
@@ -46,6 +42,96 @@ def test_what_any_thread_may_use_is_nobodys_turn() -> None:
     used: Any = GuardedConnection.begin_use(connection)
     assert used is lent
     assert lent.user is ANY_THREAD
+
+
+HERE = threading.get_ident()
+
+
+class Seen:
+    """Somebody who is seen several times, and may be another each time."""
+
+    def __init__(self, *seen: Any) -> None:
+        self.seen = list(seen)
+
+    def next(self) -> Any:
+        return self.seen.pop(0) if len(self.seen) > 1 else self.seen[0]
+
+
+class InUse:
+    """A connection as a statement begins, whose loan or user may change then."""
+
+    slot = None
+    rested = 0
+
+    def __init__(self, *loans: Any) -> None:
+        self.loans = Seen(*loans)
+
+    @property
+    def loan(self) -> Any:
+        return self.loans.next()
+
+    def _rest(self) -> None:
+        self.rested += 1
+
+
+class Changing(OwnUse):
+    """A use whose user changes while one looks."""
+
+    def __init__(self, *users: int | None) -> None:
+        self.users = Seen(*users)
+
+    @property
+    def user(self) -> int | None:  # type: ignore[override]
+        return self.users.next()  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("user", [HERE, ANY_THREAD], ids=["this thread", "any"])
+@pytest.mark.parametrize("changes", ["loan", "user"])
+def test_a_statement_that_begins_as_its_loan_ends_is_not_made(
+    user: int | None, changes: str
+) -> None:
+    used: Any = OwnUse(user)
+    connection: Any = InUse(used)
+    GuardedConnection._begin(connection)
+    assert (connection._busy, connection.rested) == (HERE, 0)
+
+    if changes == "loan":
+        connection = InUse(used, OwnUse(NO_THREAD))
+    else:
+        connection = InUse(Changing(user, NO_THREAD))
+    with pytest.raises(MySQLdb.InterfaceError, match="given back to its pool"):
+        GuardedConnection._begin(connection)
+    assert connection.rested == 1
+
+
+@pytest.mark.parametrize(
+    ("busy", "ends"),
+    [
+        ([None], True),
+        ([HERE], True),
+        ([ELSEWHERE], False),
+        ([None, ELSEWHERE], False),
+    ],
+    ids=["nobody", "this thread", "another", "just now"],
+)
+def test_whoever_is_in_a_statement_as_its_loan_ends_is_seen(
+    busy: list[int | None], ends: bool
+) -> None:
+    class Working:
+        seen = Seen(*busy)
+        _busy = property(lambda self: self.seen.next())
+
+    connection: Any = Working()
+    assert GuardedConnection.let_go(connection) is ends
+
+
+def test_rows_are_of_one_loan() -> None:
+    loan, other = OwnUse(HERE), OwnUse(HERE)
+    connection: Any = SimpleNamespace(loan=loan)
+    assert GuardedConnection.is_out_for(connection, loan)
+    assert not GuardedConnection.is_out_for(connection, other)
+    loan.user = NO_THREAD
+    assert not GuardedConnection.is_out_for(connection, loan)
 
 
 class Cursor:
@@ -88,6 +174,20 @@ def test_a_cursor_has_the_connection_for_its_statement_and_no_longer(
     cursor = taking_turns(Cursor)(InTurns(loan=lent))
     assert getattr(cursor, method)("SELECT 1") == {here}
     assert (lent.user, lent.pins) == (here, set())
+
+
+class OneByOne(Cursor):
+    """One that makes its statements by its own method."""
+
+    def executemany(self, query: str) -> set[int]:
+        return self.execute(query) and super().executemany(query)
+
+
+def test_a_statement_within_another_leaves_it_the_connection() -> None:
+    lent = Lent(HERE)
+    cursor = taking_turns(OneByOne)(InTurns(loan=lent))
+    assert cursor.executemany("SELECT 1") == {HERE}
+    assert lent.pins == set()
 
 
 def test_whoever_stands_in_line_has_its_turn_when_a_cursor_is_done() -> None:
@@ -175,6 +275,9 @@ class Reading:
     def _begin(self) -> None:
         self.done.append("begin")
 
+    def _begin_reading(self) -> None:
+        GuardedConnection._begin_reading(self)  # type: ignore[arg-type]
+
     def _rest(self) -> None:
         self.done.append("rest")
 
@@ -194,6 +297,36 @@ def test_who_may_read_an_answer_reads_it_though_its_loan_has_ended(
     connection: Any = Reading(here if reads else None, here if may_go_on else None)
     GuardedConnection._begin_reading(connection)
     assert connection.done == done
+
+
+@pytest.mark.parametrize(
+    ("reads", "may_go_on", "done"),
+    [
+        (True, True, ["read", "rest"]),
+        (True, False, ["begin", "read", "rest"]),
+        (False, False, ["begin", "read", "rest"]),
+    ],
+)
+def test_so_are_the_rows_of_a_cursor(
+    monkeypatch: pytest.MonkeyPatch, reads: bool, may_go_on: bool, done: list[str]
+) -> None:
+    monkeypatch.setattr(
+        DriverConnection, "store_result", lambda reading: reading.done.append("read")
+    )
+    here = threading.get_ident()
+    connection: Any = Reading(here if reads else None, here if may_go_on else None)
+    GuardedConnection.store_result(connection)
+    assert connection.done == done
+
+
+def test_who_may_not_read_an_answer_disturbs_nobody_in_a_statement() -> None:
+    def begin() -> None:
+        raise given_back()
+
+    connection: Any = SimpleNamespace(_reader=ELSEWHERE, _busy=ELSEWHERE, _begin=begin)
+    with pytest.raises(MySQLdb.InterfaceError, match="given back to its pool"):
+        GuardedConnection.store_result(connection)
+    assert connection._busy == ELSEWHERE
 
 
 def test_rows_of_a_loan_that_has_ended_are_not_read_nor_is_anybody_disturbed() -> None:
@@ -225,57 +358,3 @@ def test_what_has_no_rows_leaves_nothing_to_be_read() -> None:
     connection._has_answer = lambda: True
     assert GuardedConnection.next_result(connection) == NO_MORE_RESULTS
     assert connection.is_doubtful
-
-
-# What opening it, and a large statement, end in.
-
-
-def test_a_handshake_that_breaks_blames_no_certificate(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    said = MySQLdb.OperationalError(2026, "TLS/SSL error: self-signed certificate")
-
-    def fail(*args: object, **kwargs: object) -> None:
-        raise said
-
-    monkeypatch.setattr(DriverConnection, "__init__", fail)
-    with pytest.raises(MySQLdb.OperationalError) as broke:
-        Connection(host="db.internal", ssl_mode="REQUIRED")
-    text = "Lost connection to server during the TLS handshake"
-    assert broke.value.args == (2013, text)
-    assert broke.value.__cause__ is said
-    # Who wants it verified is told of the certificate.
-    with pytest.raises(MySQLdb.OperationalError) as untrusted:
-        Connection(host="db.internal", ssl_mode="VERIFY_CA")
-    assert untrusted.value is said
-
-
-@pytest.mark.parametrize(
-    ("size", "limit", "code"),
-    [
-        (2**20, 2**20, 1153),
-        (2**20, 2**20 + 1, 2013),
-        (2**20 - 1, 1024, 2013),
-        (2**24, None, 2013),
-    ],
-)
-def test_a_statement_that_was_too_large_is_named(
-    monkeypatch: pytest.MonkeyPatch, size: int, limit: int | None, code: int
-) -> None:
-    monkeypatch.setattr(packets, "_limit", lambda options: limit)
-    error: Any = MySQLdb.OperationalError(
-        2013, "Lost connection to server during query"
-    )
-    name_too_large(error, size, {})
-    assert error.args[0] == code
-    assert ("max_allowed_packet" in error.args[1]) is (code == 1153)
-
-
-@pytest.mark.parametrize("code", [1064, 1040])
-def test_a_large_statement_that_lost_no_connection_is_not_called_too_large(
-    monkeypatch: pytest.MonkeyPatch, code: int
-) -> None:
-    monkeypatch.setattr(packets, "_limit", pytest.fail)
-    error: Any = MySQLdb.OperationalError(code, "whatever it says")
-    name_too_large(error, 2**24, {})
-    assert error.args == (code, "whatever it says")
