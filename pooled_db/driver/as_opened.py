@@ -12,10 +12,8 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 #: The driver's tables: of values on their way to the server, and on their way back.
-TABLES = (
-    "encoders",
-    "decoders" if MySQLdb.__name__ == "pymysql" else "converter",
-)
+DECODERS = "decoders" if MySQLdb.__name__ == "pymysql" else "converter"
+TABLES = ("encoders", DECODERS)
 
 
 class Conversions(dict[Any, Any]):
@@ -58,6 +56,7 @@ class AsOpened:
         for name, table in zip(TABLES, self._tables, strict=True):
             setattr(connection, name, Conversions(table, ref(connection)))
         self.encoders: Any = connection.encoders
+        self.decoders: Any = getattr(connection, DECODERS)
         connection.converts_otherwise = False
 
     def remove_marks(self, connection: Connection) -> None:

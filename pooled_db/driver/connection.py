@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import MySQLdb
 
 from . import DriverConnection, reset
-from .as_opened import AsOpened
+from .as_opened import DECODERS, AsOpened
 from .errors import (
     OUT_OF_STEP,
     PACKET_TOO_LARGE,
@@ -134,7 +134,11 @@ class Connection(GuardedConnection):
         self.after_rest = None
         as_opened = self._as_opened
         self.cursorclass = as_opened.cursorclass
-        if self.converts_otherwise or self.encoders is not as_opened.encoders:
+        if (
+            self.converts_otherwise
+            or self.encoders is not as_opened.encoders
+            or getattr(self, DECODERS) is not as_opened.decoders
+        ):
             as_opened.put_tables_back(self)
         self.loan = loan
 
@@ -142,11 +146,6 @@ class Connection(GuardedConnection):
     def connection_id(self) -> int | None:
         """The server's number for it, also after it was closed."""
         return self._id
-
-    @property
-    def is_set_up(self) -> bool:
-        """Whether it has been opened, and the driver has set the session up."""
-        return self._id is not None
 
     def _look_at(self, query: bytes | bytearray | str) -> None:
         statement = (
@@ -272,7 +271,8 @@ class Connection(GuardedConnection):
         the next user must not get. Seeing it takes no round trip.
         """
         # A driver that has lost its server closes the socket by itself, and somebody
-        # else's may have got the same number since.
+        # else's may have got the same number since. MariaDB Connector/C goes on naming
+        # that, but its error has made the connection doubtful.
         try:
             return self.fileno() == self._descriptor and not self._readable.now()
         except MySQLdb.Error:

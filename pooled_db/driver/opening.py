@@ -25,15 +25,13 @@ _here = _Opening()
 def _new(cls: type[Any], *args: Any, **kwargs: Any) -> Any:
     """Make the pool's class of what the driver's is asked for, while one is opened.
 
-    Python calls ``__init__`` of what comes out. Other threads get what they ask for.
+    Python calls ``__init__`` of what comes out, with the arguments. Other threads get
+    what they ask for.
     """
     made = _here.made
     if made is not None and cls is _DRIVERS:
         cls = Connection
-    if _original_new is object.__new__:
-        connection = _original_new(cls)
-    else:
-        connection = _original_new(cls, *args, **kwargs)
+    connection = _original_new(cls)
     if made is not None and cls is Connection:
         made.append(connection)
     return connection
@@ -67,7 +65,7 @@ def opened_by(connect: Callable[[], Any]) -> Connection | None:
 
 
 def _opened(made: list[Connection]) -> list[Connection]:
-    return [one for one in made if one.is_set_up and one.open]
+    return [one for one in made if one.open]
 
 
 def _within(given: Any, made: list[Connection]) -> Connection | None:

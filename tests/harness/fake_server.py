@@ -64,7 +64,7 @@ class FakeServer:
 
     def __exit__(self, *exc_info: object) -> None:
         self._server.shutdown()
-        self._server.close_sessions()
+        self.close_sessions()
         self._server.server_close()
 
     def says(self, step: Step, code: int, text: str) -> None:
@@ -83,6 +83,10 @@ class FakeServer:
     def recovers(self) -> None:
         """Say no error any more."""
         self._errors.clear()
+
+    def close_sessions(self) -> None:
+        """Hang up on all its clients."""
+        self._server.close_sessions()
 
     def error_at(self, step: Step) -> bytes | None:
         self.reached[step] += 1

@@ -50,6 +50,9 @@ EQUIVALENT: dict[str, str] = {
         "it begins at any of the addresses"
     ),
     "pooled_db/driver/addresses.py Addresses.addresses_of: 0.0 -> 1.0": _UP,
+    "pooled_db/driver/connection.py Connection._look_at: not self.is_dirty -> True": (
+        "_make_dirty() looks at it, too: the condition only saves reading a statement"
+    ),
     "pooled_db/driver/connection.py Connection.__init__: self.is_opened() -> pass": (
         "the pool notes it once more, when all of the opening is done"
     ),

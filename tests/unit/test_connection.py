@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 from typing import Any
 
 import MySQLdb
@@ -15,11 +12,11 @@ from MySQLdb.constants import FIELD_TYPE
 from MySQLdb.cursors import SSCursor
 
 from pooled_db.driver import DriverConnection, packets
+from pooled_db.driver.as_opened import TABLES
 from pooled_db.driver.connection import Connection
 from pooled_db.driver.guarded import GuardedConnection
 from pooled_db.driver.slot import AT_WORK, TRANSACTION, Slot
 from pooled_db.driver.slot import SIZE as SLOT_SIZE
-from pooled_db.driver.use import NO_THREAD
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.pool import Pool
 from tests.gates import start
@@ -125,14 +122,22 @@ def test_one_that_would_connect_again_by_itself_is_lent_to_nobody_else(
     assert pool.stats().idle == (reconnect != (True,))
 
 
-def test_other_conversions_are_those_of_one_user(make: Callable[..., Pool]) -> None:
+@pytest.mark.parametrize("name", TABLES)
+def test_other_conversions_are_those_of_one_user(
+    make: Callable[..., Pool], name: str
+) -> None:
     pool = make(pool_size=1)
-    loan, connection = lend(pool)
-    before, connection.encoders = connection.encoders, {}
-    loan.checkin()
-    loan, connection = lend(pool)
-    assert connection.encoders == before
-    loan.checkin()
+    for change in (
+        lambda one: setattr(one, name, {}),
+        lambda one: getattr(one, name).clear(),
+    ):
+        loan, connection = lend(pool)
+        before = dict(getattr(connection, name))
+        change(connection)
+        loan.checkin()
+        loan, connection = lend(pool)
+        assert getattr(connection, name) == before
+        loan.checkin()
 
 
 def test_a_session_is_made_as_new_without_its_users_conversions(
@@ -242,7 +247,7 @@ def test_whoever_waits_for_the_server_is_inside_a_statement(
 
     def wait(connection: Connection) -> Any:
         elsewhere = start(lambda: connection.in_query).result()
-        seen.extend((elsewhere, connection.in_statement))
+        seen.extend((elsewhere, connection.in_statement, not connection.is_at_rest))
         return original(connection)
 
     loan, connection = lend(make(pool_size=1))
@@ -251,7 +256,7 @@ def test_whoever_waits_for_the_server_is_inside_a_statement(
         before(connection)
     monkeypatch.setattr(DriverConnection, name, wait)
     getattr(connection, name)()
-    assert seen == [True, True]
+    assert seen == [True, True, True]
     assert not start(lambda: connection.in_query).result()
     loan.checkin()
 
@@ -362,21 +367,6 @@ def test_rows_that_nobody_has_read_are_left_to_be_read(
     cursor.execute("SELECT 1")
     assert not connection.is_drained()
     loan.discard()
-
-
-# In a forked child.
-
-
-def test_a_child_lets_go_of_the_socket_and_writes_nowhere() -> None:
-    here, there = socket.socketpair()
-    with here, there, open(os.devnull, "rb") as null:
-        inherited: Any = SimpleNamespace(slot=object(), fileno=here.fileno)
-        Connection.abandon(inherited, null.fileno())
-        assert inherited.slot is None
-        assert inherited.loan.user == NO_THREAD
-        assert os.path.sameopenfile(here.fileno(), null.fileno())
-        assert not os.get_inheritable(here.fileno())
-        assert there.recv(1) == b""
 
 
 def test_a_server_that_is_gone_is_said_by_its_number(
