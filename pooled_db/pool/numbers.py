@@ -114,7 +114,9 @@ class Numbers:
         else:
             words[WAITS] += 1
         if slot is not None:
-            slot.text[0] = 0  # nobody has used it yet
+            # Nobody has used it yet; what the last one left open is cleaned.
+            slot.text[0] = 0
+            slot.words[AT_WORK] = slot.words[TRANSACTION] = 0
             slot.times[SINCE] = since
 
     def given_back(self, used: float, slot: Slot | None) -> None:
@@ -187,7 +189,6 @@ class Numbers:
             slot = self.free.popleft()
         except IndexError:
             return None
-        slot.words[AT_WORK] = slot.words[TRANSACTION] = 0
         slot.times[SINCE] = slot.times[RESTED] = 0.0
         slot.times[OPENED_AT] = time.monotonic()
         slot.words[CONNECTION] = connection_id or NO_NUMBER

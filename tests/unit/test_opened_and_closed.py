@@ -268,5 +268,28 @@ def test_a_place_in_the_file_tells_nothing_of_who_had_it_before() -> None:
     numbers.vacate(slot)
     slot = numbers.occupy(2)
     assert slot is not None
-    assert (slot.words[AT_WORK], slot.words[TRANSACTION]) == (0, 0)
     assert (slot.times[SINCE], slot.times[RESTED]) == (0.0, 0.0)
+    numbers.lent(0.0, 7.0, slot)
+    assert (slot.words[AT_WORK], slot.words[TRANSACTION]) == (0, 0)
+
+
+def test_what_one_has_left_open_is_no_work_of_the_next(server: FakeServer) -> None:
+    """The session is as new, and no statement has been made since."""
+    server.answers("SELECT @@init_connect", [["", "NONE"]])
+    memory = memoryview(bytearray(8 * (SIZE + SLOT_SIZE)))
+    numbers = Numbers(memory, slots=1)
+    pool = Pool("fake", connector(server), pool_size=1, numbers=numbers)
+    seen = []
+    for _ in range(2):
+        loan, connection = lend(pool)
+        assert connection.slot is not None
+        words = connection.slot.words
+        seen.append((words[AT_WORK], words[TRANSACTION]))
+        connection.autocommit(False)
+        connection.query("SET @a = 1")
+        connection.store_result()
+        seen.append((words[AT_WORK], words[TRANSACTION]))
+        loan.checkin()
+    assert seen == 2 * [(0, 0), (1, 1)]
+    assert (pool.stats().opened, pool.stats().resets) == (1, 2)
+    pool.dispose()
