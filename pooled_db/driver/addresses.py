@@ -55,10 +55,10 @@ class Addresses:
         Raises the driver's error of the last address. What is opened says whether there
         is an address again, or a new one, to which others might move.
         """
-        name = options.get("host")
         found = self.addresses_of(options)
-        if name is None or len(found) < 2:
+        if len(found) < 2:
             return open_one(dict(options))
+        name = options["host"]
         is_new = self._has_changed(name, found)
         error: MySQLdb.OperationalError | None = None
         for address in self.in_order(found):
@@ -136,7 +136,7 @@ def _verifies_names(options: Mapping[str, Any]) -> bool:
 
     MariaDB Connector/C 3.3 does so wherever it verifies at all.
     """
-    ssl = options.get("ssl") or {}
+    ssl = options.get("ssl")
     if isinstance(ssl, Mapping) and (
         ssl.get("ca") or ssl.get("capath") or ssl.get("check_hostname")
     ):

@@ -19,9 +19,9 @@ class Sign:
 
     code: int
     #: What has happened, if it comes while connecting; ``None`` if that is no outage.
-    connecting: str | None = None
+    connecting: str | None
     #: What has happened, if it is the answer to a statement.
-    in_statement: str | None = None
+    in_statement: str
     #: Of a statement: whether the connection was there, and may have done something.
     lost: bool = False
     #: What its text says, where the number alone is not certain. Names of options and
@@ -164,7 +164,7 @@ def why_not_connected(error: BaseException) -> str | None:
     if isinstance(error, UnfitNode):
         return error.why
     sign = _SIGNS.get(error_code(error))
-    if sign is None or sign.connecting is None:
+    if sign is None:
         return None
     if sign.code in _CONNECTING_IN_ANY_CASE or sign.is_meant(str(error.args[-1])):
         return sign.connecting
@@ -174,7 +174,7 @@ def why_not_connected(error: BaseException) -> str | None:
 def outage_in(error: BaseException) -> Sign | None:
     """Return what *error*, of a statement, is a sign of, if it is one of an outage."""
     sign = _SIGNS.get(error_code(error))
-    if sign is None or sign.in_statement is None:
+    if sign is None:
         return None
     return sign if sign.is_meant(str(error.args[-1])) else None
 

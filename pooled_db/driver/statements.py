@@ -142,9 +142,7 @@ def _after_blanks(statement: Statement, position: int, blank: Blank) -> int:
 def _after_string(statement: Statement, position: int, escapes: bool) -> int:
     position += 1
     end = statement.find(b"'", position)
-    if not statement.startswith(b"''", end) and not (
-        escapes and statement.count(b"\\", position, end)
-    ):
+    if not (statement.startswith(b"''", end) or statement.count(b"\\", position, end)):
         return end + 1 or _UNSURE
     # Two quotes are one, and a backslash escapes another or a quote. To see that at
     # once takes a copy, of a part that grows with the string but not beyond what costs
@@ -156,7 +154,7 @@ def _after_string(statement: Statement, position: int, escapes: bool) -> int:
             part = part.replace(b"\\\\", b"--").replace(b"\\'", b"--")
         quote = part.replace(b"''", b"--").find(b"'")
         if quote == -1:
-            position += len(part) - (escapes and part.endswith(b"\\"))
+            position += len(part) - part.endswith(b"\\")
             size = min(2 * size, _LARGEST_PART)
         else:
             position += quote + 1
@@ -205,7 +203,7 @@ _ats = re.compile(b"@+").match
 def _after_lock(statement: Statement, position: int, escapes: bool) -> int:
     start = max(0, position - _IN_FRONT)
     word = _word_at_end(statement, start, position)
-    name = word and _starts_lock_function(statement, word.start())
+    name = _starts_lock_function(statement, word.start())  # type: ignore[union-attr]
     if name is not None and _may_be_called(statement, name.end()):
         return _UNSURE
     return position + 1

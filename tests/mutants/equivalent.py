@@ -68,14 +68,11 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/driver/guarded.py GuardedConnection.query: self._unread -> False": (
         "_rest() looks at it, too: the condition only saves a call"
     ),
-    "pooled_db/driver/cursor.py _in_turn.method: loan.line -> True": (
-        "unpin() looks whether somebody is in line: the condition only saves a call"
-    ),
     "pooled_db/driver/cursor.py _in_turn.method: not is_pinned -> True": (
         "whoever has pinned it has its turn already: the condition only saves a call"
     ),
-    "pooled_db/driver/guarded.py GuardedConnection._has_answer: self._unread -> None": (
-        "each connection that is opened can tell more exactly"
+    "pooled_db/driver/cursor.py _in_turn.method: loan.line -> True": (
+        "unpin() looks whether somebody is in line: the condition only saves a call"
     ),
     "pooled_db/driver/guarded.py GuardedConnection: False -> True": (
         "it is set when the driver has set the session up"
@@ -92,6 +89,9 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/driver/guarded.py GuardedConnection.was_left_unread: self._unread -> "
     "True": "is_being_read looks at it, too: the condition only saves a call",
+    "pooled_db/driver/guarded.py GuardedConnection._has_answer: self._unread -> None": (
+        "each connection that is opened can tell more exactly"
+    ),
     "pooled_db/driver/guarded.py GuardedConnection.query: options -> True": (
         "without any it calls the same"
     ),
@@ -115,9 +115,12 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/driver/statements.py _after_lock: 0 -> 1": (
         "no statement that may be harmless begins with such a name"
     ),
-    "pooled_db/driver/statements.py _after_string: not statement.startswith(b\"''\", "
-    'end) and not ( escapes and statement.count(b"\\\\", position, end) ) -> '
+    "pooled_db/driver/statements.py _after_string: not (statement.startswith(b\"''\", "
+    'end) or statement.count(b"\\\\", position, end)) -> '
     "False": "the closer look finds the same end, and takes longer",
+    "pooled_db/driver/reset.py _is_current: now is not None -> True": (
+        "what nobody's credentials are is an error, and so no answer either"
+    ),
     "pooled_db/driver/reset.py let_in: account is not None -> True": (
         "no set of accounts has None in it"
     ),

@@ -235,6 +235,18 @@ def test_a_line_that_breaks_before_the_key_has_come_is_lost(
     assert error_code(error) == code
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Duplicate entry 'before completion of TLS handshake: 1040 - ' for key 'a'",
+        "Duplicate entry 'unexpected eof' for key 'a'",
+        "Couldn't read RSA public key from server",  # as a procedure can say
+    ],
+)
+def test_what_the_text_of_another_error_says_changes_no_number(text: str) -> None:
+    assert error_code(MySQLdb.OperationalError(1062, text)) == 1062
+
+
 def test_every_error_that_passes_is_explained_without_naming_anybody() -> None:
     for explanation in {
         words

@@ -60,6 +60,7 @@ SELECT 1 # LAST_INSERT_ID()
 SELECT row_count, identity, found_rows FROM previous
 SELECT 'LAST_INSERT_ID()
 SELECT "LAST_INSERT_ID()
+SELECT 1 ` LAST_INSERT_ID()
 SELECT 1 /* LAST_INSERT_ID()
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import tracemalloc
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -65,6 +66,26 @@ def test_a_look_takes_next_to_no_memory(kind: str, escapes: bool) -> None:
     finally:
         tracemalloc.stop()
     assert peak < QUARTER // 4
+
+
+class Searched(bytes):
+    """A statement that counts how many of its bytes are searched for a character."""
+
+    searched = 0
+
+    def find(self, what: Any, start: Any = 0, end: Any = None) -> int:
+        found = super().find(what, start, end)
+        last = len(self) if end is None else end
+        self.searched += (last if found == -1 else found) - start
+        return found
+
+
+@pytest.mark.parametrize("escapes", [True, False])
+@pytest.mark.parametrize("kind", LONG)
+def test_no_byte_is_searched_more_than_a_few_times(kind: str, escapes: bool) -> None:
+    statement = Searched(long(kind, QUARTER))
+    may_change_session(statement, lambda: escapes)
+    assert statement.searched < 2 * QUARTER
 
 
 @pytest.mark.timing

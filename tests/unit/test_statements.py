@@ -205,6 +205,7 @@ def test_a_long_name_never_counts(quote: str) -> None:
     name = quote + LONG_STRING + quote
     assert not may_change_session(f"SELECT {name}, '@'".encode())
     assert may_change_session(f"SELECT {name}, @a".encode())
+    assert not may_change_session(f"INSERT INTO {name} (a) VALUES ('@')".encode())
 
 
 def test_a_backslash_in_double_quotes_is_trusted_where_it_never_escapes() -> None:
@@ -328,6 +329,7 @@ def test_a_variable_after_closed_quotes_is_always_seen(text: str) -> None:
         (b"XA START 'a'", False),
         (b"PREPARE s FROM 'SELECT 1'", False),
         (b"SET NAMES utf8mb4", False),
+        (b"/*!50000 SET x = 1 */", False),
     ],
 )
 def test_what_no_reset_undoes_is_told_apart(statement: bytes, outlasts: bool) -> None:
