@@ -152,7 +152,7 @@ def test_one_that_another_thread_is_just_giving_back_is_replaced_before_its_use(
     loan.over = True  # with which the other one begins
     getattr(wrapper, method)(*[True][: method == "_set_autocommit"])
     assert wrapper.loan not in (None, loan)
-    assert wrapper.loan.pins == set()
+    assert (wrapper.loan.pins, loan.pins) == (set(), set())
 
 
 def test_one_whose_connection_has_been_lost_is_not_usable(wrapper: Any) -> None:

@@ -29,7 +29,9 @@ def test_without_pool_it_is_djangos_backend(server: Server) -> None:
     with plain.cursor() as cursor:
         cursor.execute(f"SELECT {ISOLATION}, @@session.sql_auto_is_null")
         assert cursor.fetchone() == ("READ-COMMITTED", 0)
+    raw = plain.connection
     plain.close()
+    assert not raw.open
     assert plain.pool is None
     assert "plain" not in pooled_db.stats()
 

@@ -113,6 +113,26 @@ def test_it_sees_the_pools_of_other_processes_for_the_same_server(
         numbers.leave()
 
 
+def test_of_two_that_are_made_at_once_all_use_one_and_others_see_no_other(
+    tenants: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pools.dispose("tenant")
+    wrapper: Any = connections["tenant"]
+    build = pools._build
+    made: list[Pool] = []
+
+    def build_as_another_thread_does(wrapper: Any) -> Pool:
+        monkeypatch.setattr(pools, "_build", build)
+        made.extend([build(wrapper), pools.for_wrapper(wrapper)])
+        return made[0]
+
+    monkeypatch.setattr(pools, "_build", build_as_another_thread_does)
+    pool = pools.for_wrapper(wrapper)
+    assert pool is made[1] is pools.for_alias("tenant")
+    assert made[0].numbers.file is None
+    assert pool.numbers.file is not None
+
+
 @pytest.mark.parametrize("lent", [[], [object()]], ids=["idle", "lent"])
 def test_others_see_it_until_its_connections_are_back(
     tenants: Pool, monkeypatch: pytest.MonkeyPatch, lent: list[object]
