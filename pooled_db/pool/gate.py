@@ -55,8 +55,6 @@ class Gate(Waiting):
         self.limit = capacity
         #: When one more may be tried.
         self.raise_at: float = float("inf")
-        self.max_waiting = max_waiting
-        self.queue_target = queue_target
         self.clock = clock
         #: Guards who holds and who waits, and every state from waiting to lent.
         self.lock = threading.Lock()

@@ -336,6 +336,8 @@ class GateBesideAList(stateful.RuleBasedStateMachine):
     def open(self, capacity: int, **options: Any) -> None:
         self.clock = Clock()
         self.gate = Gate(capacity, queue_interval=3.0, clock=self.clock, **options)
+        self.max_waiting = options["max_waiting"]
+        self.queue_target = options["queue_target"]
         self.held: list[Permit] = []
         self.queue: list[Permit] = []
         self.gone: list[Permit] = [Permit()]
@@ -344,7 +346,7 @@ class GateBesideAList(stateful.RuleBasedStateMachine):
 
     def reason_to_refuse(self, permit: Permit) -> Reason | None:
         """Why *permit*, which is in the queue, has to be refused now."""
-        target, waited = self.gate.queue_target, self.clock.now - permit.arrived
+        target, waited = self.queue_target, self.clock.now - permit.arrived
         if self.clock.now >= permit.deadline:
             return Reason.TIMEOUT
         may_shed = target is not None and waited >= 2 * target
@@ -376,11 +378,11 @@ class GateBesideAList(stateful.RuleBasedStateMachine):
         if loop_is_closed:
             self.on_closed_loops.add(permit)
         busy = len(self.held) == self.gate.capacity
-        full = len(self.queue) == self.gate.max_waiting
+        full = len(self.queue) == self.max_waiting
         try:
             assert self.gate.enter(permit, timeout, wake) == (not busy)
         except Refused:
-            may_shed = self.gate.queue_target is not None and self.queue
+            may_shed = self.queue_target is not None and self.queue
             late = Reason.OVERLOADED if timeout and may_shed else Reason.TIMEOUT
             assert busy
             assert permit.reason is (Reason.QUEUE_FULL if full else late)

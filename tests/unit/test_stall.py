@@ -65,6 +65,27 @@ def test_of_two_who_begin_to_wait_at_once_one_gives_up() -> None:
     assert stalled == [True, False]
 
 
+def test_the_last_to_wait_gives_up_though_the_first_had_no_reason_to() -> None:
+    """The other was about to give its own back then."""
+    pool = Pool("default", connect, pool_size=2)
+
+    def hold_one() -> None:
+        held = another(pool)
+        held.user = threading.get_ident()
+        held.state = LENT
+
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        stalled = []
+        for thread in (one, other):
+            thread.submit(hold_one).result()
+        for thread in (one, other):
+            wanted = another(pool)
+            thread.submit(begin_waiting, wanted).result()
+            stalled.append(thread.submit(is_stalled, wanted).result())
+    after_fork()  # nobody waits any more
+    assert stalled == [False, True]
+
+
 def test_who_is_taken_out_while_it_stops_waiting_has_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
