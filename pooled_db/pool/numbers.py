@@ -67,6 +67,8 @@ USED: Final = _PLACES["uses.sum"]
 CONNECTED: Final = _PLACES["connects.sum"]
 NO_ROOM: Final = _PLACES["no_room"]
 SIZE: Final = len(_PLACES)
+#: What they take in bytes, before the slots.
+_LENGTH: Final = 8 * SIZE
 
 
 class Numbers:
@@ -82,15 +84,15 @@ class Numbers:
     ) -> None:
         #: The name of the file, if others can read it.
         self.file = file
-        self.memory = memoryview(bytearray(8 * SIZE)) if memory is None else memory
-        numbers = self.memory[: 8 * SIZE]
+        self.memory = memoryview(bytearray(_LENGTH)) if memory is None else memory
+        numbers = self.memory[:_LENGTH]
         #: The whole numbers by the places above, and the times, in seconds.
         self.words: memoryview[int] = numbers.cast("q")
         self.times: memoryview[float] = numbers.cast("d")
         size = 8 * SLOT_SIZE
         self.slots: list[Slot] = [
             Slot(self.memory[start : start + size])
-            for start in range(8 * SIZE, 8 * SIZE + size * slots, size)
+            for start in range(_LENGTH, _LENGTH + size * slots, size)
         ]
         #: The slots of no connection.
         self.free: deque[Slot] = deque(self.slots)

@@ -215,8 +215,15 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/gate.py Gate.release: self.returned -> True": (
         "settle() looks at it, too: the condition only saves a call"
     ),
+    "pooled_db/pool/share.py Share.__init__: 0 -> 1": (
+        "who has none has none to give back"
+    ),
+    "pooled_db/pool/share.py Share.look: 4 -> 5": "tuned, and not promised",
     "pooled_db/pool/share.py Share.look: 1 -> 2": "who has one looks as seldom",
     "pooled_db/pool/share.py Share._others_are_unseen: > -> >=": (
+        "the clock never shows the very moment"
+    ),
+    "pooled_db/pool/siblings.py _File.sibling: < -> <=": (
         "the clock never shows the very moment"
     ),
     "pooled_db/pool/siblings.py _File.is_alive: "
@@ -270,6 +277,12 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/pool/overdue.py Overdue.__init__: 0.0 -> 1.0": _UP,
     "pooled_db/pool/store.py <module>: 100_000 -> 100001": "tuned, and not promised",
+    "pooled_db/pool/store.py Store._put_back_an_empty_slot: True -> False": (
+        "it lets other threads go on before it looks again"
+    ),
+    "pooled_db/pool/store.py Store.park_idle: slot.invalidate() -> pass": (
+        "nobody refers to it any more: it goes back, and is closed then"
+    ),
     "pooled_db/pool/store.py Store.park_idle: return -> pass": (
         "a queue that was replaced has nothing more: it only saves a look"
     ),
@@ -303,6 +316,7 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/pool/permit.py Refused.__init__: super().__init__(reason, waited) -> "
     "pass": "an exception is made with its arguments already",
+    "pooled_db/pool/pool.py Pool.__init__: 5.0 -> 10.0": "pools.py gives it to each",
     "pooled_db/pool/pool.py Pool.__init__: 0.0 -> 1.0": "pools.py gives it to each",
     "pooled_db/pool/pool.py Pool.__init__: False -> True": "pools.py gives it to each",
     "pooled_db/pool/pool.py Pool.take: self.gate.returned -> True": (

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from pooled_db.pool.gate import Gate
 from pooled_db.pool.limit import CONTENDED, FIRST_LATE_PAUSE, Limit
 from pooled_db.pool.outage import PATIENCE
 from tests.clock import Clock
+from tests.gates import hold
 
 
 def test_what_is_granted_is_logged_again_if_the_server_granted_all_meanwhile(
@@ -258,3 +261,27 @@ def test_what_is_granted_is_logged_when_no_attempt_may_change_it_any_more(
         logged.append(len(caplog.records))
     assert logged == [0, 1]
     assert caplog.messages[0].startswith("Limit 5 of 10 granted for 'default'")
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        lambda limit: limit.opened(),
+        lambda limit: limit.leave_room(),
+        lambda limit: limit.failed(1001.0, "it has no more", no_room=True),
+    ],
+)
+def test_what_is_given_back_just_then_is_free(note: Callable[[Limit], None]) -> None:
+    """A finalizer cannot wait for the gate's lock: whoever has it sees to that."""
+    gate = Gate(6, clock=Clock())
+    permit = hold(gate)
+
+    def there() -> int:
+        assert gate.lock.locked()
+        gate.release(permit)
+        return 4
+
+    limit = Limit("default", gate, there)
+    limit.granted = 3
+    note(limit)
+    assert gate.free == 6

@@ -10,11 +10,12 @@ from typing import Any
 import MySQLdb
 import pytest
 
-from pooled_db import PoolTimeout
+from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.driver.connection import Connection
+from pooled_db.exceptions import Reason
 from pooled_db.pool import host, state_file
 from pooled_db.pool.loan import Loan
-from pooled_db.pool.permit import ADMITTED, TAKING
+from pooled_db.pool.permit import ADMITTED, TAKING, Refused
 from pooled_db.pool.pool import Pool, outsiders
 from pooled_db.pool.store import NoIdleConnection
 from tests.harness.fake_server import FakeServer
@@ -172,6 +173,44 @@ def test_who_cannot_connect_has_one_that_comes_back_in_time(
     second, same = lend(pool)
     assert same is connection
     second.checkin()
+
+
+def test_who_cannot_connect_and_has_nothing_to_wait_for_is_refused_at_once(
+    pool: Pool, server: FakeServer
+) -> None:
+    server.says("login", *OFFLINE)
+    with pytest.raises(ServerUnavailable):
+        pool.checkout()
+    assert pool.stats().refused_by["unavailable"] == pool.stats().refused == 1
+
+
+@pytest.mark.parametrize(
+    ("is_there", "error", "reason"),
+    [(True, PoolTimeout, "timeout"), (False, ServerUnavailable, "unavailable")],
+)
+def test_who_has_waited_in_vain_for_others_is_told_what_was_in_vain(
+    pool: Pool,
+    server: FakeServer,
+    monkeypatch: pytest.MonkeyPatch,
+    is_there: bool,
+    error: type[Exception],
+    reason: str,
+) -> None:
+    def in_vain(loan: Loan) -> None:
+        if not is_there:
+            other.discard()
+        raise Refused(Reason.TIMEOUT, 7.0)
+
+    other = pool.checkout()
+    pool.timeout = 60.0
+    server.says("login", *OFFLINE)
+    monkeypatch.setattr(pool.gate, "acquire_again", in_vain)
+    with pytest.raises(error) as refused:
+        pool.checkout()
+    assert pool.stats().refused_by[reason] == pool.stats().refused == 1
+    if isinstance(refused.value, PoolTimeout):
+        assert refused.value.waited == 7.0
+    other.checkin()
 
 
 def test_who_takes_a_connection_sees_what_lasts_for_too_long(
