@@ -269,6 +269,9 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/limit.py Limit.__init__: 0.0 -> 1.0": (
         "failed() sets the pause before anybody reads it"
     ),
+    "pooled_db/pool/outage.py <module>: 30 -> 31": (
+        "the pauses have long ceased to grow"
+    ),
     "pooled_db/pool/outage.py Outage._failed: < -> <=": (
         "the clock never shows the very moment"
     ),

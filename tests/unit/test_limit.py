@@ -285,3 +285,18 @@ def test_what_is_given_back_just_then_is_free(note: Callable[[Limit], None]) -> 
     limit.granted = 3
     note(limit)
     assert gate.free == 6
+
+
+@pytest.mark.parametrize("late", [0.0, 5.0])
+def test_however_late_it_is_one_more_is_not_tried_at_once(late: float) -> None:
+    """Another thread may just be trying."""
+    clock, there = Clock(), 5
+    gate = Gate(10, clock=clock)
+    limit = Limit("default", gate, lambda: there)
+    limit.failed(clock.now - late, "it has no more", no_room=True)
+    pauses = [gate.raise_at - clock.now]
+    gate.raise_at = float("inf")
+    there = 6
+    limit.opened()
+    pauses.append(gate.raise_at - clock.now)
+    assert 0.0 < pauses[0] == pauses[1] < 0.1

@@ -132,6 +132,13 @@ def test_who_notes_fewer_at_the_same_time_takes_nothing_from_the_peak() -> None:
     assert numbers.read()["peak"] == max(noted)
 
 
+def test_fewer_than_before_are_no_peak() -> None:
+    numbers = Numbers()
+    for at_once in (3, 2, 4, 1):
+        numbers.were_lent(at_once)
+    assert numbers.read()["peak"] == 4
+
+
 # How many may wait under WSGI.
 
 

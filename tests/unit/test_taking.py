@@ -51,6 +51,8 @@ def test_who_must_not_wait_puts_back_what_would_have_to_be_asked(pool: Pool) -> 
     with pytest.raises(NoIdleConnection) as kept:
         pool.take_idle(loan)
     assert (pool.checkedout(), len(pool._store.open)) == (0, 1), kept
+    pool.take(loan)  # in a thread
+    assert loan.pings == 1
     loan.checkin()
     lend(pool)[0].checkin()
     assert pool.stats().opened == 1
@@ -213,17 +215,21 @@ def test_who_has_waited_in_vain_for_others_is_told_what_was_in_vain(
     other.checkin()
 
 
-def test_who_takes_a_connection_sees_what_lasts_for_too_long(
-    server: FakeServer, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("when", ["another is taken", "it is given back"])
+def test_what_lasts_for_too_long_is_seen_in_passing(
+    server: FakeServer, caplog: pytest.LogCaptureFixture, when: str
 ) -> None:
     pool = Pool("fake", connector(server), pool_size=2, warn_after=5.0)
-    first = pool.checkout()
-    first.since -= 60.0
-    pool._overdue._next = 0.0  # type: ignore[union-attr]
-    second = pool.checkout()
+    loans = [pool.checkout()]
+    loans[0].since -= 60.0
+    if when == "another is taken":
+        pool._overdue._next = 0.0  # type: ignore[union-attr]
+        loans.append(pool.checkout())
+    else:
+        loans[0].checkin()
     assert "held for longer than warn_after (5 s)" in caplog.text
-    first.checkin()
-    second.checkin()
+    for loan in loans:
+        loan.checkin()
 
 
 @pytest.mark.parametrize("error", [OFFLINE, (1045, "Access denied")])
