@@ -60,8 +60,8 @@ class Connection(connections.Connection):
             result.unbuffered_active = False
         super().close()
 
-    def escape_string(self, text: bytes) -> bytes:
-        return self.escape(text.decode())[1:-1].encode()
+    def string_literal(self, text: bytes) -> bytes:
+        return self.escape(text.decode()).encode()
 
     def change_user(self, *args: Any, **kwargs: Any) -> None:
         # A changed session is closed then, instead of made as new.

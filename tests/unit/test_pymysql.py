@@ -1,4 +1,4 @@
-"""What PyMySQL's connection says of further results, as mysqlclient's would."""
+"""What PyMySQL's connection says, as mysqlclient's would, without a server."""
 
 from __future__ import annotations
 
@@ -14,6 +14,30 @@ def result(**of: bool) -> Any:
     return SimpleNamespace(**{"unbuffered_active": False, "has_next": False, **of})
 
 
+@pytest.fixture
+def connection() -> Any:
+    """One that has connected to nothing."""
+    from pooled_db.driver.pymysql import Connection
+
+    return Connection.__new__(Connection)
+
+
+def test_a_text_is_written_by_pymysqls_own_methods(connection: Any) -> None:
+    """Before 1.2 one of them has the name of another of mysqlclient's."""
+    connection.server_status = 0
+    assert connection.escape("it's") == r"'it\'s'"
+
+
+@pytest.mark.parametrize(
+    ("status", "quoted"), [(0, b"'\\''"), (512, b"''''")], ids=["escapes", "does not"]
+)
+def test_it_tells_whether_a_backslash_escapes(
+    connection: Any, status: int, quoted: bytes
+) -> None:
+    connection.server_status = status
+    assert connection.string_literal(b"'") == quoted
+
+
 @pytest.mark.parametrize(
     ("last", "says", "asks"),
     [
@@ -25,17 +49,14 @@ def result(**of: bool) -> Any:
     ],
 )
 def test_there_is_more_until_the_last_result_has_been_read(
-    monkeypatch: pytest.MonkeyPatch, last: Any, says: int, asks: int
+    monkeypatch: pytest.MonkeyPatch, connection: Any, last: Any, says: int, asks: int
 ) -> None:
-    from pooled_db.driver.pymysql import Connection
-
     asked: list[object] = []
     monkeypatch.setattr(
         connections.Connection,
         "next_result",
         lambda self, unbuffered: asked.append(unbuffered),
     )
-    connection: Any = Connection.__new__(Connection)
     connection._result = last
     assert connection.next_result() == says
     assert len(asked) == asks
