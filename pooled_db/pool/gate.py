@@ -87,7 +87,7 @@ class Gate(Waiting):
         self._on_line = on_line
         # The one waiter who looks what may be called back, and when it does so next.
         self._watcher: Permit | None = None
-        self._look_at = 0.0
+        self._look_at = float("-inf")
 
     def __repr__(self) -> str:
         return f"<Gate: {self.free} of {self.capacity} free, {self.waiting} waiting>"

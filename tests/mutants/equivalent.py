@@ -310,6 +310,9 @@ EQUIVALENT: dict[str, str] = {
         "a failure sets the times before anybody reads them"
     ),
     "pooled_db/pool/permit.py wake_all: return -> pass": "there is nothing after it",
+    "pooled_db/pool/shedding.py Shedding._refuses: + -> -": (
+        "it stands by then, and the sooner it became slow, the more so"
+    ),
     "pooled_db/pool/shedding.py Shedding._refuses: oldest is not None -> True": (
         _NARROWS
     ),

@@ -160,13 +160,20 @@ def test_of_holders_who_wait_in_other_threads_the_last_gives_up(
     assert holders.last_in_vain() is None
 
 
+@pytest.mark.parametrize("rests", [False, True])
 def test_what_is_at_work_is_not_called_back_where_loans_are_by_transaction(
-    joining: Joining,
+    joining: Joining, rests: bool
 ) -> None:
     joining.pool.lends_by_transaction = True
     for loan in joining.held:
         loan.borrower = lambda: None
-    assert joining.last_in_vain() is joining.waiting[1]
+    joining.connection(0).is_at_rest = rests
+    assert joining.last_in_vain() is (None if rests else joining.waiting[1])
+
+
+def test_nobody_waits_in_a_child_who_waits_in_its_parent(joining: Joining) -> None:
+    after_fork()
+    assert joining.last_in_vain() is None
 
 
 def test_who_goes_on_waiting_counts_when_the_other_waits_again(
