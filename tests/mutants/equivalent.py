@@ -173,6 +173,9 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/gate.py Gate.enter: shedding.slow_since is not None -> True": (
         "served_at_once() looks at it, too: the condition only saves a call"
     ),
+    "pooled_db/pool/gate.py Gate.enter: self.returned -> True": (
+        "settle() looks at it, too: the condition only saves a call"
+    ),
     "pooled_db/pool/gate.py Gate.review: permit is self._watcher -> True": _ONE_LOOKS,
     "pooled_db/pool/gate.py Gate._lacks_watcher: lacks -> True": _ONE_LOOKS,
     "pooled_db/pool/gate.py Gate.release: back.state is WAITING -> True": (
@@ -310,6 +313,9 @@ EQUIVALENT: dict[str, str] = {
         "a failure sets the times before anybody reads them"
     ),
     "pooled_db/pool/permit.py wake_all: return -> pass": "there is nothing after it",
+    "pooled_db/pool/shedding.py Shedding.overloaded: < -> <=": (
+        "the clock never shows the very moment"
+    ),
     "pooled_db/pool/shedding.py Shedding._refuses: + -> -": (
         "it stands by then, and the sooner it became slow, the more so"
     ),

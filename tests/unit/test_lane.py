@@ -257,6 +257,10 @@ def test_who_stands_in_one_of_the_two_alone_leaves_that(stands_in: str) -> None:
     assert list(lane.order) == list(line) == [other]
 
 
+def test_where_nobody_stands_nobody_is_next() -> None:
+    assert Lane(None).first() is None
+
+
 def test_who_does_not_stand_in_it_leaves_nothing_there() -> None:
     lane, there, stranger = Lane(None), Permit(), Permit()
     lane.add(there)
