@@ -240,6 +240,8 @@ EQUIVALENT: dict[str, str] = {
         _NARROWS
     ),
     "pooled_db/pool/sharing.py Shared._after_rest: self.line -> True": _NOBODY_WAITS,
+    "pooled_db/pool/sharing.py Shared.lend: self.state is READY and borrower is not "
+    "None and not self.line -> False": "it is the same, told with a call more",
     "pooled_db/pool/sharing.py Shared._lend: connection is None -> False": _NARROWS,
     "pooled_db/pool/sharing.py Shared._lend: self.line -> True": _NOBODY_WAITS,
     "pooled_db/pool/sharing.py Shared.unpin: self.line -> True": _NOBODY_WAITS,
@@ -272,6 +274,7 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/limit.py Limit.__init__: 0.0 -> 1.0": (
         "failed() sets the pause before anybody reads it"
     ),
+    "pooled_db/pool/outage.py <module>: 64 -> 65": "tuned, and not promised",
     "pooled_db/pool/outage.py <module>: 30 -> 31": (
         "the pauses have long ceased to grow"
     ),

@@ -258,8 +258,8 @@ def test_what_is_granted_is_logged_when_no_attempt_may_change_it_any_more(
     for opening in (1, 0):
         limit.opening = set(range(opening))
         limit.failed(clock.now + 1.0, "it has no more", no_room=True)
-        logged.append(len(caplog.records))
-    assert logged == [0, 1]
+        logged.append((limit.granted, len(caplog.records)))
+    assert logged == [(6, 0), (5, 1)]
     assert caplog.messages[0].startswith("Limit 5 of 10 granted for 'default'")
 
 

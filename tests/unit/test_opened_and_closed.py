@@ -55,18 +55,21 @@ def test_an_idle_connection_is_lent_before_another_is_opened_though_it_is_parked
 
 
 def test_what_is_just_being_parked_is_waited_for(
-    pool: Pool, monkeypatch: pytest.MonkeyPatch
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The upkeep has taken it out of the queue, and has not put it down yet."""
+    pool = Pool("fake", connector(server), pool_size=1)
     lend(pool)[0].checkin()
     slot = pool._store.queue.connect()
 
-    def puts_it_down() -> bool:
-        monkeypatch.undo()
+    def puts_it_down(seconds: float) -> None:
+        """Go on, as the other thread can once this one lets go of the interpreter."""
+        assert seconds == 0
         pool._store._parked.append(slot)
-        return False
 
-    monkeypatch.setattr(pool._store, "_put_back_an_empty_slot", puts_it_down)
+    monkeypatch.setattr(
+        "pooled_db.pool.store.time", SimpleNamespace(sleep=puts_it_down)
+    )
     lend(pool)[0].checkin()
     assert pool.stats().opened == 1
 

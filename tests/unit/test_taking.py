@@ -92,6 +92,7 @@ def test_what_was_taken_outside_of_requests_is_remembered_until_it_is_back(
 ) -> None:
     loan = pool.checkout()
     assert loan in outsiders
+    assert loan.begun  # it goes before newcomers
     loan.checkin(keep)
     assert loan not in outsiders
 
@@ -321,6 +322,22 @@ def test_what_a_forked_process_has_of_its_parent_is_nothing_to_it(
         loan.checkin()
     assert (pool.gate.free, len(pool._store.open)) == (2, 0)
     assert pool.stats().closed["disposed"] == 2
+
+
+def test_what_goes_back_just_as_its_pool_is_disposed_of_is_closed(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was found to be fit, and goes into a queue that nobody has any more."""
+
+    def cleans(connection: Connection) -> bool:
+        pool.dispose()
+        return True
+
+    loan, connection = lend(pool)
+    monkeypatch.setattr(pool._cleaning, "cleans", cleans)
+    loan.checkin()
+    assert (connection.is_alive(), len(pool._store.open)) == (False, 0)
+    assert pool.stats().closed["disposed"] == 1
 
 
 def test_a_pool_that_is_disposed_of_makes_nothing_fit_for_the_next(pool: Pool) -> None:
