@@ -177,6 +177,13 @@ def test_the_projects_page_is_used(settings: Any, reason: Reason) -> None:
     assert refusal.headers["Content-Length"] == str(len(refusal.body))
 
 
+def test_what_a_test_of_the_project_changes_is_seen_at_once(settings: Any) -> None:
+    """Though a page is rendered once a second."""
+    for page in ("one", "another"):
+        settings.TEMPLATES = templates(page)
+        assert answer().body.decode() == page
+
+
 def test_the_projects_page_may_be_empty(settings: Any) -> None:
     settings.TEMPLATES = templates("")
 

@@ -293,6 +293,19 @@ def test_what_it_loses_before_it_has_it_leads_there_when_it_is_taken_again(
     assert pool.gate.free == 2
 
 
+@pytest.mark.parametrize("is_early", [False, True])
+def test_what_was_taken_before_the_middleware_ends_with_its_thread(
+    scope: Scope, pool: Pool, taken: list[Loan], is_early: bool
+) -> None:
+    """Nobody may ever take the scope over, whose end would be the end of it."""
+    scope.is_early = is_early
+    with ThreadPoolExecutor(1) as thread:
+        loan = thread.submit(lend, scope, pool, Borrower()).result()
+        assert not loan.over
+    assert loan.over is is_early
+    scope.close()
+
+
 @pytest.mark.parametrize("other_rests", [False, True])
 def test_released_is_what_this_thread_works_with_and_what_nobody_does(
     scope: Scope, pool: Pool, taken: list[Loan], other_rests: bool

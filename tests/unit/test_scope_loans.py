@@ -216,13 +216,13 @@ def test_what_is_clean_goes_back_though_all_threads_that_clean_are_busy(
     scope.admit(other)
     _, dirty = scope.loans
     monkeypatch.setattr(Loan, "needs_io", lambda self: self is dirty)
-    free: list[tuple[int, int]] = []
+    seen: list[tuple[int, int, bool]] = []
     cleaned = threading.Event()
 
     async def end() -> None:
         closing = asyncio.ensure_future(scope.close_async())
         await asyncio.sleep(0)
-        free.append((pool.gate.free, other.gate.free))
+        seen.append((pool.gate.free, other.gate.free, scope.is_open))
         cleaned.set()
         await closing
 
@@ -230,5 +230,5 @@ def test_what_is_clean_goes_back_though_all_threads_that_clean_are_busy(
         monkeypatch.setattr(cleaners, "_executor", executor)
         executor.submit(cleaned.wait)
         asyncio.run(end())
-    assert free == [(2, 1)]
+    assert seen == [(2, 1, False)]
     assert (pool.gate.free, other.gate.free) == (2, 2)
