@@ -32,6 +32,9 @@ EQUIVALENT: dict[str, str] = {
     "JudgedMixin.close_if_unusable_or_obsolete: self.connection is None -> False": (
         "Django looks at it, too: the condition only saves a call"
     ),
+    "pooled_db/backends/mysql/usability.py JudgedMixin: False -> True": (
+        "who has connected has passed its health check, and the next look sets it"
+    ),
     "pooled_db/backends/mysql/usability.py "
     "JudgedMixin.close_if_unusable_or_obsolete: return -> pass": (
         "Django looks at it, too: the condition only saves a call"

@@ -97,6 +97,7 @@ def test_the_middleware_has_defaults(settings: Any) -> None:
         request_start_header=None,
         door=True,
         headers=None,
+        state_dir="",
         client="REMOTE_ADDR",
         priority=(),
         priority_share=0.25,
