@@ -121,6 +121,10 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/driver/statements.py _after_string: not (statement.startswith(b\"''\", "
     'end) or statement.count(b"\\\\", position, end)) -> '
     "False": "the closer look finds the same end, and takes longer",
+    "pooled_db/driver/statements.py _after_string: > -> >=": (
+        "it is there that the end is found again"
+    ),
+    "pooled_db/driver/statements.py _after_string: 2 -> 3": "tuned, and not promised",
     "pooled_db/driver/reset.py _is_current: now is not None -> True": (
         "what nobody's credentials are is an error, and so no answer either"
     ),

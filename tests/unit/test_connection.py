@@ -140,6 +140,18 @@ def test_other_conversions_are_those_of_one_user(
         loan.checkin()
 
 
+def test_another_class_of_cursors_is_that_of_one_user(
+    make: Callable[..., Pool],
+) -> None:
+    pool = make(pool_size=1)
+    loan, connection = lend(pool)
+    before, connection.cursorclass = connection.cursorclass, SSCursor
+    loan.checkin()
+    loan, connection = lend(pool)
+    assert connection.cursorclass is before
+    loan.checkin()
+
+
 def test_a_session_is_made_as_new_without_its_users_conversions(
     make: Callable[..., Pool],
 ) -> None:

@@ -271,6 +271,16 @@ def test_what_is_closed_with_its_answer_was_left_unread(
     assert connection.was_left_unread
 
 
+def test_an_answer_is_nobodys_whose_loan_another_thread_has_ended(
+    lent: tuple[Loan, Connection],
+) -> None:
+    loan, connection = lent
+    connection.query("SELECT 1")
+    start(loan.checkin).result(PATIENCE)
+    with pytest.raises(MySQLdb.InterfaceError, match="given back to its pool"):
+        connection.store_result()
+
+
 def test_what_another_thread_has_not_read_it_goes_on_with(
     lent: tuple[Loan, Connection],
 ) -> None:
@@ -308,6 +318,18 @@ def test_it_rests_in_the_mode_in_which_it_was_opened_or_djangos(
     )
     assert (connection.home_mode, connection.is_dirty) == (mode, False)
     connection.close()
+
+
+def test_a_mode_is_set_where_the_session_has_another(
+    server: FakeServer, lent: tuple[Loan, Connection]
+) -> None:
+    """This server has autocommit on, whatever it is told."""
+    _, connection = lent
+    before = server.reached["query"]
+    connection.autocommit(True)
+    assert server.reached["query"] == before
+    connection.autocommit(False)
+    assert server.reached["query"] == before + 1
 
 
 # What it leaves in the session.

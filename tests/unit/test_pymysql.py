@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +21,24 @@ def connection() -> Any:
     from pooled_db.driver.pymysql import Connection
 
     return Connection.__new__(Connection)
+
+
+def test_one_that_is_closed_has_no_descriptor(connection: Any) -> None:
+    connection._sock = None
+    assert connection.fileno() == -1
+
+
+@pytest.mark.parametrize("unbuffered", [True, False])
+def test_a_statement_is_followed_by_its_result(
+    monkeypatch: pytest.MonkeyPatch, connection: Any, unbuffered: bool
+) -> None:
+    """By which mysqlclient's cursors say how they read it."""
+    done: list[str] = []
+    monkeypatch.setattr(connections.Connection, "query", lambda *args: 7)
+    for name in ("use_result", "store_result"):
+        monkeypatch.setattr(connection, name, partial(done.append, name))
+    assert connection.query("SELECT 1", unbuffered) == 7
+    assert done == ["use_result" if unbuffered else "store_result"]
 
 
 def test_a_text_is_written_by_pymysqls_own_methods(connection: Any) -> None:
