@@ -46,6 +46,9 @@ EQUIVALENT: dict[str, str] = {
     "JudgedMixin.close_if_health_check_failed: False -> True": _PASSED,
     "pooled_db/backends/mysql/usability.py JudgedMixin.close_if_health_check_failed: "
     "self._closes_unusable = False -> pass": _PASSED,
+    "pooled_db/driver/addresses.py <module>: 30 -> 31": (
+        "the longest pause has come long before"
+    ),
     "pooled_db/driver/addresses.py Addresses.__init__: 16 -> 17": (
         "it begins at any of the addresses"
     ),

@@ -367,3 +367,33 @@ def test_whoever_takes_one_outside_of_requests_is_known_by_where(
 ) -> None:
     loan, _ = lent
     assert loan.origin is not None
+
+
+@pytest.mark.filterwarnings("ignore:The reconnect parameter:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("name", "arguments", "changes", "is_doubtful"),
+    [
+        ("rollback", (), None, False),
+        ("ping", (), None, False),
+        ("select_db", ("shop",), "select_db()", False),
+        ("set_character_set", ("latin1", None), "set_character_set()", False),
+        ("set_server_option", (1,), None, True),
+        ("change_user", ("other", "password"), "change_user()", False),
+    ],
+)
+def test_what_the_driver_is_asked_for_is_done_and_what_it_changes_is_told(
+    lent: tuple[Loan, Connection],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    arguments: tuple[object, ...],
+    changes: str | None,
+    is_doubtful: bool,
+) -> None:
+    _, connection = lent
+    done: list[tuple[object, ...]] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(DriverConnection, name, lambda self, *args: done.append(args))
+        getattr(connection, name)(*arguments)
+    assert done == [arguments]
+    assert connection.dirtied_by == changes
+    assert (connection.is_doubtful, connection.in_query) == (is_doubtful, False)

@@ -79,3 +79,8 @@ def test_there_is_more_until_the_last_result_has_been_read(
     connection._result = last
     assert connection.next_result() == says
     assert len(asked) == asks
+
+
+def test_a_session_is_not_made_as_new(connection: Any) -> None:
+    with pytest.raises(connections.err.NotSupportedError):
+        connection.change_user("any", "any", "any")
