@@ -166,11 +166,14 @@ def test_one_probes_at_a_time() -> None:
     prober = threading.Thread(target=lambda: server.outage.connect(slow))
     prober.start()
     inside.wait()
-    with pytest.raises(MySQLdb.OperationalError):
-        server.connect()
-    assert server.attempts == 1
-    leave.set()
-    prober.join()
+    try:
+        for _ in range(2):  # who has asked in vain does not let the next try
+            with pytest.raises(MySQLdb.OperationalError):
+                server.connect()
+        assert server.attempts == 1
+    finally:
+        leave.set()
+        prober.join()
     server.error = None
     assert server.connect() == "connection"
 

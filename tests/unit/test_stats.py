@@ -58,15 +58,15 @@ def test_what_is_lent_idle_and_waited_for_is_told() -> None:
     waiting = [Loan(pool) for _ in range(2)]
     for loan in waiting:
         assert not pool.gate.enter(loan, 60.0, ignore)
-        clock.now += 0.5
+        clock.now += 0.25
     pool._connector.limit.granted = 4
 
     seen = pool.stats()
 
     assert (seen.limit, seen.granted) == (5, 4)
     assert (seen.in_use, seen.at_work, seen.on_call, seen.idle) == (4, 2, 1, 3)
-    assert (seen.waiting, seen.oldest_wait, seen.overloaded) == (2, 1.0, False)
-    clock.now += 0.5
+    assert (seen.waiting, seen.oldest_wait, seen.overloaded) == (2, 0.5, False)
+    clock.now += 1.0
     assert pool.stats().overloaded
     for loan in waiting:
         pool.gate.release(loan)

@@ -283,9 +283,11 @@ def test_what_was_used_first_of_what_is_parked_is_known(pool: Pool) -> None:
     known = [store.parked_since()]
     store.park_idle()
     known.append(store.parked_since())
-    store.close_parked(5.5, 0)
+    store.close_parked(5.0, 0)
     known.append(store.parked_since())
     assert known == [None, 5.0, 6.0]
+    store.close_parked(60.0, 1)  # one stays
+    assert len(store.open) == 1
 
 
 def test_who_parks_what_is_idle_may_find_that_it_has_just_been_taken(
