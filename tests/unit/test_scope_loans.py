@@ -63,6 +63,27 @@ def test_what_nobody_has_ended_goes_back_when_it_is_collected(pool: Pool) -> Non
     assert pool.gate.free == 2
 
 
+@pytest.mark.parametrize("error", [PoolTimeout, KeyboardInterrupt])
+def test_whoever_waits_in_vain_or_is_interrupted_is_in_line_no_more(
+    scope: Scope, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    pool = make_pool(1)
+    others = Loan(pool)
+    pool.admit(others)
+
+    def interrupt(permit: Loan) -> None:
+        raise KeyboardInterrupt
+
+    if error is KeyboardInterrupt:
+        monkeypatch.setattr(pool.gate, "wait", interrupt)
+    with pytest.raises(error):
+        scope.check_out(pool)
+    assert (pool.gate.free, pool.gate.waiting) == (0, 0)
+    scope.close()
+    others.checkin()
+    assert pool.gate.free == 1
+
+
 @both
 def test_whoever_is_refused_has_nothing(scope: Scope, is_async: bool) -> None:
     pool = make_pool(1)
@@ -180,29 +201,35 @@ def test_what_a_door_has_taken_goes_back_if_the_thread_has_one(
 # At its end.
 
 
+@pytest.mark.parametrize("is_once", [False, True])
 @pytest.mark.parametrize("end", [Scope.return_unused, Scope.close])
 def test_all_go_back_even_if_one_fails(
     scope: Scope,
     pool: Pool,
     monkeypatch: pytest.MonkeyPatch,
     end: Callable[[Scope], None],
+    is_once: bool,
 ) -> None:
+    """And it is raised, also if what has failed could be done again."""
     pools = [pool, make_pool(), make_pool()]
     for number, one in enumerate(pools):
         one.alias = str(number)
         scope.admit(one)
     failing = scope.loans[1]
+    failures: list[Loan] = []
     check_in = Loan.checkin
 
     def checkin(self: Loan, keep: bool = True) -> None:
-        if self is failing:
+        if self is failing and not (is_once and failures):
+            failures.append(self)
             raise KeyboardInterrupt
         check_in(self, keep)
 
     monkeypatch.setattr(Loan, "checkin", checkin)
     with pytest.raises(KeyboardInterrupt):
         end(scope)
-    assert [one.gate.free for one in pools] == [2, 1, 2]
+    goes_back = is_once and end is Scope.close
+    assert [one.gate.free for one in pools] == [2, 2 if goes_back else 1, 2]
     monkeypatch.undo()
     scope.close()
 
