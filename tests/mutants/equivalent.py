@@ -59,6 +59,9 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/driver/connection.py Connection._look_at: not self.is_dirty -> True": (
         "_make_dirty() looks at it, too: the condition only saves reading a statement"
     ),
+    "pooled_db/driver/connection.py Connection.lent_for: self.converts_otherwise or "
+    "self.encoders is not as_opened.encoders or getattr(self, DECODERS) is not "
+    "as_opened.decoders -> True": "it puts the same in its place",
     "pooled_db/driver/connection.py Connection.__init__: self.is_opened() -> pass": (
         "the pool notes it once more, when all of the opening is done"
     ),
@@ -86,6 +89,10 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/driver/guarded.py GuardedConnection.store_result: "
     "self._reader != thread -> True": (
         "_begin_reading() looks at it, too: the condition only saves a call"
+    ),
+    "pooled_db/driver/guarded.py GuardedConnection.autocommit: "
+    "self.get_autocommit() != on -> True": (
+        "the driver looks at it, too: the condition only saves a call"
     ),
     "pooled_db/driver/guarded.py GuardedConnection.__init__: 0.0 -> 1.0": (
         "the driver makes statements of its own while it opens a connection"

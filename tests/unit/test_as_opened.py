@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from pooled_db.driver.as_opened import TABLES, AsOpened
+from pooled_db.driver.connection import Connection
+from pooled_db.driver.use import NO_THREAD, OwnUse
 
 
 class FakeConnection:
@@ -90,3 +92,16 @@ def test_marks_of_users_go_and_what_the_pool_notes_stays(
     as_opened.remove_marks(connection)
     assert not hasattr(connection, "has_time_zone")
     assert (connection.tunnel, connection.destination) == ("open", "there")
+
+
+def test_whoever_has_it_next_gets_nothing_of_its_last_user(
+    connection: Any, as_opened: AsOpened
+) -> None:
+    loan = OwnUse(NO_THREAD)
+    connection._as_opened, connection.cursorclass = as_opened, dict
+    connection._cursors, connection._last = ["open"], "its last statement"
+    connection.after_rest = pytest.fail
+    Connection.lent_for(connection, loan)
+    assert connection.loan is loan
+    assert (connection._cursors, connection._last) == ([], None)
+    assert (connection.after_rest, connection.cursorclass) == (None, object)
