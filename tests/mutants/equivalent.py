@@ -86,6 +86,9 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/driver/guarded.py GuardedConnection: False -> True": (
         "it is set when the driver has set the session up"
     ),
+    "pooled_db/driver/guarded.py GuardedConnection._judge: 0 -> 1": (
+        "no server refuses a statement of either size"
+    ),
     "pooled_db/driver/guarded.py GuardedConnection.store_result: "
     "self._reader != thread -> True": (
         "_begin_reading() looks at it, too: the condition only saves a call"

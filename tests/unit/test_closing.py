@@ -14,7 +14,7 @@ import MySQLdb
 import pytest
 
 from pooled_db.driver import DriverConnection
-from pooled_db.driver.connection import Connection
+from pooled_db.driver.connection import Connection, connections
 from pooled_db.driver.opening import opened_by
 from pooled_db.driver.use import NO_THREAD
 from tests.gates import PATIENCE, start
@@ -134,6 +134,10 @@ def test_a_handshake_that_breaks_blames_no_certificate(
 
 
 # In a forked child.
+
+
+def test_a_child_finds_all_that_are_open(connection: Connection) -> None:
+    assert connection in connections
 
 
 def test_a_child_lets_go_of_the_socket_and_writes_nowhere() -> None:
