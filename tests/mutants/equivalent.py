@@ -8,6 +8,7 @@ _NOBODY_WAITS = "nothing happens where nobody waits: the condition only saves a 
 _NARROWS = "it only tells the type checker what is always so"
 #: Of the gate's waiters, one calls back what nobody works with.
 _ONE_LOOKS = "whoever looks calls back what is ripe, and one who looks is enough"
+_NO_AGE = "who has waited for no time is not too old, nor has it waited before"
 _PASSED = "what was closed or has passed its health check, closes nothing any more"
 _UP = "the clock says 1 s when the machine has been up for that long"
 
@@ -175,9 +176,8 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/destination.py Destination.__eq__: self is other -> False": (
         "it is the same, told by comparing all"
     ),
-    "pooled_db/pool/entrance.py Entrance.admit_async: age -> True": (
-        "who has waited for no time is not too old, nor has it waited before"
-    ),
+    "pooled_db/pool/entrance.py Entrance.admit: age -> True": _NO_AGE,
+    "pooled_db/pool/entrance.py Entrance.admit_async: age -> True": _NO_AGE,
     "pooled_db/pool/entrance.py Entrance.lent: isinstance(permit, Loan) -> True": (
         _NARROWS
     ),
@@ -192,6 +192,9 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/pool/gate.py Gate.enter: shedding.slow_since is not None -> True": (
         "served_at_once() looks at it, too: the condition only saves a call"
+    ),
+    "pooled_db/pool/gate.py Gate.enter: at_once -> False": (
+        "of two, each test sees the first, and the second only saves looks at the state"
     ),
     "pooled_db/pool/gate.py Gate.enter: self.returned -> True": (
         "settle() looks at it, too: the condition only saves a call"
@@ -342,6 +345,7 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/outage.py Outage.__init__: 0.0 -> 1.0": (
         "a failure sets the times before anybody reads them"
     ),
+    "pooled_db/pool/loan.py Loan.checkin: self.line -> True": _NOBODY_WAITS,
     "pooled_db/pool/permit.py wake_all: return -> pass": "there is nothing after it",
     "pooled_db/pool/shedding.py Shedding.overloaded: < -> <=": (
         "the clock never shows the very moment"

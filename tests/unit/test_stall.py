@@ -290,6 +290,12 @@ def fewer_wait_than_hold(executors: Joining) -> None:
     executors.pool.gate.release(executors.waiting[0])
 
 
+def fewer_wait_than_hold_outside_of_requests(executors: Joining) -> None:
+    for loan in executors.held:
+        loan.requester = None
+    fewer_wait_than_hold(executors)
+
+
 def one_holder_rests(executors: Joining) -> None:
     executors.connection(0).is_at_rest = True
 
@@ -310,6 +316,7 @@ def one_waiter_holds_one_itself(executors: Joining) -> None:
         used_just_now,
         is_in_a_statement,
         fewer_wait_than_hold,
+        fewer_wait_than_hold_outside_of_requests,
         one_holder_rests,
         one_waits_for_another_pool,
         one_waiter_holds_one_itself,
