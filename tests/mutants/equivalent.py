@@ -242,6 +242,9 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/gate.py Gate.release: self.returned -> True": (
         "settle() looks at it, too: the condition only saves a call"
     ),
+    'pooled_db/pool/share.py Share.__init__: self._most_at = float("-inf") -> pass': (
+        "the first look sets it before it is read"
+    ),
     "pooled_db/pool/share.py Share.__init__: 0 -> 1": (
         "who has none has none to give back"
     ),
@@ -295,6 +298,12 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/limit.py Limit.__init__: self._pause = 0.0 -> pass": (
         "failed() sets the pause before anybody reads it"
     ),
+    "pooled_db/pool/limit.py Limit.__init__: self._successes = 0 -> pass": (
+        "failed() sets it before anybody reads it"
+    ),
+    "pooled_db/pool/limit.py Limit.__init__: 0 -> 1": (
+        "failed() sets it before anybody reads it"
+    ),
     "pooled_db/pool/limit.py Limit.__init__: 0.0 -> 1.0": (
         "failed() sets the pause before anybody reads it"
     ),
@@ -341,6 +350,12 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/pool/numbers.py Numbers.lent: waited -> True": (
         "who has not waited adds nothing, in the first bucket: it only saves a call"
+    ),
+    "pooled_db/pool/outage.py Outage.__init__: self._since = 0.0 -> pass": (
+        "a failure sets the times before anybody reads them"
+    ),
+    "pooled_db/pool/outage.py Outage.__init__: self._next = 0.0 -> pass": (
+        "a failure sets the times before anybody reads them"
     ),
     "pooled_db/pool/outage.py Outage.__init__: 0.0 -> 1.0": (
         "a failure sets the times before anybody reads them"

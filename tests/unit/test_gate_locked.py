@@ -16,7 +16,7 @@ from pooled_db.driver.connection import Connection
 from pooled_db.pool.gate import Gate
 from pooled_db.pool.limit import Limit
 from pooled_db.pool.loan import Loan
-from pooled_db.pool.permit import LENT, WAITING, Permit
+from pooled_db.pool.permit import ADMITTED, LENT, WAITING, Permit
 from pooled_db.pool.pool import Pool
 from pooled_db.pool.turn import Turn
 from tests.gates import LONG, hold, ignore, queue
@@ -99,6 +99,12 @@ def fails_to_open_one(pool: Pool, loan: Loan) -> None:
     Limit("default", pool.gate, lambda: 3).failed(0.0, "it is full")
 
 
+def takes(pool: Pool, loan: Loan) -> None:
+    loan.state, loan.connection = ADMITTED, None
+    with pytest.raises(AssertionError):
+        pool.take(loan)
+
+
 def lends(pool: Pool, loan: Loan) -> None:
     assert loan.lend(borrower, HERE)
 
@@ -125,7 +131,7 @@ def borrower() -> None:
         *(comes, comes_when_one_is_free, waits_again, looks_at_the_clock),
         *(looks_for_what_rests, asks_whether_it_stands, keeps_a_share, keeps_one),
         *(opens_one, leaves_room, fails_to_open_one),
-        *(lends, waits_for_a_turn, waits_for_no_turn, passes_a_turn_on),
+        *(takes, lends, waits_for_a_turn, waits_for_no_turn, passes_a_turn_on),
     ],
 )
 def test_whoever_has_locked_the_gate_hands_on_what_came_back_meanwhile(

@@ -90,16 +90,17 @@ def test_what_is_interrupted_twice_as_it_goes_back_is_lent_to_nobody(
 def test_what_an_interrupt_has_cut_off_is_closed_and_known_no_more(
     pool: Pool, closed_for: str | None
 ) -> None:
-    loan, connection = lend(pool)
+    (other, of_another), (loan, connection) = lend(pool), lend(pool)
     loan.checkin()
     store = pool._store
     store.queue._do_get()  # and interrupted before anybody had it
     connection.closed_for = closed_for
     store.renew(store.queue)
 
-    assert not store.open
+    assert list(store.open) == [of_another]
     assert not connection.is_alive()
     assert pool.stats().closed[closed_for or "doubtful"] == 1
+    other.checkin()
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from pooled_db.pool.gate import Gate
 from pooled_db.pool.limit import CONTENDED, FIRST_LATE_PAUSE, Limit
 from pooled_db.pool.outage import PATIENCE
 from tests.clock import Clock
-from tests.gates import hold
 
 
 def test_what_is_granted_is_logged_again_if_the_server_granted_all_meanwhile(
@@ -263,30 +260,6 @@ def test_what_is_granted_is_logged_when_no_attempt_may_change_it_any_more(
     assert caplog.messages[0].startswith("Limit 5 of 10 granted for 'default'")
 
 
-@pytest.mark.parametrize(
-    "note",
-    [
-        lambda limit: limit.opened(),
-        lambda limit: limit.leave_room(),
-        lambda limit: limit.failed(1001.0, "it has no more", no_room=True),
-    ],
-)
-def test_what_is_given_back_just_then_is_free(note: Callable[[Limit], None]) -> None:
-    """A finalizer cannot wait for the gate's lock: whoever has it sees to that."""
-    gate = Gate(6, clock=Clock())
-    permit = hold(gate)
-
-    def there() -> int:
-        assert gate.lock.locked()
-        gate.release(permit)
-        return 4
-
-    limit = Limit("default", gate, there)
-    limit.granted = 3
-    note(limit)
-    assert gate.free == 6
-
-
 @pytest.mark.parametrize("late", [0.0, 5.0])
 def test_however_late_it_is_one_more_is_not_tried_at_once(late: float) -> None:
     """Another thread may just be trying."""
@@ -300,3 +273,12 @@ def test_however_late_it_is_one_more_is_not_tried_at_once(late: float) -> None:
     limit.opened()
     pauses.append(gate.raise_at - clock.now)
     assert 0.0 < pauses[0] == pauses[1] < 0.1
+
+
+def test_who_has_none_left_where_a_proxy_has_no_room_waits_for_none() -> None:
+    """Whoever asks learns at once how that is."""
+    clock = Clock()
+    gate = Gate(10, clock=clock)
+    limit = Limit("default", gate, lambda: 0)
+    limit.failed_late("the proxy's server has no room")
+    assert (limit.waits_for_room, gate.limit) == (False, 10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -121,6 +122,23 @@ def test_why_a_node_did_not_pass_is_said_and_it_is_held_off(
     clock.now += 1.2  # after 2.5 s at the latest
     back = a(1)
     assert opened(nodes, back) is back
+
+
+@pytest.mark.parametrize(("lot", "seconds"), [(0.0, 1.5), (1.0, 2.5)])
+def test_a_node_is_held_off_for_about_2_s(
+    monkeypatch: pytest.MonkeyPatch, lot: float, seconds: float
+) -> None:
+    monkeypatch.setattr(
+        random, "uniform", lambda least, most: least + lot * (most - least)
+    )
+    clock = Clock()
+    nodes = Nodes(CHECK, clock)
+    opened(nodes, a(1, ("OFF",)), a(2))
+    clock.now += seconds - 0.1
+    before, other, after = a(1), a(2), a(1)
+    assert opened(nodes, before, other) is other
+    clock.now += 0.1
+    assert opened(nodes, after) is after
 
 
 def test_one_that_does_not_say_who_it_is_holds_off_no_other() -> None:

@@ -326,6 +326,23 @@ def test_what_a_forked_process_has_of_its_parent_is_nothing_to_it(
     assert pool.stats().closed["disposed"] == 2
 
 
+@pytest.mark.parametrize(("keep", "why"), [(True, "dirty"), (False, "discarded")])
+def test_what_cannot_be_made_fit_is_told_from_what_its_user_gives_up(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, keep: bool, why: str
+) -> None:
+    monkeypatch.setattr(pool._cleaning, "cleans", lambda connection: False)
+    pool.checkout().checkin(keep)
+    assert pool.stats().closed[why] == 1
+
+
+def test_for_how_long_it_was_lent_is_counted(pool: Pool) -> None:
+    loan = pool.checkout()
+    before = time.monotonic()
+    loan.since = before - 60.0
+    loan.checkin()
+    assert 60.0 <= pool.stats().uses.sum <= 60.001 + time.monotonic() - before
+
+
 def test_what_goes_back_just_as_its_pool_is_disposed_of_is_closed(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
