@@ -491,6 +491,9 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/patience.py Patience._fails: 10 -> 11": (
         "after so many the longest time has come in any case"
     ),
+    "pooled_db/request/patience.py Patience._fails: > -> >=": (
+        "no time to hold back is at the very bound"
+    ),
     "pooled_db/request/patience.py Patience._judge_pause: < -> <=": (
         "the clock never shows the very moment"
     ),
