@@ -114,7 +114,6 @@ class Pool(Entrance):
         numbers.granted(gate.capacity)
         self.connect = connect
         self.home = home
-        self.recycle = recycle
         self.ping_after = ping_after
         self.lends_by_transaction: bool = hold == "transaction"
         self._cleaning = Cleaning(reset, autocommit, numbers)

@@ -389,6 +389,9 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/pool.py Pool.take: > -> >=": (
         "were_lent() looks at it, too: the condition only saves a call"
     ),
+    "pooled_db/pool/pool.py Pool._wait_for_others: >= -> >": (
+        "the clock never shows the very moment"
+    ),
     "pooled_db/pool/pool.py Pool.check_in: loan.requester is None -> True": (
         "a request's is not among them: the condition only saves a call"
     ),

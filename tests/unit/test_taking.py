@@ -106,7 +106,9 @@ def test_what_a_pool_has_is_seen_by_those_who_read_its_file(
 
     def states() -> list[str]:
         (process,) = host.look(tmp_path / "state").processes
-        return [held.state for held in process.pools["fake"].connections]
+        seen = process.pools["fake"]
+        assert (seen.stats.limit, seen.stats.granted) == (3, 3)
+        return [held.state for held in seen.connections]
 
     loan = pool.checkout()
     seen = [states()]
