@@ -521,6 +521,7 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/patience.py Patience.look: > -> >=": (
         "no loop is late by the very bound"
     ),
+    "pooled_db/request/language.py <module>: 500 -> 501": "tuned, and not promised",
     "pooled_db/request/language.py language_of: settings.LANGUAGE_COOKIE_NAME in "
     "cookies -> True": "it is the same, told by parsing all of them",
     "pooled_db/request/pace.py Pace.__init__: 4.0 -> 8.0": "tuned, and not promised",
