@@ -188,6 +188,7 @@ def lose_answer(wrapper: Any) -> None:
     [
         (transaction.atomic, lose_connection),
         (transaction.atomic, lose_answer),
+        (without_autocommit, lose_connection),
         (without_autocommit, lose_answer),
     ],
 )

@@ -160,6 +160,38 @@ def test_a_statement_that_outlasts_its_request_says_so(server: Server) -> None:
     assert pooled_db.stats()["default"].in_use == 0
 
 
+@pytest.mark.parametrize(
+    "go_on",
+    [lambda: Item.objects.create(name="the second half"), transaction.commit],
+    ids=["statement", "commit"],
+)
+def test_a_transaction_that_outlasts_its_request_goes_on_nowhere_else(
+    go_on: Callable[[], object],
+) -> None:
+    """Else the one half of it would be lost without a word, and the other kept."""
+    connections.close_all()
+    context = contextvars.copy_context()
+    scope = context.run(open_scope)
+
+    def begin() -> None:
+        transaction.set_autocommit(False)
+        Item.objects.create(name="the first half")
+
+    def go_on_and_end() -> None:
+        with pytest.raises(InterfaceError, match="given back to its pool"):
+            go_on()
+        connections["default"].close()
+        assert transaction.get_autocommit()
+        assert not Item.objects.exists()
+        connections["default"].close()
+
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(context.run, begin).result()
+        scope.close()
+        threads.submit(context.run, go_on_and_end).result()
+    assert pooled_db.stats()["default"].in_use == 0
+
+
 def test_so_does_one_with_which_django_sets_up_a_new_connection(
     in_request: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -206,7 +206,7 @@ class PooledMixin(TransactionMixin, OpeningMixin, JudgedMixin):
                 return  # connect() has pinned it, and goes on
             loan.pins.add(thread)
             # Whoever calls it back takes the user away, and looks for pins after that.
-            if (loan.borrower is self._me and not loan.over) or self.in_atomic_block:
+            if (loan.borrower is self._me and not loan.over) or self.in_transaction:
                 return
             loan.unpin(thread)
             self.connect()
@@ -310,7 +310,7 @@ class PooledMixin(TransactionMixin, OpeningMixin, JudgedMixin):
             ) and not is_of_current_request(loan):
                 self.detach()
                 return None
-        if loan.borrower is not self._me and not self._in_atomic_block:
+        if loan.borrower is not self._me and not self.in_transaction:
             self._was_called_back |= loan.called_back
             self.detach()
         return self._connection

@@ -56,6 +56,15 @@ class TransactionMixin(mysql.DatabaseWrapper):
             self.detach()
 
     @property
+    def in_transaction(self) -> bool:
+        """Whether something would be lost without a word on another connection.
+
+        Also what code has begun by itself, with ``set_autocommit(False)``.
+        """
+        begun = self.settings_dict["AUTOCOMMIT"] and not self.autocommit
+        return self.in_atomic_block or begun
+
+    @property
     def has_transaction(self) -> bool:
         """The same, whoever asks."""
         return self._in_atomic_block
