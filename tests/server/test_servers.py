@@ -29,7 +29,10 @@ def a_connection_held(site: Site, server: Server) -> Iterator[None]:
         request = threading.Thread(target=site.get, args=("/take-turn",))
         request.start()
         try:
-            assert poll(lambda: site.state()["in_use"] == 1)
+            # What it has not used yet would be called back for who waits.
+            assert poll(
+                lambda: "User lock" in {one["state"] for one in server.process_list()}
+            )
             yield
         finally:
             admin.query("DO RELEASE_LOCK('turn')")
