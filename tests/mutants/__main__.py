@@ -125,9 +125,8 @@ def _try_all(
     for mutant, by in said.items():
         if by == OF_IMPORT or not by:
             of_sites = [] if quick else sites_of(mutant.module)
-            of_code: list[str] = []
-            if by == OF_IMPORT or reach.is_imported(mutant):
-                of_code = [*readers_of(mutant.module), *first[mutant]]
+            # It may be called by an import, or in a module that a test loads again.
+            of_code = [*readers_of(mutant.module), *first[mutant]]
             left.append((mutant, {CODE: of_code, SITES: of_sites}))
     copies: SimpleQueue[Path] = SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="pooled_db-mutants-") as directory:

@@ -19,8 +19,6 @@ from .mutations import Mutant
 from .parts import CODE, IN_PROCESS, PART, SECONDS
 
 RECORD = "build/reach"
-#: What coverage.py calls the time between the tests.
-NO_TEST = ""
 
 
 @dataclass(frozen=True)
@@ -31,8 +29,6 @@ class Reach:
     seconds: Mapping[str, float]
     #: How many lines each test reaches.
     reaches: Mapping[str, int] = field(default_factory=dict)
-    #: By module the lines that are executed before any test.
-    imported: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
     @classmethod
     def recorded(cls, root: Path) -> Self:
@@ -42,17 +38,12 @@ class Reach:
             record(root)
         data = CoverageData(str(folder / ".coverage"))
         data.read()
-        reached = {
-            str(Path(file).relative_to(root)): data.contexts_by_lineno(file)
-            for file in data.measured_files()
-        }
         lines = {
-            module: {line: frozenset(_tests(by)) for line, by in contexts.items()}
-            for module, contexts in reached.items()
-        }
-        imported = {
-            module: frozenset(line for line, by in contexts.items() if NO_TEST in by)
-            for module, contexts in reached.items()
+            str(Path(file).relative_to(root)): {
+                line: frozenset(_tests(contexts))
+                for line, contexts in data.contexts_by_lineno(file).items()
+            }
+            for file in data.measured_files()
         }
         reaches = Counter(
             test
@@ -60,11 +51,7 @@ class Reach:
             for tests in tests_by_line.values()
             for test in tests
         )
-        return cls(lines, seconds_recorded(root), reaches, imported)
-
-    def is_imported(self, mutant: Mutant) -> bool:
-        """Whether what it changes may have been called before any test."""
-        return mutant.line in self.imported.get(mutant.module, ())
+        return cls(lines, seconds_recorded(root), reaches)
 
     def tests_of(self, mutant: Mutant, root: Path, most: float) -> list[str]:
         """The tests that reach *mutant*, the most likely first, for *most* seconds.
