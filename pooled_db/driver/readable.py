@@ -34,7 +34,7 @@ class Readable:
         #: Tells, by something that is true, that there is data to be read, or the end.
         self.now: Callable[[], object] = partial(self._poll.poll, 0)
         if _poll is not None:
-            pollfd = struct.pack("ihh", descriptor, select.POLLIN, 0)
+            pollfd = struct.pack("ihxx", descriptor, select.POLLIN)
             self.now = partial(_poll, ctypes.create_string_buffer(pollfd), 1, 0)
 
     def within(self, seconds: float) -> bool:

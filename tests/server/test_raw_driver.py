@@ -51,6 +51,14 @@ def test_a_transaction_that_the_driver_has_begun_is_the_orms(
     assert Item.objects.get().name == "committed"
 
 
+def test_a_cursor_that_is_closed_says_so_as_the_drivers_own() -> None:
+    connection.ensure_connection()
+    cursor = connection.connection.cursor()
+    cursor.close()
+    with pytest.raises(MySQLdb.ProgrammingError, match=r"(?i)cursor closed"):
+        cursor.execute("SELECT 1")
+
+
 def test_what_has_no_rows_needs_no_reading() -> None:
     connection.ensure_connection()
     raw = connection.connection
