@@ -244,6 +244,21 @@ def test_after_an_interrupt_nobody_knows_how_it_is(
     assert pooled_alias(raised.value) is None
 
 
+@pytest.mark.parametrize("name", ["commit", "rollback"])
+def test_so_it_is_after_an_end_of_a_transaction_that_fails(
+    lent: tuple[Loan, Connection], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    _, connection = lent
+
+    def fail(*args: object) -> None:
+        raise MySQLdb.OperationalError(1213, "Deadlock found when trying to get lock")
+
+    monkeypatch.setattr(DriverConnection, name, fail)
+    with pytest.raises(MySQLdb.OperationalError):
+        getattr(connection, name)()
+    assert connection.is_doubtful
+
+
 def test_so_it_is_after_one_that_strikes_between_two_results(
     lent: tuple[Loan, Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from django.db import connections
 from pooled_db import pools, signals, state
 from pooled_db.driver.addresses import addresses
 from pooled_db.pool import cleaners, stall
+from pooled_db.pool.numbers import GRANTED
 from pooled_db.pool.pool import Pool
 from pooled_db.pool.upkeep import upkeep
 from tests.forks import in_child
@@ -268,3 +269,9 @@ def test_a_child_cleans_with_threads_of_its_own() -> None:
 
     assert in_child(work) == 0
     assert cleaners.cleaners() is parents
+
+
+def test_a_pool_tells_others_that_all_is_granted_until_it_knows_better() -> None:
+    pools.dispose("default")
+    pool = pools.for_alias("default")
+    assert pool.numbers.words[GRANTED] == pool.gate.capacity > 0
