@@ -98,11 +98,9 @@ def _look_at(held: Iterable[Permit], now: float) -> tuple[list[Ripe], list[Ripe]
     resting: list[Ripe] = []
     at_work = False
     for loan in held:
-        since = loan.resting_since() if isinstance(loan, Loan) else None
-        if since is None:
+        if not isinstance(loan, Loan) or (since := loan.resting_since()) is None:
             at_work = True
             continue
-        assert isinstance(loan, Loan)
         if loan.line and since + MOMENT <= now:
             # Who had the last turn has not used it.
             loan.pass_turn_locked()
