@@ -196,6 +196,9 @@ def may_connect(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
 @pytest.fixture
 def attempts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The aliases to which a connection was attempted: no server answers."""
+    # As in a process that has just begun: nothing is open, and nothing was asked.
+    pools.dispose("default")
+    vars(connections["default"]).pop("mysql_server_data", None)
     attempted: list[str] = []
 
     def fail(wrapper: PooledMixin) -> None:

@@ -9,7 +9,6 @@ import pytest
 from django.core.checks import CheckMessage, Tags
 from django.db import connections
 
-from pooled_db import pools
 from pooled_db.model_checks import check_models
 from tests.checking import AddDatabase
 
@@ -18,13 +17,6 @@ OF_MODELS, OF_DATABASES = (
 )
 
 pytestmark = pytest.mark.usefixtures("may_connect")
-
-
-@pytest.fixture(autouse=True)
-def _nothing_known() -> None:
-    """As in a process that has just begun: nothing is open, and nothing was asked."""
-    pools.dispose("default")
-    vars(connections["default"]).pop("mysql_server_data", None)
 
 
 def run(checks: Any, *databases: str) -> list[CheckMessage]:
