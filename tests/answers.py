@@ -10,8 +10,17 @@ from django.http import HttpRequest
 from django.test import AsyncRequestFactory, RequestFactory
 
 from pooled_db.middleware import PooledConnectionMiddleware
+from pooled_db.request.current import current_scope
+from pooled_db.request.scope import Scope
 
 View = Callable[[HttpRequest], Any]
+
+
+def scope_of_request() -> Scope:
+    """That of the request whose view asks."""
+    scope = current_scope()
+    assert scope is not None
+    return scope
 
 
 def answer(view: View, *, is_async: bool, headers: dict[str, str] | None = None) -> Any:

@@ -24,12 +24,6 @@ from tests.loans import connector
 
 
 @pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        yield server
-
-
-@pytest.fixture
 def connection(server: FakeServer) -> Iterator[Connection]:
     connection = connector(server)()
     yield connection

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,23 +12,8 @@ from pooled_db.pool.loan import Loan
 from pooled_db.pool.numbers import Numbers
 from pooled_db.pool.permit import ADMITTED, CLOSED, READY, RETURNED, TAKING, State
 from pooled_db.pool.pool import Pool
-from tests.harness.fake_server import FakeServer
 from tests.harness.interrupts import Interrupted
-from tests.loans import connection_of, connector, lend
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        yield server
-
-
-@pytest.fixture
-def pool(server: FakeServer) -> Iterator[Pool]:
-    pool = Pool("fake", connector(server), pool_size=3, timeout=0.01)
-    yield pool
-    assert (pool.gate.free, pool.checkedout()) == (3, 0)
-    pool.dispose()
+from tests.loans import connection_of, lend
 
 
 @pytest.mark.parametrize("slot_is", ["kept", "put back", "just being put back"])

@@ -22,22 +22,12 @@ from django.test import RequestFactory
 from pooled_db import middleware
 from pooled_db.middleware import PooledConnectionMiddleware
 from pooled_db.pool.pool import Pool
-from pooled_db.request.current import current_scope
 from pooled_db.request.scope import Scope
-from tests.answers import answer
+from tests.answers import answer, scope_of_request
 from tests.errors import timeout
 from tests.harness.interrupts import Interrupted
 
-
-@pytest.fixture(autouse=True)
-def asks_no_server(settings: Any) -> None:
-    settings.POOLED_DB = {"CHECKOUT": "query"}
-
-
-def scope_of_request() -> Scope:
-    scope = current_scope()
-    assert scope is not None
-    return scope
+pytestmark = pytest.mark.usefixtures("asks_no_server")
 
 
 def fail(request: HttpRequest | None, error: Exception) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,20 +20,6 @@ from tests.loans import connector, lend
 
 FULL = (1040, "Too many connections")
 OFFLINE = (3032, "The server is currently in offline mode")
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        yield server
-
-
-@pytest.fixture
-def pool(server: FakeServer) -> Iterator[Pool]:
-    pool = Pool("fake", connector(server), pool_size=3, timeout=0.01, recycle=1000.0)
-    yield pool
-    assert (pool.gate.free, pool.checkedout()) == (3, 0)
-    pool.dispose()
 
 
 def refused(pool: Pool) -> None:

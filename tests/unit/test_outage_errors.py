@@ -96,12 +96,6 @@ READS_OWN_NUMBERS = MySQLdb.__name__ == "pymysql" or not (
 
 
 @pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        yield server
-
-
-@pytest.fixture
 def pool(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
     # Of a server without room it is said at once, too.
     monkeypatch.setattr(limit, "PATIENCE", 0.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,13 +16,6 @@ from pooled_db.request import pace as pacing
 from pooled_db.request.pace import HeldBack, Pace
 from pooled_db.request.traffic import BEAT
 from tests.virtual_loop import VirtualLoop
-
-
-@pytest.fixture
-def loop() -> Iterator[VirtualLoop]:
-    loop = VirtualLoop()
-    yield loop
-    loop.close()
 
 
 @pytest.fixture

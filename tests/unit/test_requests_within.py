@@ -12,18 +12,9 @@ from django.test import AsyncRequestFactory, RequestFactory
 from pooled_db.middleware import PooledConnectionMiddleware
 from pooled_db.request.current import current_scope, open_scope
 from pooled_db.request.scope import Scope
-from tests.answers import answer
+from tests.answers import answer, scope_of_request
 
-
-@pytest.fixture(autouse=True)
-def asks_no_server(settings: Any) -> None:
-    settings.POOLED_DB = {"CHECKOUT": "query"}
-
-
-def scope_of_request() -> Scope:
-    scope = current_scope()
-    assert scope is not None
-    return scope
+pytestmark = pytest.mark.usefixtures("asks_no_server")
 
 
 def test_a_request_that_a_view_makes_of_its_own_site_has_the_views_scope() -> None:

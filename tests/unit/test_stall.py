@@ -40,19 +40,21 @@ def another(pool: Pool) -> Loan:
     return loan
 
 
+def hold_one(pool: Pool) -> None:
+    """Let this thread have one."""
+    held = another(pool)
+    held.user = threading.get_ident()
+    held.state = LENT
+
+
 def test_of_two_who_begin_to_wait_at_once_one_gives_up() -> None:
     """Each is in line before either looks."""
     pool = Pool("default", connect, pool_size=2)
 
-    def hold_one() -> None:
-        held = another(pool)
-        held.user = threading.get_ident()
-        held.state = LENT
-
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
         threads = (one, other)
         for thread in threads:
-            thread.submit(hold_one).result()
+            thread.submit(hold_one, pool).result()
         wanted = [another(pool) for _ in threads]
         for thread, loan in zip(threads, wanted, strict=True):
             thread.submit(begin_waiting, loan).result()
@@ -69,15 +71,10 @@ def test_the_last_to_wait_gives_up_though_the_first_had_no_reason_to() -> None:
     """The other was about to give its own back then."""
     pool = Pool("default", connect, pool_size=2)
 
-    def hold_one() -> None:
-        held = another(pool)
-        held.user = threading.get_ident()
-        held.state = LENT
-
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
         stalled = []
         for thread in (one, other):
-            thread.submit(hold_one).result()
+            thread.submit(hold_one, pool).result()
         for thread in (one, other):
             wanted = another(pool)
             thread.submit(begin_waiting, wanted).result()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +27,6 @@ class Wrapper:
     has_transaction = False
 
     def detach(self) -> None: ...
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        yield server
-
-
-@pytest.fixture
-def pool(server: FakeServer) -> Iterator[Pool]:
-    pool = Pool("fake", connector(server), pool_size=3, timeout=0.01)
-    yield pool
-    assert (pool.gate.free, pool.checkedout()) == (3, 0)
-    pool.dispose()
 
 
 def test_who_must_not_wait_puts_back_what_would_have_to_be_asked(pool: Pool) -> None:
