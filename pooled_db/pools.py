@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
+import weakref
 from functools import partial
 from typing import Any, Protocol
 
@@ -44,6 +45,8 @@ class Wrapper(Protocol):
 
 _pools: dict[str, Pool] = {}
 _lock = threading.Lock()
+#: Also those that are disposed of: what they have lent comes back later.
+_made: weakref.WeakSet[Pool] = weakref.WeakSet()
 #: Pools of the parent process. They are kept: to take them apart is to use their locks,
 #: which another thread may have held at the fork.
 _inherited: list[Pool] = []
@@ -131,6 +134,7 @@ def _build(wrapper: Wrapper) -> Pool:
     )
     pool.on_opened = partial(_send_opened, wrapper.alias)
     pool.on_closed = partial(_send_closed, wrapper.alias)
+    _made.add(pool)
     return pool
 
 
@@ -226,10 +230,11 @@ def _forget_parent() -> None:
     """
     global _lock
     _lock = threading.Lock()
-    for pool in _pools.values():
+    _pools.clear()
+    for pool in list(_made):
         pool.abandon()
         _inherited.append(pool)
-    _pools.clear()
+    _made.clear()
     null = os.open(os.devnull, os.O_RDWR)
     for connection in list(open_connections):
         connection.abandon(null)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import connection, connections, transaction
 
-from pooled_db import fork
+from pooled_db import fork, pools
 from pooled_db.pool.pool import outsiders
 from tests.forks import in_child
 from tests.site.models import Item
@@ -52,6 +52,16 @@ def test_what_a_child_says_on_its_parents_connection_goes_nowhere() -> None:
 def test_what_was_lent_to_the_parent_is_not_lent_to_a_child() -> None:
     wrapper: Any = connections["default"]
     ask("SELECT 1")
+    assert in_child(lambda: wrapper.loan is None and not outsiders) == 0
+    assert outsiders == {wrapper.loan}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_so_is_it_with_a_pool_that_has_been_disposed_of() -> None:
+    wrapper: Any = connections["default"]
+    ask("SELECT 1")
+    pools.dispose("default")
     assert in_child(lambda: wrapper.loan is None and not outsiders) == 0
     assert outsiders == {wrapper.loan}
 
