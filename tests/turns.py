@@ -23,6 +23,7 @@ class FakeConnection:
     is_at_rest = True
     is_being_read = False
     in_query = False
+    home_mode = True
     cursors: tuple[int, ...] = ()
 
     def __init__(self) -> None:
@@ -54,7 +55,7 @@ class Request:
 
 
 class Borrower:
-    has_transaction = False
+    has_atomic_block = False
 
     def detach(self) -> None: ...
 
@@ -67,7 +68,7 @@ def borrower() -> Borrower:
 def in_a_transaction() -> Borrower:
     """Refer to another one, which is in the middle of something."""
     other = Borrower()
-    other.has_transaction = True
+    other.has_atomic_block = True
     return other
 
 

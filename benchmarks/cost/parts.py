@@ -114,7 +114,7 @@ def calls() -> dict[str, Call]:
 class Borrower:
     """As Django's wrapper is to a scope."""
 
-    has_transaction = False
+    has_atomic_block = False
 
     @staticmethod
     def detach() -> None: ...

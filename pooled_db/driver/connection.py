@@ -252,7 +252,7 @@ class Connection(GuardedConnection):
         """Whether no result is left to be read."""
         if self._is_sent:
             return False
-        if not self._may_have_more():
+        if not (self.is_dirty or self._unbuffered or self._unread):
             # Each statement was a single one, and its rows have been stored. Asking the
             # driver would let go of the interpreter, which others may want.
             return True

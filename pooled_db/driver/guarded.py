@@ -74,8 +74,8 @@ class GuardedConnection(DriverConnection):
         self.home_mode: bool = bool(kwargs.get("autocommit", True))
         super().__init__(*args, **kwargs)
         self.is_dirty = False
-        # With autocommit off: whether there is something to commit.
-        self._uncommitted = False
+        #: With autocommit off: whether there is something to commit.
+        self.uncommitted: bool = False
 
     def _make_dirty(self, by: bytes | bytearray) -> None:
         if not self.is_dirty:
@@ -107,7 +107,7 @@ class GuardedConnection(DriverConnection):
         self._begin()
         try:
             self._look_at(query)
-            self._uncommitted = self._unread = True
+            self.uncommitted = self._unread = True
             self._reader = self._busy
             if options:
                 return DriverConnection.query(self, query, **options)
@@ -231,13 +231,6 @@ class GuardedConnection(DriverConnection):
         finally:
             self._rest()
 
-    def _may_have_more(self) -> bool:
-        """Whether a result may be left: else each statement was a single one, read.
-
-        The condition stands in next_result(), too, which each cursor calls twice.
-        """
-        return self.is_dirty or self._unbuffered or self._unread
-
     def has_open_cursor(self, besides: int | None = None) -> bool:
         """Whether somebody may go on with a cursor, other than thread *besides*."""
         return any(
@@ -303,7 +296,7 @@ class GuardedConnection(DriverConnection):
         """Whether nobody works with it, and it is as its next user may have it."""
         if self._busy is not None or self._unread or self._unbuffered or self.is_dirty:
             return False
-        if self._uncommitted and not self.home_mode:
+        if self.uncommitted and not self.home_mode:
             return False
         try:
             # Asking for the mode costs no round trip.
@@ -331,7 +324,7 @@ class GuardedConnection(DriverConnection):
                 slot.words[AT_WORK] = (
                     self._unbuffered
                     or self.is_dirty
-                    or (self._uncommitted and not self.home_mode)
+                    or (self.uncommitted and not self.home_mode)
                 )
                 slot.times[RESTED] = rested
         if self.after_rest is not None:
@@ -347,14 +340,14 @@ class GuardedConnection(DriverConnection):
     def _end_transaction(self, end: Callable[[], None]) -> None:
         end()
         # Whoever waits for rest looks as soon as this is over.
-        self._uncommitted = False
+        self.uncommitted = False
 
     def autocommit(self, on: bool) -> None:
-        # Asking for the mode costs no round trip.
-        if self.get_autocommit() != on:
-            self._run(super().autocommit, on)
-            if self.slot is not None:
-                self.slot.words[TRANSACTION] = on != self.home_mode
+        # Also where there is nothing to change, which the driver sees: whose it is not
+        # any more is to be told.
+        self._run(super().autocommit, on)
+        if self.slot is not None:
+            self.slot.words[TRANSACTION] = on != self.home_mode
 
     def ping(self, *args: Any, **kwargs: Any) -> None:
         # With reconnect, mysqlclient would connect again in secret ever after.
@@ -379,7 +372,7 @@ class GuardedConnection(DriverConnection):
         self._begin()
         try:
             self._look_at(query)
-            self._is_sent = self._uncommitted = self._unread = True
+            self._is_sent = self.uncommitted = self._unread = True
             self._reader = self._busy
             super().send_query(query)  # type: ignore[no-untyped-call]
         except BaseException as error:

@@ -66,6 +66,8 @@ class Loan(Shared):
     idle_only: bool = False
     #: What opens a connection to its destination, if not the pool's own.
     opening: Callable[[], Connection] | None = None
+    # Whether its connection went with something to commit.
+    _lost_uncommitted: bool = False
 
     def __init__(
         self, pool: Lender, requester: Callable[[], Requester | None] | None = None
@@ -138,6 +140,21 @@ class Loan(Shared):
         """Whether its borrower finds out when it is called back, and takes another."""
         return self.borrower is not None and self.user is not ANY_THREAD
 
+    @property
+    def has_uncommitted(self) -> bool:
+        """Whether it has, or had at its end, what is still to be committed.
+
+        Only where the settings say that autocommit is off.
+        """
+        if self.over:
+            return self._lost_uncommitted
+        connection = self.connection
+        return (
+            connection is not None
+            and connection.uncommitted
+            and not connection.home_mode
+        )
+
     # Giving back.
 
     def needs_io(self) -> bool:
@@ -156,6 +173,9 @@ class Loan(Shared):
         its permit given back, when that thread comes out.
         """
         # Whatever of it is interrupted can be done again.
+        connection = self.connection
+        if connection is not None and not connection.home_mode:
+            self._lost_uncommitted |= connection.uncommitted
         self.over = True
         self.user = NO_THREAD
         self.borrower = None
@@ -164,7 +184,6 @@ class Loan(Shared):
             return
         if state is TAKING:
             return  # whoever takes the connection sees that it is over
-        connection = self.connection
         if connection is not None and not connection.let_go():
             # Whoever is inside a statement closes it on leaving. If that has just been,
             # nobody would.

@@ -81,7 +81,7 @@ class Shared(Permit):
         """Whether its user has a transaction open."""
         ref = self.borrower
         borrower = None if ref is None else ref()
-        return borrower is not None and borrower.has_transaction
+        return borrower is not None and borrower.has_atomic_block
 
     # Lending.
 

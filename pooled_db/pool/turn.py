@@ -13,7 +13,7 @@ class Borrower(Protocol):
     """Who looks at a loan's connection: Django's DatabaseWrapper of one thread."""
 
     @property
-    def has_transaction(self) -> bool:
+    def has_atomic_block(self) -> bool:
         """Whether it is within an atomic block, whoever asks."""
 
     def detach(self) -> None:

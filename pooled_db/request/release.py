@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from asgiref.sync import sync_to_async
 from django.db import connections
 from django.db.transaction import TransactionManagementError
@@ -17,20 +19,21 @@ def release() -> None:
     Call it before something slow that needs no database, such as a request to another
     service. Outside of requests it gives back what this thread has open.
 
-    Raises TransactionManagementError inside an atomic block.
+    Raises TransactionManagementError in a transaction: inside an atomic block, after
+    ``set_autocommit(False)``, or where the settings turn autocommit off and something
+    is still to be committed.
     """
     scope = current_scope()
-    here = [
+    here: list[Any] = [
         connection
         for connection in connections.all(initialized_only=True)
         if getattr(connection, "is_pooled", False)
     ]
-    if any(connection.in_atomic_block for connection in here) or (
+    if any(connection.in_transaction for connection in here) or (
         scope is not None and scope.in_atomic_block
     ):
         raise TransactionManagementError(
-            "pooled_db.release() cannot be used inside an atomic block: the "
-            "transaction would be lost."
+            "pooled_db.release() cannot be used in a transaction, which would be lost."
         )
     for connection in here:
         connection.close()

@@ -94,10 +94,6 @@ EQUIVALENT: dict[str, str] = {
     "self._reader != thread -> True": (
         "_begin_reading() looks at it, too: the condition only saves a call"
     ),
-    "pooled_db/driver/guarded.py GuardedConnection.autocommit: "
-    "self.get_autocommit() != on -> True": (
-        "the driver looks at it, too: the condition only saves a call"
-    ),
     "pooled_db/driver/guarded.py GuardedConnection.__init__: 0.0 -> 1.0": (
         "the driver makes statements of its own while it opens a connection"
     ),

@@ -348,6 +348,33 @@ def test_release_inside_an_atomic_block_is_an_error() -> None:
     assert Item.objects.count() == 1
 
 
+def test_so_is_it_in_a_transaction_without_a_block() -> None:
+    connection.set_autocommit(False)
+    Item.objects.create(name="kept")
+    with pytest.raises(transaction.TransactionManagementError, match="release"):
+        pooled_db.release()
+    connection.commit()
+    connection.set_autocommit(True)
+    pooled_db.release()
+    assert (in_use(), Item.objects.count()) == (0, 1)
+
+
+def test_so_is_it_with_autocommit_off_until_the_commit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict, "AUTOCOMMIT", False)
+    pools.dispose("default")
+    pooled_db.release()  # nothing has been asked yet
+    Item.objects.create(name="kept")
+    with pytest.raises(transaction.TransactionManagementError, match="release"):
+        pooled_db.release()
+    connection.commit()
+    pooled_db.release()
+    assert (in_use(), Item.objects.count()) == (0, 1)
+    connection.close()
+
+
 def test_release_leaves_what_is_not_pooled_alone(add_database: AddDatabase) -> None:
     closed: list[str] = []
 

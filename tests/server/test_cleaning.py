@@ -60,7 +60,7 @@ def test_a_usual_statement_costs_nothing_on_return(
 class Borrower:
     """A wrapper that has nothing open."""
 
-    has_transaction = False
+    has_atomic_block = False
 
     def detach(self) -> None: ...
 

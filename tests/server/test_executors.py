@@ -160,16 +160,23 @@ def test_a_statement_that_outlasts_its_request_says_so(server: Server) -> None:
     assert pooled_db.stats()["default"].in_use == 0
 
 
+@pytest.mark.parametrize("autocommit", [True, False])
 @pytest.mark.parametrize(
     "go_on",
-    [lambda: Item.objects.create(name="the second half"), transaction.commit],
-    ids=["statement", "commit"],
+    [
+        lambda: Item.objects.create(name="the second half"),
+        transaction.commit,
+        lambda: transaction.set_autocommit(True),  # which commits as well
+    ],
+    ids=["statement", "commit", "mode"],
 )
 def test_a_transaction_that_outlasts_its_request_goes_on_nowhere_else(
-    go_on: Callable[[], object],
+    go_on: Callable[[], object], autocommit: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the one half of it would be lost without a word, and the other kept."""
     connections.close_all()
+    pools.dispose("default")
+    monkeypatch.setitem(connections.settings["default"], "AUTOCOMMIT", autocommit)
     context = contextvars.copy_context()
     scope = context.run(open_scope)
 
@@ -181,7 +188,7 @@ def test_a_transaction_that_outlasts_its_request_goes_on_nowhere_else(
         with pytest.raises(InterfaceError, match="given back to its pool"):
             go_on()
         connections["default"].close()
-        assert transaction.get_autocommit()
+        assert transaction.get_autocommit() is autocommit
         assert not Item.objects.exists()
         connections["default"].close()
 

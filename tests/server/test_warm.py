@@ -170,7 +170,7 @@ def test_a_wrapper_that_is_new_has_lost_nothing(wrapper: Any) -> None:
 class OtherThreads:
     """The wrapper of a thread that works in a transaction."""
 
-    has_transaction = True
+    has_atomic_block = True
 
     def detach(self) -> None: ...
 

@@ -46,7 +46,7 @@ class Pool:
 
 
 class Borrower:
-    has_transaction = False
+    has_atomic_block = False
 
     def detach(self) -> None: ...
 
@@ -68,6 +68,7 @@ def loan(pool: Any) -> Loan:
         is_at_rest=True,
         rested=105.0,
         in_query=False,
+        home_mode=True,
         let_go=lambda: True,
         has_open_cursor=lambda: False,
     )

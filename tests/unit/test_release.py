@@ -63,8 +63,7 @@ def test_it_is_an_error_in_a_transaction_of_another_thread_of_the_request(
     with pytest.raises(TransactionManagementError) as raised:
         pooled_db.release()
     assert str(raised.value) == (
-        "pooled_db.release() cannot be used inside an atomic block: the transaction "
-        "would be lost."
+        "pooled_db.release() cannot be used in a transaction, which would be lost."
     )
     assert pool.gate.free == 0
 

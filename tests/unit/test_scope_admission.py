@@ -25,7 +25,7 @@ WRONG_PASSWORD = MySQLdb.OperationalError(1045, "Access denied")
 
 
 class Borrower:
-    has_transaction = False
+    has_atomic_block = False
 
     def detach(self) -> None: ...
 

@@ -21,8 +21,8 @@ from tests.destinations import ELSEWHERE, HERE
 
 
 class Borrower:
-    def __init__(self, *, has_transaction: bool = False) -> None:
-        self.has_transaction = has_transaction
+    def __init__(self, *, has_atomic_block: bool = False) -> None:
+        self.has_atomic_block = has_atomic_block
         self.detached = 0
 
     def detach(self) -> None:
@@ -52,6 +52,7 @@ class Fake:
     is_at_rest = True
     is_being_read = False
     in_query = False
+    home_mode = True
     rested = 0.0
 
     def let_go(self) -> bool:
@@ -127,7 +128,7 @@ def test_what_leads_elsewhere_takes_the_place_of_what_it_has_not_used(
 def test_what_is_at_work_gets_a_second_one_besides_that_ends_with_it(
     scope: Scope, pool: Pool, taken: list[Loan]
 ) -> None:
-    first, second = Borrower(has_transaction=True), Borrower()
+    first, second = Borrower(has_atomic_block=True), Borrower()
     loan = lend(scope, pool, first)
     assert scope.in_atomic_block
     other = lend(scope, pool, second)
@@ -147,14 +148,14 @@ def test_who_waits_for_a_second_one_gets_the_first_at_rest_if_that_leads_there(
     taken: list[Loan],
     leads_there: bool,
 ) -> None:
-    first, second, others = Borrower(has_transaction=True), Borrower(), Scope()
+    first, second, others = Borrower(has_atomic_block=True), Borrower(), Scope()
     others.admit(pool)
     loan = lend(scope, pool, first)
     rest(loan)
     admit = pool.admit
 
     def rest_and_admit(*args: Any, **options: Any) -> Any:
-        first.has_transaction = False
+        first.has_atomic_block = False
         return admit(*args, **options)
 
     monkeypatch.setattr(pool, "admit", rest_and_admit)
@@ -190,7 +191,7 @@ def test_its_end_ends_a_transaction_of_the_thread_that_it_ends_in(
     scope: Scope, pool: Pool, taken: list[Loan], here: bool
 ) -> None:
     """Another thread may be in the middle of one, and is told by its next statement."""
-    borrower = Borrower(has_transaction=True)
+    borrower = Borrower(has_atomic_block=True)
     if here:
         lend(scope, pool, borrower)
     else:
@@ -207,7 +208,7 @@ def test_it_is_in_an_atomic_block_if_one_of_its_borrowers_is(
     borrower = Borrower()
     lend(scope, pool, borrower)
     seen.append(scope.in_atomic_block)
-    borrower.has_transaction = True
+    borrower.has_atomic_block = True
     seen.append(scope.in_atomic_block)
     assert seen == [False, False, True]
     scope.close()
@@ -310,7 +311,7 @@ def test_what_was_taken_before_the_middleware_ends_with_its_thread(
 def test_released_is_what_this_thread_works_with_and_what_nobody_does(
     scope: Scope, pool: Pool, taken: list[Loan], other_rests: bool
 ) -> None:
-    mine, others = Borrower(has_transaction=True), Borrower()
+    mine, others = Borrower(has_atomic_block=True), Borrower()
     loan = lend(scope, pool, mine)
     with ThreadPoolExecutor(1) as thread:
         other = thread.submit(lend, scope, pool, others).result()

@@ -15,11 +15,12 @@ from tests.gates import ignore
 
 
 class Borrower:
-    has_transaction = False
+    has_atomic_block = False
 
 
 class Session:
     rested = 0.0
+    home_mode = True
 
     def __init__(self, is_at_rest: bool) -> None:
         self.is_at_rest = is_at_rest

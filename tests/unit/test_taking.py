@@ -24,7 +24,7 @@ OFFLINE = (3032, "The server is currently in offline mode")
 
 
 class Wrapper:
-    has_transaction = False
+    has_atomic_block = False
 
     def detach(self) -> None: ...
 

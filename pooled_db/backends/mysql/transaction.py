@@ -59,14 +59,17 @@ class TransactionMixin(mysql.DatabaseWrapper):
     def in_transaction(self) -> bool:
         """Whether something would be lost without a word on another connection.
 
-        Also what code has begun by itself, with ``set_autocommit(False)``.
+        Also what code has begun by itself, with ``set_autocommit(False)``, or where the
+        settings say so.
         """
-        begun = self.settings_dict["AUTOCOMMIT"] and not self.autocommit
-        return self.in_atomic_block or begun
+        loan = self._loan
+        if loan is None or self.autocommit or self.in_atomic_block:
+            return self.in_atomic_block
+        return self.settings_dict["AUTOCOMMIT"] or loan.has_uncommitted
 
     @property
-    def has_transaction(self) -> bool:
-        """The same, whoever asks."""
+    def has_atomic_block(self) -> bool:
+        """Whether it is within an atomic block, whoever asks."""
         return self._in_atomic_block
 
     def _forget_transaction(self) -> None:
