@@ -40,6 +40,7 @@ class Body:
         self._first: Message | None = None
         self._has_gone = False
         self._waiting: asyncio.Task[Any] | None = None
+        self._cancelled_before = 0
         self._listener: asyncio.Task[Message] | None = None
 
     async def may_be_served(self) -> bool:
@@ -66,12 +67,13 @@ class Body:
     async def _is_admitted(self) -> bool:
         # Most requests are admitted, or refused, at once: they need no listener.
         loop = asyncio.get_running_loop()
-        self._waiting = asyncio.current_task(loop)
+        self._wait()
         start = loop.call_soon(self._listen)
         try:
             await self._admit()
         except BaseException as error:  # noqa: BLE001 (the door raises it again)
-            if not (self._has_gone and isinstance(error, asyncio.CancelledError)):
+            alone = self._has_gone_alone()
+            if not (alone and isinstance(error, asyncio.CancelledError)):
                 self.error = error
             return False
         finally:
@@ -93,16 +95,36 @@ class Body:
             and listener.result()["type"] == "http.disconnect"
         ):
             return False
-        self._waiting = asyncio.current_task()
+        self._wait()
         try:
             await wait(self._listen)
         except asyncio.CancelledError:
-            if self._has_gone:  # set by the listener
+            if self._has_gone_alone():
                 return False
             raise
         finally:
             self._waiting = None
         return True
+
+    def _wait(self) -> None:
+        task = self._waiting = asyncio.current_task()
+        # Both since Python 3.11.
+        if task is not None and hasattr(task, "cancelling"):
+            self._cancelled_before = task.cancelling()
+
+    def _has_gone_alone(self) -> bool:
+        """Whether the task was cancelled for the client only: then it is so no more.
+
+        A task counts who has cancelled it, and asyncio.timeout() around it relies on
+        that.
+        """
+        if not self._has_gone:
+            return False
+        task = self._waiting
+        if task is None or not hasattr(task, "uncancel"):
+            return True
+        others: int = task.uncancel()
+        return others <= self._cancelled_before
 
     def forget(self) -> None:
         """Stop listening, and let go of what refers to this in turn.

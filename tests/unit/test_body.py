@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -117,6 +119,61 @@ def test_what_goes_wrong_because_it_goes_is_not_hidden_by_that() -> None:
     of_loop(scenario)
 
 
+def cancellations(task: asyncio.Future[Any]) -> int:
+    """How often *task* is cancelled; Python counts that since 3.11."""
+    return task.cancelling() if hasattr(task, "cancelling") else 0
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_its_going_cancels_nothing_but_the_wait(others: int) -> None:
+    """Else asyncio.timeout() around the request takes it for another's doing."""
+
+    async def scenario(asgi: Asgi) -> None:
+        counts: list[int] = []
+
+        async def serve() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            for _ in range(others):  # long ago, and somebody has dealt with it
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0)
+            counts.append(cancellations(task))
+            assert not await asgi.body.may_be_served()
+            counts.append(cancellations(task))
+            asgi.body.forget()
+            assert not await asgi.body.is_awaited(for_ever)
+            counts.append(cancellations(task))
+
+        asgi.incoming.put_nowait(LAST)
+        served = asyncio.ensure_future(serve())
+        for _ in range(2):
+            await asgi.until_listened_to()
+            await asgi.incoming.put(GONE)
+            while asgi.receivers:
+                await asyncio.sleep(0)
+        await served
+        assert len(set(counts)) == 1
+
+    of_loop(scenario)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="nobody counts cancellations")
+def test_who_is_cancelled_while_it_goes_is_cancelled() -> None:
+    async def scenario(asgi: Asgi) -> None:
+        asgi.incoming.put_nowait(LAST)
+        served = asyncio.ensure_future(asgi.body.may_be_served())
+        await asgi.until_listened_to()
+        asgi.incoming.put_nowait(GONE)
+        while asgi.receivers:
+            await asyncio.sleep(0)
+        served.cancel()
+        assert not await served
+        assert isinstance(asgi.body.error, asyncio.CancelledError)
+
+    of_loop(scenario)
+
+
 # Until a refusal leaves.
 
 
@@ -182,6 +239,21 @@ def test_a_task_that_is_cancelled_meanwhile_is_cancelled() -> None:
     async def scenario(asgi: Asgi) -> None:
         told = asyncio.ensure_future(asgi.body.is_awaited(for_ever))
         await asgi.until_listened_to()
+        told.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await told
+
+    of_loop(scenario)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="nobody counts cancellations")
+def test_so_is_one_whose_client_goes_at_the_same_time() -> None:
+    async def scenario(asgi: Asgi) -> None:
+        told = asyncio.ensure_future(asgi.body.is_awaited(for_ever))
+        await asgi.until_listened_to()
+        asgi.incoming.put_nowait(GONE)
+        while asgi.receivers:
+            await asyncio.sleep(0)
         told.cancel()
         with pytest.raises(asyncio.CancelledError):
             await told
