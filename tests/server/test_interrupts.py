@@ -24,6 +24,11 @@ from tests.harness.processes import poll
 from tests.loans import lend
 from tests.site.views import ask
 
+# An interrupt in a finalizer is told and not raised, by Python itself.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
 WITHIN = ("pooled_db", "sqlalchemy.pool", "sqlalchemy.util.queue")
 MOST = 2_000
 
@@ -117,8 +122,6 @@ def test_an_interrupt_leaves_a_connection_that_others_may_have(
             break
 
 
-# An interrupt in a finalizer is told and not raised, by Python itself.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.django_db(transaction=True)
 def test_an_interrupt_leaves_no_other_connection_pinned_than_was_called_back() -> None:
     wrapper = cast("DatabaseWrapper", connections["default"])
@@ -138,7 +141,6 @@ def test_an_interrupt_leaves_no_other_connection_pinned_than_was_called_back() -
             break
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("how", ["nothing", "query", "transaction"])
 def test_an_interrupted_request_loses_nothing(rf: RequestFactory, how: str) -> None:
@@ -165,7 +167,6 @@ def test_an_interrupted_request_loses_nothing(rf: RequestFactory, how: str) -> N
             break
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("how", ["nothing", "variable"])
 def test_an_interrupted_request_of_an_event_loop_loses_nothing(
