@@ -183,6 +183,7 @@ EQUIVALENT: dict[str, str] = {
         "how often something was is a whole number of millionths, too"
     ),
     "pooled_db/pool/host.py ProcessPool.loans: 0.0 -> 1.0": _NARROWS,
+    "pooled_db/pool/gate.py Gate.__init__: 1.0 -> 2.0": "its pool gives it to each",
     "pooled_db/pool/gate.py Gate._serve: continue -> break": (
         "release() looks again whether somebody waits beside a free permit"
     ),

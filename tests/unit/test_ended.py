@@ -114,3 +114,21 @@ def test_a_look_begins_anew_when_somebody_folds_in_its_middle(
     monkeypatch.setattr(host, "read_base", read_base)
     assert host.look(directory).totals()["default"].resets == ended_before + 1
     assert looks == 2
+
+
+def test_a_look_begins_anew_ten_times_at_most_however_many_end(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends while somebody folds in the middle of each."""
+    fold, looks = ended.fold, 0
+
+    def read_base(directory: Path) -> tuple[dict[str, reading.Counts], set[str]]:
+        nonlocal looks
+        looks += 1
+        end_after_a_reset(directory)
+        fold(directory)
+        return ended.read_base(directory)
+
+    monkeypatch.setattr(host, "read_base", read_base)
+    assert host.look(directory).totals()["default"].resets == 10
+    assert looks == 10

@@ -237,6 +237,18 @@ def test_who_has_not_asked_yet_has_waited_for_no_time() -> None:
     assert (permit.waited, permit.waited_before) == (0.0, 0.0)
 
 
+@pytest.mark.parametrize("elsewhere", [0.0, 2.0])
+def test_who_is_served_has_waited_since_it_came_and_elsewhere(
+    gate: Gate, clock: Clock, elsewhere: float
+) -> None:
+    holder, waiter = hold(gate), Permit()
+    waiter.waited_before = elsewhere
+    assert not gate.enter(waiter, LONG, ignore)
+    clock.now += 3.0
+    gate.release(holder)
+    assert (waiter.state, waiter.waited) == (State.ADMITTED, 3.0 + elsewhere)
+
+
 def test_who_has_its_permit_is_not_refused_however_late_it_looks(
     gate: Gate, clock: Clock
 ) -> None:
