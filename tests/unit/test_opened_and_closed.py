@@ -6,6 +6,7 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
+import MySQLdb.cursors
 import pytest
 
 from pooled_db import PoolTimeout, ServerUnavailable
@@ -68,6 +69,26 @@ def test_a_connection_lives_for_recycle_and_up_to_a_tenth_less(pool: Pool) -> No
     assert pool.stats().connects.sum <= after - before
     assert connection.alias == "fake"
     loan.checkin()
+
+
+def test_what_has_opened_it_sets_what_all_its_users_find(pool: Pool) -> None:
+    """Such as the class of its cursors, in a backend of the project's own."""
+
+    class Cursor(MySQLdb.cursors.Cursor):
+        """The project's own."""
+
+    def connect() -> Connection:
+        connection = opens()
+        connection.cursorclass = Cursor
+        return connection
+
+    opens, pool.connect = pool.connect, connect
+    for _ in range(2):
+        loan, connection = lend(pool)
+        assert connection.cursorclass is Cursor
+        connection.cursorclass = MySQLdb.cursors.DictCursor
+        loan.checkin()
+    assert pool.stats().opened == 1
 
 
 @pytest.mark.parametrize(("is_new", "longest"), [(True, 30.0), (False, 1000.0)])
@@ -219,16 +240,25 @@ def test_a_finalizer_that_comes_while_the_gate_is_locked_waits_for_nobody(
     assert pool.gate.free == 3
 
 
-def test_what_connections_are_closed_for_is_told(server: FakeServer) -> None:
-    told: list[str] = []
+def test_which_connections_are_opened_and_what_they_are_closed_for_is_told(
+    server: FakeServer,
+) -> None:
+    opened: list[Connection] = []
+    told: list[tuple[Connection, str]] = []
     pool = Pool("fake", connector(server), pool_size=1, max_overflow=1)
-    pool.on_closed = lambda connection, why: told.append(why)
-    for loan in [pool.checkout(), pool.checkout()]:
-        loan.checkin()
+    pool.on_opened = opened.append
+    pool.on_closed = lambda connection, why: told.append((connection, why))
+    (first, kept), (second, beyond) = lend(pool), lend(pool)
+    first.checkin()
+    second.checkin()
     pool.dispose()
-    assert told == ["overflow", "disposed"]
+    assert opened == [kept, beyond]
+    assert told == [(beyond, "overflow"), (kept, "disposed")]
     closed = pool.stats().closed
-    assert {why: closed[why] for why in closed if closed[why]} == dict.fromkeys(told, 1)
+    assert {why: closed[why] for why in closed if closed[why]} == {
+        "overflow": 1,
+        "disposed": 1,
+    }
 
 
 def test_a_connection_that_is_closed_leaves_its_place_in_the_file(
