@@ -88,6 +88,23 @@ def test_a_request_that_is_too_old_is_refused_at_once_free_permit_or_not(
     assert (refused.value.reason, refused.value.waited) == (Reason.TIMEOUT, age)
 
 
+def test_a_refusal_says_how_many_are_in_use_of_those_that_there_can_be() -> None:
+    """Of 4 the server grants 3, and one of these comes back just now."""
+    pool = Pool("shop", connect, pool_size=4, max_waiting=1)
+    holders = [hold(pool.gate) for _ in range(2)]
+    pool._connector.limit.granted = 3
+    pool.gate.limit = 2
+    waiting = Loan(pool)
+    assert not pool.gate.enter(waiting, 60.0)
+    with pytest.raises(PoolTimeout) as refused:
+        pool.admit(Loan(pool))
+    error = refused.value
+    assert (error.alias, error.reason) == ("shop", Reason.QUEUE_FULL)
+    assert (error.in_use, error.limit, error.waiting) == (2, 3, 1)
+    for permit in (waiting, *holders):
+        pool.gate.release(permit)
+
+
 def test_who_have_asked_have_one_or_wait_or_were_refused() -> None:
     pool = Pool("default", connect, pool_size=2, max_waiting=1)
     asked = [(pool.asked, pool.checkouts)]
