@@ -17,7 +17,7 @@ class Idle(QueueCommon[ConnectionPoolEntry]):
     for. Each step is one of deque's, which are atomic.
     """
 
-    def __init__(self, maxsize: int = 0, use_lifo: bool = False) -> None:
+    def __init__(self, maxsize: int, use_lifo: bool) -> None:
         self.maxsize = maxsize
         self.use_lifo = use_lifo
         entries: deque[ConnectionPoolEntry] = deque()

@@ -212,6 +212,8 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/lane.py Lane.served: self.remove(permit) -> pass": (
         "the gate takes it out of every line afterwards"
     ),
+    "pooled_db/pool/idle.py Idle.get: True -> False": "nobody waits in any case",
+    "pooled_db/pool/idle.py Idle.put: True -> False": "nobody waits in any case",
     "pooled_db/pool/numbers.py Numbers.were_lent: > -> >=": (
         "it writes what is there already"
     ),
@@ -233,6 +235,7 @@ EQUIVALENT: dict[str, str] = {
         "the clock never shows the very moment"
     ),
     "pooled_db/pool/overdue.py <module>: 0.1 -> 0.2": "tuned, and not promised",
+    "pooled_db/pool/overdue.py <module>: 0.25 -> 0.5": "tuned, and not promised",
     "pooled_db/pool/overdue.py Overdue.pass_by: < -> <=": (
         "the clock never shows the very moment"
     ),
@@ -304,7 +307,6 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/limit.py Limit.__init__: 0.0 -> 1.0": (
         "failed() sets the pause before anybody reads it"
     ),
-    "pooled_db/pool/outage.py <module>: 64 -> 65": "tuned, and not promised",
     "pooled_db/pool/outage.py <module>: 30 -> 31": (
         "the pauses have long ceased to grow"
     ),
@@ -315,6 +317,7 @@ EQUIVALENT: dict[str, str] = {
         "it returns None one way or the other"
     ),
     "pooled_db/pool/overdue.py Overdue.__init__: 0.0 -> 1.0": _UP,
+    "pooled_db/pool/state_file.py create: 6 -> 7": "it is a name that nobody has",
     "pooled_db/pool/store.py <module>: 100_000 -> 100001": "tuned, and not promised",
     "pooled_db/pool/store.py Store._put_back_an_empty_slot: True -> False": (
         "it lets other threads go on before it looks again"
@@ -374,7 +377,12 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/pool/permit.py Refused.__init__: super().__init__(reason, waited) -> "
     "pass": "an exception is made with its arguments already",
+    "pooled_db/pool/pool.py Pool.__init__: 10 -> 11": "pools.py gives it to each",
+    "pooled_db/pool/pool.py Pool.__init__: 1800.0 -> 3600.0": (
+        "pools.py gives it to each"
+    ),
     "pooled_db/pool/pool.py Pool.__init__: 5.0 -> 10.0": "pools.py gives it to each",
+    "pooled_db/pool/pool.py Pool.__init__: True -> False": "pools.py gives it to each",
     "pooled_db/pool/pool.py Pool.__init__: 0.0 -> 1.0": "pools.py gives it to each",
     "pooled_db/pool/pool.py Pool.__init__: False -> True": "pools.py gives it to each",
     "pooled_db/pool/pool.py Pool.take: self.gate.returned -> True": (
@@ -386,6 +394,8 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/pool/pool.py Pool.take: > -> >=": (
         "were_lent() looks at it, too: the condition only saves a call"
     ),
+    "pooled_db/pool/pool.py Pool.take: self.gate.count() > numbers.words[PEAK] -> "
+    "True": "were_lent() looks at it, too: the condition only saves a call",
     "pooled_db/pool/pool.py Pool._wait_for_others: >= -> >": (
         "the clock never shows the very moment"
     ),

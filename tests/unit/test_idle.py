@@ -57,7 +57,7 @@ def test_it_counts_as_sqlalchemys_queue_does() -> None:
 
 def test_nobody_waits_even_if_told_to() -> None:
     with pytest.raises(Empty):
-        idle.Idle(1).get(True, 3600.0)
+        idle.Idle(1, False).get(True, 3600.0)
 
 
 def test_threads_lose_and_share_nothing() -> None:

@@ -70,6 +70,21 @@ def test_what_is_interrupted_twice_as_it_goes_back_is_lent_to_nobody(
     another.checkin()
 
 
+def test_a_queue_that_another_has_replaced_already_is_not_replaced_again(
+    pool: Pool,
+) -> None:
+    """Two threads were interrupted in it."""
+    store = pool._store
+    interrupted = store.queue
+    store.renew(interrupted)
+    instead = store.queue
+    loan, connection = lend(pool)
+    store.renew(interrupted)
+    assert (store.queue is instead, instead is interrupted) == (True, False)
+    loan.checkin()
+    assert list(store.open) == [connection]
+
+
 @pytest.mark.parametrize("closed_for", [None, "moved"])
 def test_what_an_interrupt_has_cut_off_is_closed_and_known_no_more(
     pool: Pool, closed_for: str | None

@@ -292,6 +292,14 @@ def test_each_place_has_an_outage_of_its_own() -> None:
     assert outages.of(nowhere) is outages.of(nowhere) is not here
 
 
+def test_the_last_64_places_are_remembered() -> None:
+    outages = Outages()
+    first, *_ = [outages.of(Place(str(number))) for number in range(64)]
+    assert outages.of(Place("0")) is first
+    outages.of(Place("64"))
+    assert outages.of(Place("0")) is not first
+
+
 @pytest.mark.parametrize(
     ("connections", "pause"), [(0, 0.0), (1, 0.12), (4, 0.48), (12, 1.44), (13, 1.5)]
 )

@@ -10,6 +10,7 @@ from pooled_db.driver.connection import Connection
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import ADMITTED, LENT
 from pooled_db.pool.pool import Pool
+from pooled_db.pool.stats import Histogram
 from tests.clock import Clock
 from tests.gates import ignore
 
@@ -102,6 +103,21 @@ def test_how_long_a_queue_may_stand_is_the_pools_to_say(
 def test_how_many_are_kept_for_those_with_priority_is_the_pools_to_say() -> None:
     pool = Pool("default", connect, pool_size=8, reserved_share=0.25)
     assert pool.gate.reserved == 2
+
+
+@pytest.mark.parametrize(("hold", "on_call"), [("request", 0), ("transaction", 1)])
+def test_what_requests_do_not_work_with_is_on_call_if_they_hold_it_by_transaction(
+    hold: str, on_call: int
+) -> None:
+    pool = Pool("default", connect, hold=hold)
+    loan = lend(pool, is_at_rest=True, borrower=Borrower())
+    loan.requester = lambda: None
+    assert pool.stats().on_call == on_call
+    pool.gate.release(loan)
+
+
+def test_what_never_happened_took_no_time_on_average() -> None:
+    assert (Histogram().mean, Histogram((2, 1), 6.0).mean) == (0.0, 2.0)
 
 
 def test_what_is_called_back_is_counted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from pooled_db.driver.connection import Connection
 from pooled_db.exceptions import Reason
 from pooled_db.pool import host, state_file
 from pooled_db.pool.loan import Loan
-from pooled_db.pool.permit import ADMITTED, TAKING, Refused
+from pooled_db.pool.permit import ADMITTED, READY, TAKING, Refused
 from pooled_db.pool.pool import Pool, outsiders
 from pooled_db.pool.store import NoIdleConnection
 from tests.harness.fake_server import FakeServer
@@ -293,6 +294,44 @@ def test_what_has_ended_before_it_had_a_connection_gets_none(pool: Pool) -> None
     loan.checkin()
     pool.take(loan)
     assert (loan.has_ended, loan.is_out, pool.gate.free) == (True, False, 3)
+
+
+def test_what_ends_before_it_has_a_connection_is_ready_for_nobody(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread of its request has just ended it, and a third asks for it."""
+    loan, lent = pool.admit(Loan(pool)), []
+
+    def ends() -> None:
+        lent.append(loan.lend(Wrapper, threading.get_ident()))
+        monkeypatch.undo()
+        loan.checkin()
+
+    monkeypatch.setattr(loan, "checkin", ends)
+    loan.over = True
+    pool.take(loan)
+    assert (lent, loan.has_ended) == ([False], True)
+
+
+def test_who_takes_a_connection_as_soon_as_it_may_asks_the_gate_no_more(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loan = Loan(pool)
+    loan.begins_as = TAKING
+    pool.admit(loan)
+    monkeypatch.setattr(pool.gate, "lock", None)
+    pool.take(loan)
+    monkeypatch.undo()
+    assert loan.state is READY
+    loan.checkin()
+
+
+def test_what_was_used_just_now_is_not_asked_whether_it_works(pool: Pool) -> None:
+    lend(pool)[0].checkin()
+    pool.ping_after = 60.0
+    loan, _ = lend(pool)
+    assert loan.pings == 0
+    loan.checkin()
 
 
 def test_what_a_forked_process_has_of_its_parent_is_nothing_to_it(

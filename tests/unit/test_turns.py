@@ -226,8 +226,9 @@ def test_there_are_no_turns_when_it_is_over(
     loan: TakesTurns, called_back: bool, what: str
 ) -> None:
     loan.over, loan.called_back = True, called_back
-    with pytest.raises(MySQLdb.InterfaceError, match=what):
+    with pytest.raises(MySQLdb.InterfaceError, match=what) as error:
         loan.take_turn(FIRST)
+    assert error.value.args[0] == 0  # as the driver says of one that is closed
     assert (loan.discarded, len(loan.line)) == (1, 0)
 
 
