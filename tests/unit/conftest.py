@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from pooled_db.driver.connection import Connection
+from pooled_db.pool.loan import Loan
 from pooled_db.pool.pool import Pool
 from tests.harness.fake_server import FakeServer
-from tests.loans import connector
+from tests.loans import connector, lend
 from tests.virtual_loop import VirtualLoop
 
 
@@ -25,6 +27,19 @@ def pool(server: FakeServer) -> Iterator[Pool]:
     pool = Pool("fake", connector(server), pool_size=3, timeout=0.01, recycle=1000.0)
     yield pool
     assert (pool.gate.free, pool.checkedout()) == (3, 0)
+    pool.dispose()
+
+
+@pytest.fixture
+def lent(server: FakeServer) -> Iterator[tuple[Loan, Connection]]:
+    """A connection to it that is lent, whose session it makes as new."""
+    server.answers("SELECT @@init_connect", [["", "NONE"]])
+    server.answers("SELECT 1", [["1"]])
+    pool = Pool("fake", connector(server), pool_size=1)
+    loan, connection = lend(pool)
+    yield loan, connection
+    loan.checkin()
+    assert (pool.gate.free, pool.checkedout()) == (1, 0)
     pool.dispose()
 
 

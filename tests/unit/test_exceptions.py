@@ -220,6 +220,22 @@ def test_what_one_node_says_of_itself_is_told_from_what_another_would_say(
     assert is_about_a_node(MySQLdb.OperationalError(code, text)) is is_of_one
 
 
+class Unreadable:
+    """A text of which mysqlclient has decoded nothing: to touch it is a crash."""
+
+    def __repr__(self) -> str:
+        return "<NULL>"
+
+    def __str__(self) -> str:
+        raise AssertionError("this is a crash")
+
+
+def test_a_text_that_the_driver_cannot_read_is_replaced() -> None:
+    error: Any = MySQLdb.IntegrityError(1062, Unreadable())
+    assert error_code(error) == 1062
+    assert error.args == (1062, "The driver cannot read the text: it is not in UTF-8")
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [

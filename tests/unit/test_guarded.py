@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from threading import get_ident
 from typing import Any
@@ -12,35 +12,15 @@ import pytest
 from MySQLdb.cursors import SSCursor
 
 from pooled_db.driver import DriverConnection
-from pooled_db.driver.connection import NOT_SET_UP, Connection
+from pooled_db.driver.connection import Connection
 from pooled_db.driver.errors import pooled_alias
 from pooled_db.driver.slot import AT_WORK, Slot
 from pooled_db.driver.slot import SIZE as SLOT_SIZE
 from pooled_db.driver.use import ANY_THREAD, OwnUse
 from pooled_db.pool.loan import Loan
-from pooled_db.pool.pool import Pool
 from tests.gates import PATIENCE, start
 from tests.harness.fake_server import FakeServer
 from tests.harness.interrupts import Interrupted
-from tests.loans import connector, lend
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        server.answers("SELECT @@init_connect", [["", "NONE"]])
-        server.answers("SELECT 1", [["1"]])
-        yield server
-
-
-@pytest.fixture
-def lent(server: FakeServer) -> Iterator[tuple[Loan, Connection]]:
-    pool = Pool("fake", connector(server), pool_size=1)
-    loan, connection = lend(pool)
-    yield loan, connection
-    loan.checkin()
-    assert (pool.gate.free, pool.checkedout()) == (1, 0)
-    pool.dispose()
 
 
 def run(connection: Connection, *statements: str) -> None:
@@ -169,6 +149,20 @@ def test_of_what_is_read_the_driver_is_asked_nothing_more(
     run(connection, "SELECT 1")
     monkeypatch.setattr(DriverConnection, "next_result", pytest.fail)
     assert connection.next_result() == -1
+
+
+@pytest.mark.parametrize("options", [{}, {"unbuffered": True}])
+def test_the_driver_is_told_how_a_statement_is_to_be_made(
+    lent: tuple[Loan, Connection],
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+) -> None:
+    """PyMySQL is asked for rows one by one so, and says how many there are."""
+    _, connection = lent
+    monkeypatch.setattr(
+        DriverConnection, "query", lambda self, query, **given: (query, given)
+    )
+    assert connection.query("SELECT 1", **options) == ("SELECT 1", options)
 
 
 def test_whoever_reads_rows_is_inside_a_statement(
@@ -345,70 +339,3 @@ def test_a_mode_is_set_where_the_session_has_another(
     assert server.reached["query"] == before
     connection.autocommit(False)
     assert server.reached["query"] == before + 1
-
-
-# What it leaves in the session.
-
-
-def test_what_was_changed_first_is_told_whatever_comes_after(
-    lent: tuple[Loan, Connection],
-) -> None:
-    _, connection = lent
-    connection.isolation_level = "read committed"
-    run(connection, "SET @a = 1", "SET @b = 2")
-    connection.change_user("other", "password", "database")
-    assert connection.dirtied_by == "SET @a = 1"
-    assert connection.isolation_level is NOT_SET_UP
-
-
-def test_what_no_reset_undoes_is_not_kept(lent: tuple[Loan, Connection]) -> None:
-    _, connection = lent
-    run(connection, "SELECT 'xa', 'prepare', 'profiling'", "SET @a = 1")
-    assert not connection.is_doubtful
-    run(connection, "SET profiling = 1")
-    assert connection.is_doubtful
-
-
-def test_a_backslash_escapes_a_quote_if_the_server_says_so(
-    lent: tuple[Loan, Connection],
-) -> None:
-    _, connection = lent
-    run(connection, r"SELECT '\' @a := 1'")
-    assert not connection.is_dirty
-
-
-def test_whoever_takes_one_outside_of_requests_is_known_by_where(
-    lent: tuple[Loan, Connection],
-) -> None:
-    loan, _ = lent
-    assert loan.origin is not None
-
-
-@pytest.mark.filterwarnings("ignore:The reconnect parameter:DeprecationWarning")
-@pytest.mark.parametrize(
-    ("name", "arguments", "changes", "is_doubtful"),
-    [
-        ("rollback", (), None, False),
-        ("ping", (), None, False),
-        ("select_db", ("shop",), "select_db()", False),
-        ("set_character_set", ("latin1", None), "set_character_set()", False),
-        ("set_server_option", (1,), None, True),
-        ("change_user", ("other", "password"), "change_user()", False),
-    ],
-)
-def test_what_the_driver_is_asked_for_is_done_and_what_it_changes_is_told(
-    lent: tuple[Loan, Connection],
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    arguments: tuple[object, ...],
-    changes: str | None,
-    is_doubtful: bool,
-) -> None:
-    _, connection = lent
-    done: list[tuple[object, ...]] = []
-    with monkeypatch.context() as patch:
-        patch.setattr(DriverConnection, name, lambda self, *args: done.append(args))
-        getattr(connection, name)(*arguments)
-    assert done == [arguments]
-    assert connection.dirtied_by == changes
-    assert (connection.is_doubtful, connection.in_query) == (is_doubtful, False)

@@ -41,6 +41,20 @@ def test_a_statement_is_followed_by_its_result(
     assert done == ["use_result" if unbuffered else "store_result"]
 
 
+def test_a_statement_may_be_made_in_two_halves(
+    monkeypatch: pytest.MonkeyPatch, connection: Any
+) -> None:
+    done: list[tuple[object, ...]] = []
+    for name in ("_execute_command", "_read_query_result"):
+        monkeypatch.setattr(
+            connection, name, lambda *args, name=name: done.append((name, *args))
+        )
+    connection.send_query(b"DO 0")
+    assert done == [("_execute_command", 3, b"DO 0")]
+    connection.read_query_result()
+    assert done[1:] == [("_read_query_result",)]
+
+
 def test_a_text_is_written_by_pymysqls_own_methods(connection: Any) -> None:
     """Before 1.2 one of them has the name of another of mysqlclient's."""
     connection.server_status = 0
@@ -84,3 +98,16 @@ def test_there_is_more_until_the_last_result_has_been_read(
 def test_a_session_is_not_made_as_new(connection: Any) -> None:
     with pytest.raises(connections.err.NotSupportedError):
         connection.change_user("any", "any", "any")
+
+
+@pytest.mark.parametrize("last", [None, result(unbuffered_active=True)])
+def test_of_what_is_closed_no_rows_are_left_to_be_read(
+    monkeypatch: pytest.MonkeyPatch, connection: Any, last: Any
+) -> None:
+    """A result would go on reading from the socket when it is collected."""
+    closed: list[object] = []
+    monkeypatch.setattr(connections.Connection, "close", lambda one: closed.append(one))
+    connection._result = last
+    connection.close()
+    assert closed == [connection]
+    assert last is None or not last.unbuffered_active

@@ -36,6 +36,13 @@ def test_who_begins_to_use_it_waits_for_its_turn_and_keeps_it() -> None:
     assert (lent.user, lent.pins) == (here, {here})
 
 
+def test_whoever_will_never_have_a_turn_pins_nothing() -> None:
+    ended: Any = OwnUse(NO_THREAD)
+    with pytest.raises(MySQLdb.InterfaceError, match="given back to its pool"):
+        GuardedConnection.begin_use(SimpleNamespace(loan=ended))  # type: ignore[arg-type]
+    assert ended.pins == set()
+
+
 def test_what_any_thread_may_use_is_nobodys_turn() -> None:
     lent: Any = OwnUse(ANY_THREAD)
     connection: Any = SimpleNamespace(loan=lent)
@@ -175,6 +182,15 @@ def test_a_cursor_has_the_connection_for_its_statement_and_no_longer(
     cursor = taking_turns(Cursor)(InTurns(loan=lent))
     assert getattr(cursor, method)("SELECT 1") == {here}
     assert (lent.user, lent.pins) == (here, set())
+
+
+def test_one_that_is_closed_is_for_the_driver_to_refuse() -> None:
+    class Closed(Cursor):
+        def execute(self, query: str) -> set[int]:
+            raise MySQLdb.ProgrammingError("cursor closed")
+
+    with pytest.raises(MySQLdb.ProgrammingError, match="cursor closed"):
+        taking_turns(Closed)(None).execute("SELECT 1")
 
 
 class OneByOne(Cursor):
