@@ -5,16 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
 
-import MySQLdb
 import pytest
 
 from pooled_db.pool.host import Host, Process, ProcessPool
 from pooled_db.pool.reading import Held
 from pooled_db.pool.stats import BOUNDS, Histogram, PoolStats
-from pooled_db.watching import server_view
 from pooled_db.watching.advice import advise
 from pooled_db.watching.load import Load, measure
 from pooled_db.watching.overview import find, overview
@@ -39,7 +35,10 @@ LOAD = Load(
     [
         (LOAD, 2),
         (replace(LOAD, processes=2), 1),
+        # A twentieth of a connection less is enough, and no pool has none.
+        (replace(LOAD, held=20.4), 2),
         (replace(LOAD, held=21.0), 3),
+        (replace(LOAD, held=0.1), 1),
         # A closed loop of six clients on two connections.
         (replace(LOAD, limit=2, held=20.0, waited=40.0), 6),
         # 40 a second came, half of which were refused.
@@ -47,7 +46,8 @@ LOAD = Load(
     ],
 )
 def test_the_size_follows_littles_law(load: Load, size: int) -> None:
-    assert advise("default", load).pool_size == size
+    advice = advise("shop", load)
+    assert (advice.alias, advice.pool_size, advice.load) == ("shop", size, load)
 
 
 #: They hold their connections for 1 s each, and wait; the server works for them.
@@ -55,7 +55,8 @@ SLOW = replace(LOAD, held=200.0, waited=100.0, at_work=0.95, busy=0.9)
 
 
 def test_the_database_is_what_is_slow() -> None:
-    advice = advise("default", SLOW)
+    advice = advise("shop", SLOW)
+    assert (advice.alias, advice.load) == ("shop", SLOW)
     assert (advice.pool_size, advice.database_is_slow) == (None, True)
     assert "slow queries" in advice.reason
     assert "need 30.0 connections" in advice.reason
@@ -155,62 +156,6 @@ def test_more_than_the_server_takes_is_said() -> None:
         assert "1 x 1 x 2 = 2 is not below" in alone.reason
 
 
-def test_accounts_are_told_apart_by_their_hosts(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """With a port, by the socket, and as the server's own threads have none."""
-    answers: dict[str, list[tuple[Any, ...]]] = {
-        "SELECT": [("151", "db1", 3306)],
-        "SHOW GLOBAL": [("Max_used_connections", "21"), ("Threads_connected", "4")],
-        "SHOW PROCESSLIST": [
-            (1, "shop", "10.0.0.1:4711", "shop", "Query"),
-            (2, "shop", "10.0.0.1:4712", "shop", "Sleep"),
-            (3, "shop", "localhost", "shop", "Query"),
-            (4, "event_scheduler", None, None, "Daemon"),
-            (9, "shop", "10.0.0.1:4713", "shop", "Query"),
-        ],
-    }
-
-    def rows(connection: Any, sql: str) -> list[tuple[Any, ...]]:
-        (found,) = [rows for begin, rows in answers.items() if sql.startswith(begin)]
-        return found
-
-    monkeypatch.setattr(server_view, "_rows", rows)
-    asking: Any = SimpleNamespace(thread_id=lambda: 9)
-    view = server_view._ask(asking)
-
-    assert (view.max_connections, view.max_used, view.connected) == (151, 21, 4)
-    assert set(view.accounts) == {
-        server_view.Account("shop", "10.0.0.1", 2, 1),
-        server_view.Account("shop", "localhost", 1, 1),
-        server_view.Account("event_scheduler", "", 1, 0),
-    }
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (
-            MySQLdb.OperationalError(2002, "Can't connect to 'db1.internal' as 'shop'"),
-            "the server does not answer (error 2002)",
-        ),
-        (
-            MySQLdb.ProgrammingError(1146, "Table 'secret' doesn't exist"),
-            "ProgrammingError (error 1146)",
-        ),
-    ],
-)
-def test_who_cannot_ask_the_server_is_told_why_but_no_names(
-    error: MySQLdb.Error, said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail() -> None:
-        raise error
-
-    wrapper = SimpleNamespace(open_connection=fail)
-    monkeypatch.setattr(server_view, "connections", {"default": wrapper})
-    assert server_view.ask("default").error == said
-
-
 def test_where_nobody_was_served_no_need_is_made_up() -> None:
     refused = replace(LOAD, checkouts=0, held=0.0, refused=5)
 
@@ -218,7 +163,9 @@ def test_where_nobody_was_served_no_need_is_made_up() -> None:
 
 
 def test_nothing_is_said_of_a_pool_that_nobody_used() -> None:
-    advice = advise("default", replace(LOAD, checkouts=0, held=0.0))
+    nothing = replace(LOAD, checkouts=0, held=0.0)
+    advice = advise("shop", nothing)
+    assert (advice.alias, advice.load) == ("shop", nothing)
     assert (advice.pool_size, advice.database_is_slow) == (None, False)
     assert "Nobody has used it" in advice.reason
 

@@ -179,26 +179,6 @@ def test_its_page_in_the_admin_must_be_exempt_too(
     assert 'Add r"^boss/pools/" to' in str(message.hint)
 
 
-def test_a_subclass_can_give_the_page_in_the_admin_a_context_of_its_own(
-    settings: Any,
-) -> None:
-    """As it can with any other of the admin's lists."""
-    settings.INSTALLED_APPS = [
-        *settings.INSTALLED_APPS,
-        "django.contrib.admin",
-        "pooled_db.dashboard",
-    ]
-    from pooled_db.dashboard.admin import PoolsAdmin
-    from pooled_db.dashboard.models import Pools
-
-    site: Any = SimpleNamespace(each_context=lambda request: {"site_title": "Shop"})
-    request, _ = ask(views.page, "", SESSION, SEER)
-    for given, title in ((None, "Connection pools"), ({"title": "Mine"}, "Mine")):
-        answer: Any = PoolsAdmin(Pools, site).changelist_view(request, given)
-        assert answer.context_data["title"] == title
-        assert answer.context_data["site_title"] == "Shop"
-
-
 # What it tells.
 
 
@@ -228,7 +208,7 @@ def test_all_pools_are_told_with_the_host_and_the_time(
     assert told["problem"] is None
     assert {*told["aliases"]} == {"default", "former"}
     default, former = told["aliases"]["default"], told["aliases"]["former"]
-    assert default["stats"]["limit"] == 9
+    assert (default["stats"]["limit"], default["stats"]["at_rest"]) == (9, 1)
     assert [one["pid"] for one in default["processes"]] == [1]
     assert [one["pid"] for one in former["processes"]] == [2]
     assert "pool_size" in {option["name"] for option in default["settings"]}
@@ -309,16 +289,26 @@ def test_a_server_is_asked_where_a_connection_is_to_spare(
     error: str | None,
     told: str | None,
 ) -> None:
-    pool = SimpleNamespace(stats=lambda: stats)
-    monkeypatch.setattr(pools, "for_alias", lambda alias: pool)
-    view = ServerView(max_connections=0 if error else 151, error=error)
-    monkeypatch.setattr(server_view, "ask_pooled", lambda alias: view)
+    full = PoolStats(limit=2, in_use=2)
+    of_pools = {"default": stats, "other": full, "replica": full}
 
-    views = snapshot.server_snapshot()["aliases"]
+    def for_alias(alias: str) -> Any:
+        return SimpleNamespace(stats=lambda: of_pools[alias])
 
-    assert set(views) == {"default", "other", "replica"}
-    for one in views.values():
-        if told is None:
-            assert one["max_connections"] == 151
-        else:
-            assert one["problem"].startswith(told)
+    def ask_pooled(alias: str) -> ServerView:
+        return ServerView(server=f"of {alias}", error=error)
+
+    monkeypatch.setattr(pools, "for_alias", for_alias)
+    monkeypatch.setattr(server_view, "ask_pooled", ask_pooled)
+    monkeypatch.setattr(time, "time", lambda: 1764460800.5)
+
+    views = snapshot.server_snapshot()
+
+    assert views["time"] == 1764460800.5
+    default, *others = (views["aliases"][alias] for alias in of_pools)
+    if told is None:
+        assert default["server"] == "of default"
+    else:
+        assert default["problem"].startswith(told)
+    for one in others:
+        assert one["problem"].startswith("Not asked: every connection ")

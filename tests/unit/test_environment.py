@@ -208,9 +208,9 @@ def test_a_project_is_told_with_what_differs_from_the_defaults(
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "another")
     monkeypatch.setattr(sys, "path", [*sys.path])
     for alias, options in {
-        "small": {"pool": {"pool_size": 2}, "charset": "utf8mb4"},
+        "small": {"pool": {"pool_size": 2}, "init_command": "", "charset": "utf8mb4"},
         "plain": {"pool": True},
-        "wrong": {"pool": {"pool_size": 0}},
+        "wrong": {"pool": {"pool_size": 0, "timeout": -1}},
     }.items():
         add_database(alias)
         monkeypatch.setitem(connections.settings[alias], "OPTIONS", options)
@@ -219,10 +219,15 @@ def test_a_project_is_told_with_what_differs_from_the_defaults(
     assert told["middleware"] == "at 2, 3 of 3"
     assert told["POOLED_DB"] == "checkout 'query', exempt (2 entries)"
     engine = "pooled_db.backends.mysql; pool: "
-    assert told["database small"] == f"{engine}pool_size 2; other OPTIONS: charset"
+    assert told["database small"] == (
+        f"{engine}pool_size 2; other OPTIONS: charset, init_command"
+    )
     assert told["database plain"] == f"{engine}the defaults; other OPTIONS: none"
-    assert "pool_size" in told["database wrong"]
-    assert "the defaults" not in told["database wrong"]
+    assert re.fullmatch(
+        re.escape(engine) + r"DATABASES\S+\[\"pool_size\"\] must be .*, not 0\. "
+        r"DATABASES\S+\[\"timeout\"\] must be .*, not -1\.; other OPTIONS: none",
+        told["database wrong"],
+    )
     assert not [name for name in told if name.startswith("server of")]
 
 
@@ -230,6 +235,13 @@ def test_a_project_is_told_with_what_differs_from_the_defaults(
     ("options", "told"),
     [
         ({"CHECKOUT": "never"}, 'POOLED_DB["CHECKOUT"] must be "request" or "query"'),
+        (
+            {"CHECKOUT": "never", "AGE_HEADER": 5},
+            (
+                'POOLED_DB["CHECKOUT"] must be "request" or "query", not \'never\'. '
+                'POOLED_DB["AGE_HEADER"] '
+            ),
+        ),
         (5, "POOLED_DB must be a dict, not 5."),
     ],
 )

@@ -67,6 +67,7 @@ def test_the_screen_is_filled_and_never_scrolls(
     terminal(columns, rows)
     lines = live.fitting(seen)
     assert len(lines) <= rows - 1
+    assert max(len(line.text) for line in lines) <= columns
     # What is wrong comes first.
     assert lines[0].is_wrong or rows == 2
     cut = len(lines) < len(tables.text(seen, columns).splitlines())

@@ -62,6 +62,22 @@ def test_where_processes_share_their_numbers_those_that_are_alive_are_counted(
     assert {("pooled_db_processes", 2), ("pooled_db_limit", 6)} <= told
 
 
+@pytest.mark.parametrize(
+    ("accepts", "kind"),
+    [
+        ("application/openmetrics-text; version=1.0.0", "application/openmetrics-text"),
+        ("text/plain", "text/plain"),
+    ],
+)
+def test_the_view_answers_in_the_format_that_is_asked_for(
+    rf: RequestFactory, accepts: str, kind: str
+) -> None:
+    answer = prometheus(rf.get("/metrics", headers={"Accept": accepts}))
+    assert answer["Content-Type"].partition(";")[0] == kind
+    ends = answer.content.endswith(b"# EOF\n")
+    assert ends is (kind == "application/openmetrics-text")
+
+
 def test_the_view_tells_each_number_by_its_alias_and_nobody_keeps_it(
     rf: RequestFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

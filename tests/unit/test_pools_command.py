@@ -185,6 +185,18 @@ def test_lines_are_cut_for_a_terminal_alone(
 
 
 @pytest.mark.usefixtures("one_process")
+def test_it_is_one_host_unless_more_are_named(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        server_view, "ask", lambda alias: ServerView(max_connections=50)
+    )
+    status, told = run()
+    assert status == 1
+    assert "1 processes on each of 1 hosts may open 50 connections" in told
+
+
+@pytest.mark.usefixtures("one_process")
 def test_as_many_hosts_as_are_named_count_against_what_the_server_takes(
     run: Run, asked: list[str]
 ) -> None:
@@ -272,11 +284,22 @@ def test_whoever_has_read_enough_ends_it_quietly(
         call_command("pools", "--watch", "--json", "--no-server")
 
 
+@pytest.mark.usefixtures("run", "one_process")
+def test_no_check_of_the_project_is_in_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(*args: object, **kwargs: object) -> None:
+        raise AssertionError("it may ask the database")
+
+    monkeypatch.setattr(command.Command, "check", check)
+    with pytest.raises(SystemExit) as ended:
+        command.Command().run_from_argv(["manage.py", "pools", "--no-server"])
+    assert ended.value.code == 0
+
+
 # What it advises.
 
 
 @pytest.mark.usefixtures("one_process", "asked")
-@pytest.mark.parametrize(("given", "seconds"), [((), 10.0), (("2.5",), 2.5)])
+@pytest.mark.parametrize(("given", "seconds"), [((), 10.0), (("0.5",), 0.5)])
 def test_it_watches_for_ten_seconds_and_says_how_large_pools_should_be(
     run: Run, measured: list[float], given: tuple[str, ...], seconds: float
 ) -> None:
@@ -355,7 +378,8 @@ def test_meanwhile_servers_of_pools_are_asked_what_they_do(
     monkeypatch.setattr(server_view, "Busy", lambda: busy)
     told: list[object] = []
 
-    def measure(look: object, seconds: float, ask: Any) -> dict[str, Load]:
+    def measure(look: Any, seconds: float, ask: Any) -> dict[str, Load]:
+        assert [one.pid for one in look().processes] == [4711]
         told.append(ask and (ask("default"), ask("former")))
         assert not busy.is_closed
         return {}

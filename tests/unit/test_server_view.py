@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,7 +40,7 @@ STATUS: Rows = [
     ("Connection_errors_max_connections", "3"),
 ]
 SAYS: Mapping[str, Rows] = {
-    "SELECT @@max_connections": [(151, "db1", 3306)],
+    "SELECT @@max_connections": [("151", "db1", 3306)],
     "SHOW GLOBAL STATUS": STATUS,
     "SHOW PROCESSLIST": PROCESSES,
 }
@@ -69,7 +70,11 @@ class Connected:
         self.asked.append(sql)
         for beginning, rows in self.says.items():
             if sql.startswith(beginning):
-                self._rows = rows
+                _, _, names = sql.partition(" WHERE Variable_name IN ")
+                wanted = ast.literal_eval(names.lower() or "()")
+                self._rows = [
+                    row for row in rows if not wanted or str(row[0]).lower() in wanted
+                ]
                 return
         raise MySQLdb.OperationalError(2013, "Lost connection to server during query")
 
@@ -132,17 +137,19 @@ def test_a_server_that_is_lost_meanwhile_is_told_so(
 
 
 @pytest.mark.parametrize(
-    ("code", "why"),
+    ("kind", "code", "why"),
     [
-        (2003, "the server does not answer (error 2003)"),
-        (1045, "OperationalError (error 1045)"),
+        (MySQLdb.OperationalError, 2003, "the server does not answer (error 2003)"),
+        (MySQLdb.OperationalError, 2002, "the server does not answer (error 2002)"),
+        (MySQLdb.OperationalError, 1045, "OperationalError (error 1045)"),
+        (MySQLdb.ProgrammingError, 1146, "ProgrammingError (error 1146)"),
     ],
 )
 def test_why_a_server_cannot_be_asked_names_neither_host_nor_user(
-    monkeypatch: pytest.MonkeyPatch, code: int, why: str
+    monkeypatch: pytest.MonkeyPatch, kind: type[MySQLdb.Error], code: int, why: str
 ) -> None:
     def fail() -> None:
-        raise MySQLdb.OperationalError(code, "'shop'@'db1.internal'")
+        raise kind(code, "'shop'@'db1.internal'")
 
     monkeypatch.setattr(connections["default"], "open_connection", fail)
     assert ask("default") == ServerView(error=why)

@@ -32,7 +32,9 @@ def seen() -> dict[str, Any]:
     loans = tuple(Held(n, WHO, n / 10, None, True, 9.0) for n in range(1, LOANS + 1))
     pool = ProcessPool("default", stats, loans, {})
     process = Process(4711, "here", "gunicorn", 0.0, {"default": pool})
-    view = ServerView(max_connections=12, accounts=(Account("shop", "web1", 12, 12),))
+    host_name = "web1.shop.internal.example.com"
+    account = Account("shop_of_the_first_tenant", host_name, 12, 12)
+    view = ServerView(max_connections=12, accounts=(account,))
     return overview(Host((process,)), {"default": view})
 
 
@@ -57,6 +59,8 @@ def test_no_process_began_after_now() -> None:
 def test_no_line_is_wider_than_the_terminal(seen: dict[str, Any], width: int) -> None:
     lines = tables.text(seen, width).splitlines()
     assert max(map(len, lines)) <= width
+    nobody = tables.text(overview(Host(), {}), width).splitlines()
+    assert max(map(len, nobody)) <= width
     # What it is for stays: who is it, how many, who waits, who is refused.
     head = lines[0].split()
     assert {"pid", "in", "use", "waiting", "refused"} <= {*head}
