@@ -11,7 +11,7 @@ import pytest
 
 from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.driver.connection import Connection
-from pooled_db.driver.slot import AT_WORK, RESTED, SINCE, TRANSACTION
+from pooled_db.driver.slot import AT_WORK, CONNECTION, RESTED, SINCE, TRANSACTION
 from pooled_db.driver.slot import SIZE as SLOT_SIZE
 from pooled_db.pool.numbers import SIZE, Numbers
 from pooled_db.pool.pool import Pool
@@ -153,6 +153,53 @@ def test_others_are_told_that_the_server_has_no_room(
     assert no_room == 0.0 if has_room else before <= no_room <= time.monotonic()
 
 
+@pytest.mark.parametrize(("error", "granted"), [(FULL, 0), (OFFLINE, 3)])
+def test_where_there_is_none_only_room_is_waited_for(
+    pool: Pool, server: FakeServer, error: tuple[int, str], granted: int
+) -> None:
+    """A server that is full grants none, and of one that is away it is not known."""
+    server.says("login", *error)
+    refused(pool)
+    assert pool.stats().granted == pool.gate.limit == granted
+
+
+def test_the_error_of_a_connect_is_the_drivers(pool: Pool, server: FakeServer) -> None:
+    server.says("login", *OFFLINE)
+    with pytest.raises(ServerUnavailable) as refused:
+        pool.checkout()
+    cause = refused.value.__cause__
+    assert type(cause) is MySQLdb.OperationalError
+    assert refused.value.args == cause.args == OFFLINE
+    assert refused.value.alias == "fake"
+
+
+@pytest.mark.parametrize(
+    ("is_late", "why"),
+    [
+        (False, "the server has too many connections (error 1040)"),
+        (True, "the proxy's server has no room"),
+    ],
+)
+def test_why_the_server_grants_no_more_is_logged(
+    pool: Pool,
+    server: FakeServer,
+    caplog: pytest.LogCaptureFixture,
+    is_late: bool,
+    why: str,
+) -> None:
+    kept, connection = lend(pool)
+    if is_late:
+        another, connection = lend(pool)
+        connection.met_no_room = True
+        another.discard()
+    else:
+        server.says("login", *FULL)
+        refused(pool)
+    (line,) = caplog.messages
+    assert line.startswith(f"Limit 1 of 3 granted for 'fake': {why}. Requests wait")
+    kept.checkin()
+
+
 @pytest.mark.parametrize(
     ("there", "error", "pause"),
     [(0, FULL, 0.08), (1, FULL, 0.12), (2, FULL, 0.24), (1, OFFLINE, 0.2)],
@@ -271,6 +318,7 @@ def test_a_connection_that_is_closed_leaves_its_place_in_the_file(
         loan, connection = lend(pool)
         slots: list[object] = [connection.slot]
         assert not numbers.free
+        assert numbers.slots[0].words[CONNECTION] == connection.connection_id
         loan.discard()
         slots.append(connection.slot)
         assert [slot is None for slot in slots] == [False, True]
