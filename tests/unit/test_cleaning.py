@@ -43,6 +43,8 @@ class Session:
         self.home_mode = home_mode
         self.fails = fails
         self.done: list[str] = []
+        #: Which threads were allowed to use it meanwhile.
+        self.users: list[int | None] = []
 
     @property
     def is_at_rest(self) -> bool:
@@ -61,9 +63,11 @@ class Session:
         if self.fails:
             raise MySQLdb.OperationalError(2006, "Server has gone away")
         self.done.append("rollback")
+        self.users.append(self.loan.user)
 
     def reset_session(self, autocommit: bool) -> bool:
         self.done.append("reset")
+        self.users.append(self.loan.user)
         self.mode = autocommit
         self.is_dirty = False
         return not self.fails
@@ -97,6 +101,7 @@ def test_a_session_is_made_new_where_that_is_asked_for(
     assert clean(session, reset) == (True, done.count("reset"))
     assert (session.done, session.is_clean, session.mode) == (done, True, True)
     assert (session.is_dirty, session.loan) == (False, USE)
+    assert session.users == [threading.get_ident()] * len(done)
 
 
 @pytest.mark.parametrize(
@@ -216,3 +221,26 @@ def test_where_no_thread_begins_any_more_an_event_loop_gives_back_itself(
         return given_back_here(CalledBack(True), executor)
 
     assert asyncio.run(is_here())
+
+
+def test_32_sessions_are_made_as_new_at_once_each_in_a_thread_that_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cleaners, "_executor", None)
+    go = threading.Event()
+    try:
+        for _ in range(40):
+            cleaners.off_the_loop(go.wait)
+        names = [thread.name for thread in threading.enumerate()]
+    finally:
+        go.set()
+        cleaners.cleaners().shutdown()
+    assert sum(name.startswith("pooled_db-reset") for name in names) == 32
+
+
+def test_the_threads_of_its_parent_are_none_of_a_forked_process(
+    executor: ThreadPoolExecutor,
+) -> None:
+    assert cleaners.cleaners() is executor
+    cleaners.after_fork()
+    assert cleaners.cleaners() is not executor

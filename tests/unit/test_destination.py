@@ -89,3 +89,8 @@ def test_accounts_of_one_server_are_places_of_their_own(
     other = Destination({**WITH_OPTIONS, **changed}).place
     assert (other != place) is is_another
     assert place.isalnum()
+
+
+def test_what_is_logged_of_a_destination_has_no_password() -> None:
+    destination = Destination({**WITH_OPTIONS, "PASSWORD": "secret"})
+    assert f"{destination}" == f"{destination!r}" == "<Destination>"

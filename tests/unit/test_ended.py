@@ -92,6 +92,27 @@ def test_what_somebody_else_removes_meanwhile_keeps_nobody_from_looking(
     assert host.look(directory).totals()["default"].resets == 1
 
 
+@pytest.mark.parametrize("is_replaced", [False, True])
+@pytest.mark.parametrize("later", [0, 1])
+def test_a_base_that_was_written_anew_is_seen_to_be_another(
+    directory: Path, is_replaced: bool, later: int
+) -> None:
+    """Two may be written at one tick of a clock, and a file's number is used again."""
+    directory.mkdir()
+    base, new = directory / ended.BASE, directory / "new"
+    marks = []
+    for path, at in ((base, 0), (new, later)):
+        path.touch()
+        os.utime(path, ns=(at, at))
+    marks.append(ended.mark(directory))
+    if is_replaced:
+        new.replace(base)
+    else:
+        os.utime(base, ns=(later, later))
+    marks.append(ended.mark(directory))
+    assert (marks[0] != marks[1]) == (is_replaced or bool(later))
+
+
 @pytest.mark.parametrize("ended_before", [0, 1])
 def test_a_look_begins_anew_when_somebody_folds_in_its_middle(
     directory: Path, monkeypatch: pytest.MonkeyPatch, ended_before: int

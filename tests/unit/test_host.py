@@ -380,8 +380,9 @@ def test_who_cannot_write_counts_what_has_ended_all_the_same(
     assert host.look(directory).totals()["default"].resets == 1
 
 
+@pytest.mark.parametrize("fails", ["touch", "write_text"])
 def test_a_full_disk_keeps_nobody_from_looking(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
+    directory: Path, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
     end_after_a_reset(directory)
 
@@ -389,7 +390,7 @@ def test_a_full_disk_keeps_nobody_from_looking(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as full:
-        full.setattr(Path, "write_text", write)
+        full.setattr(Path, fails, write)
         for _ in range(2):
             assert host.look(directory).totals()["default"].resets == 1
     assert not list(directory.glob(f"*{state_file.UNFINISHED}"))
