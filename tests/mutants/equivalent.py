@@ -598,6 +598,14 @@ EQUIVALENT: dict[str, str] = {
     "connection_created.receivers -> True": (
         "nobody is told: the condition only saves a call"
     ),
+    "pooled_db/backends/mysql/base.py PooledMixin._connect_warm: "
+    "connection.get_autocommit() == autocommit -> False": (
+        "it is the same, told with more calls"
+    ),
+    "pooled_db/backends/mysql/base.py PooledMixin._borrow: "
+    "scope is not None and scope.is_open -> False": (
+        "lend() lends the same: the condition only saves calls"
+    ),
     "pooled_db/backends/mysql/base.py PooledMixin._borrow: "
     "loan.connection is not None -> True": _NARROWS,
     "pooled_db/backends/mysql/base.py PooledMixin.init_connection_state: "

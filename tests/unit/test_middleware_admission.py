@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from asgiref.sync import ThreadSensitiveContext, iscoroutinefunction
 from django.core.handlers.asgi import ASGIRequest
+from django.core.handlers.base import BaseHandler
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncRequestFactory, RequestFactory
 
@@ -34,6 +35,26 @@ async def page_async(request: HttpRequest) -> HttpResponse:
 def test_what_stands_above_it_takes_it_for_what_its_view_is() -> None:
     assert iscoroutinefunction(PooledConnectionMiddleware(page_async))
     assert not iscoroutinefunction(PooledConnectionMiddleware(page))
+
+
+class Noting(PooledConnectionMiddleware):
+    """Notes whether what Django has put it in front of is asynchronous."""
+
+    are_async: list[bool]
+
+    def __init__(self, get_response: Any) -> None:
+        super().__init__(get_response)
+        self.are_async.append(self.is_async)
+
+
+@both
+def test_django_puts_neither_threads_nor_event_loops_around_it(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, is_async: bool
+) -> None:
+    settings.MIDDLEWARE = [f"{__name__}.Noting"]
+    monkeypatch.setattr(Noting, "are_async", [], raising=False)
+    BaseHandler().load_middleware(is_async=is_async)
+    assert Noting.are_async == [is_async]
 
 
 @both

@@ -17,6 +17,7 @@ from pooled_db.pool import cleaners
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import ADMITTED
 from pooled_db.pool.pool import Pool, outsiders
+from pooled_db.request import scope as of_scope
 from pooled_db.request.scope import Scope
 from tests.destinations import HERE
 from tests.loans import admit
@@ -244,12 +245,15 @@ def test_what_is_clean_goes_back_though_all_threads_that_clean_are_busy(
     _, dirty = scope.loans
     monkeypatch.setattr(Loan, "needs_io", lambda self: self is dirty)
     seen: list[tuple[int, int, bool]] = []
+    ended: list[bool] = []
     cleaned = threading.Event()
 
     async def end() -> None:
         closing = asyncio.ensure_future(scope.close_async())
-        await asyncio.sleep(0)
+        for _ in range(3):
+            await asyncio.sleep(0)
         seen.append((pool.gate.free, other.gate.free, scope.is_open))
+        ended.append(closing.done())
         cleaned.set()
         await closing
 
@@ -257,5 +261,14 @@ def test_what_is_clean_goes_back_though_all_threads_that_clean_are_busy(
         monkeypatch.setattr(cleaners, "_executor", executor)
         executor.submit(cleaned.wait)
         asyncio.run(end())
-    assert seen == [(2, 1, False)]
+    assert (seen, ended) == ([(2, 1, False)], [False])
     assert (pool.gate.free, other.gate.free) == (2, 2)
+
+
+def test_where_all_is_clean_no_thread_is_needed(
+    scope: Scope, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(of_scope, "cleaners", pytest.fail)
+    scope.admit(pool)
+    asyncio.run(scope.close_async())
+    assert (pool.gate.free, scope.is_open) == (2, False)
