@@ -327,7 +327,9 @@ def test_what_is_wrong_is_found() -> None:
         "'default' is over budget: 1 processes on each of 1 hosts may open 4 "
         "connections, and the server's max_connections is 4."
     )
-    assert overview(host, {"default": ServerView(max_connections=5)})["status"] == 0
+    for most, ends_with in ((5, 0), (4, 1)):
+        view = ServerView(max_connections=most)
+        assert overview(host, {"default": view})["status"] == ends_with
     assert len(find(host, {"default": ServerView(max_connections=5)}, hosts=2)) == 1
     (overloaded,) = find(_host(1.0, 1, 1.0, overloaded=True), {})
     assert "overloaded" in overloaded

@@ -59,7 +59,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Any:
         scope = SimpleNamespace(loans=list(loans)) if has_scope else None
         monkeypatch.setattr(debug_toolbar, "current_scope", lambda: scope)
         request, answer = RequestFactory().get("/"), HttpResponse()
-        panel: Any = PoolPanel(SimpleNamespace(), lambda request: answer)
+        answers: Any = {request: answer}.get
+        panel: Any = PoolPanel(SimpleNamespace(), answers)
         assert panel.process_request(request) is answer
         stats["default"] = PoolStats(in_use=0, idle=3, waiting=0, limit=4)
         stats["late"] = PoolStats(limit=1)

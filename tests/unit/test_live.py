@@ -86,6 +86,8 @@ def test_what_fits_exactly_is_shown_whole_with_the_heads_of_tables(
     assert live.fitting(seen) == lines
     terminal(132, len(lines))
     assert live.fitting(seen) == [*lines[:-2], live.Line("…")]
+    terminal(132, 1)
+    assert live.fitting(seen) == [live.Line("…")]
 
 
 #: What a user's shell, a CI or a test runner may have set.
