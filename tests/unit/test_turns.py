@@ -202,15 +202,20 @@ def test_who_gets_another_first_has_that_one(
     pool.gate.release(besides)
 
 
+def nobody() -> None:
+    """Refer to a borrower that is gone."""
+
+
 def test_who_has_its_turn_first_takes_no_other(
     loan: TakesTurns, connection: FakeConnection
 ) -> None:
     pool: Any = loan.pool
     holder = hold(pool.gate)
     besides = Loan(pool, loan.requester)
-    besides.begun = True
+    besides.begun, besides.borrower = True, nobody
     assert pool.admit(besides, instead=loan) is loan
     assert (loan.user, besides.state) == (threading.get_ident(), RETURNED)
+    assert loan.borrower is nobody
     assert pool.gate.held() == [holder]
     pool.gate.release(holder)
 
