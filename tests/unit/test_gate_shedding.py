@@ -242,6 +242,24 @@ def test_a_time_in_which_nobody_waited_is_no_time_that_it_takes_to_serve_one() -
     assert refused == [[False, True]] * 2
 
 
+def test_who_waits_again_is_not_shed_however_long_the_queue_stands(
+    clock: Clock,
+) -> None:
+    """It has begun: its turn had come, and what it got was of no use."""
+    gate, again = shedding_gate(clock), Permit()
+    assert gate.enter(again, LONG, ignore)
+    gate.limit = 0
+    gate.enter_again(again, ignore)
+    newcomers = [queue(gate) for _ in range(2)]
+    clock.now += TARGET + 10 * INTERVAL
+    assert gate.overloaded
+    assert review(gate, [again, *newcomers]) == [None, Reason.OVERLOADED, None]
+    assert gate.next_review(again) == again.deadline
+    gate.limit = 1
+    gate.settle()
+    assert [again.state, newcomers[1].state] == [State.ADMITTED, State.WAITING]
+
+
 class Compared(Permit):
     """A permit whose comparisons are Python's, so that they count as effort."""
 

@@ -206,6 +206,24 @@ def test_one_waiter_looks_and_for_all(calls: Calls) -> None:
     assert calls.gate.next_review(waiters[2]) <= calls.clock.now + 1
 
 
+def test_whoever_looks_lets_one_permit_more_be_held_when_it_is_time(
+    calls: Calls,
+) -> None:
+    """Nobody else would: the others wait for what comes back."""
+    gate, clock = calls.gate, calls.clock
+    hold(gate)
+    gate.limit, gate.raise_at = 1, clock.now + 0.5
+    first, second = queue(gate), queue(gate)
+    assert [gate.next_review(each) - clock.now for each in (first, second)] == [
+        0.5,
+        LONG,
+    ]
+    clock.now += 0.5
+    gate.review(first)
+    assert [first.state, second.state] == [State.ADMITTED, State.WAITING]
+    assert gate.next_review(second) <= clock.now + 1
+
+
 def test_one_who_waits_again_looks_as_well(calls: Calls) -> None:
     first, _ = hold(calls.gate), hold(calls.gate)
     calls.gate.limit = 1

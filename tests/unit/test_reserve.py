@@ -64,6 +64,15 @@ def test_one_more_is_kept_each_time_but_no_more_than_half(
     assert gate.reserved == kept
 
 
+def test_no_more_is_kept_than_half_of_what_the_server_grants() -> None:
+    gate = Gate(10, clock=Clock())
+    full(gate)
+    gate.limit = 4
+    for _ in range(5):
+        gate.keep_one()
+    assert gate.reserved == 2
+
+
 def test_none_is_kept_where_one_request_holds_them_all() -> None:
     """What it waits for is its own: keeping others out does not help it."""
     gate = Gate(3, clock=Clock())

@@ -378,5 +378,6 @@ def test_the_gate_refuses_who_gives_up(joining: Joining) -> None:
         gate.review(loan)
     assert [loan.state for loan in joining.waiting] == [WAITING, REFUSED]
     assert joining.waiting[1].reason is Reason.STALLED
+    assert joining.waiting[1].waited >= STANDSTILL
     # One permit goes round from now on among those who have begun.
     assert gate.reserved == 1
