@@ -12,6 +12,7 @@ import pytest
 from pooled_db.driver.slot import padded
 from pooled_db.driver.use import NO_THREAD
 from pooled_db.pool import sharing
+from pooled_db.pool.origin import describe, origin
 from pooled_db.pool.permit import ADMITTED, LENT, READY, TAKING, State
 from pooled_db.pool.turn import Turn
 from tests.gates import LONG
@@ -337,6 +338,16 @@ def test_where_it_was_taken_is_looked_for_only_if_that_is_logged(
     assert loan.lend(borrower, FIRST)
     assert (loan.origin is not None) is warns
     assert connection.slot.text.tobytes() == padded("GET /whose-it-is")
+
+
+def test_where_it_was_taken_is_told_if_not_for_a_request(
+    loan: TakesTurns, connection: FakeConnection
+) -> None:
+    loan.requester, loan.origin = None, origin()
+    assert loan.lend(borrower, FIRST)
+    told = connection.slot.text.tobytes().rstrip(b"\0").decode()
+    assert padded(told) == padded(f"taken {describe(loan.origin)}")
+    assert __file__[:20] in told
 
 
 def test_a_connection_that_nobody_can_see_is_lent_as_well(

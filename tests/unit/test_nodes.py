@@ -97,6 +97,7 @@ def test_who_is_interrupted_as_it_asks_leaves_no_connection_open() -> None:
     ("answer", "said"),
     [
         (("OFF",), (0, "check_on_connect returned 'OFF'")),
+        (("OFF", "ON"), (0, "check_on_connect returned 'OFF'")),
         # A table without a row.
         ((), (0, "check_on_connect returned None")),
         (MySQLdb.OperationalError(1047, "not prepared"), (1047, "not prepared")),

@@ -49,6 +49,7 @@ def gives_back(count: int, *siblings: Sibling, waiting: bool = False) -> int:
     limit = Limit("default", gate, lambda: len(store.open))
     share = Share(store, limit, gate, lambda: siblings)  # type: ignore[arg-type]
     share.look(0.0, all_needed=True)
+    assert gate.limit == LIMIT_OF_EACH  # nothing was closed, whose room others may have
     return count - sum(not one.makes_room for one in store.open)
 
 

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,31 @@ def test_processes_of_other_versions_read_where_a_head_ends(tmp_path: Path) -> N
     assert (head["layout"], head["alias"]) == (1, "shop")
 
 
+def test_the_files_of_a_process_tell_when_the_first_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that is forked is another process."""
+    monkeypatch.setattr(state_file, "_started", {})
+    told = []
+    for number, process in enumerate((4711, 4711, 4712)):
+        monkeypatch.setattr(os, "getpid", lambda process=process: process)
+        monkeypatch.setattr(time, "time", lambda number=number: 1000.0 + number)
+        name = state_file.create(tmp_path / "state", 1).file
+        assert name is not None
+        head, _ = state_file.head_of((tmp_path / "state" / name).read_bytes())
+        told.append((head["pid"], head["process"]))
+    monkeypatch.undo()
+    assert told == [(4711, 1000.0), (4711, 1000.0), (4712, 1002.0)]
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o740, 0o720, 0o710, 0o704, 0o702, 0o701])
+def test_a_directory_that_somebody_else_gets_at_is_not_private(
+    tmp_path: Path, mode: int
+) -> None:
+    tmp_path.chmod(mode)
+    assert not state_file.is_private(tmp_path)
+
+
 def test_a_directory_is_made_with_those_above_it_and_nobody_else_gets_at_it(
     tmp_path: Path,
 ) -> None:
@@ -60,15 +86,35 @@ def test_a_directory_is_made_with_those_above_it_and_nobody_else_gets_at_it(
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "no room"), Interrupted()])
+@pytest.mark.parametrize("is_gone", [False, True])
 def test_who_cannot_make_a_file_leaves_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    is_gone: bool,
 ) -> None:
-    def fail(*args: object) -> None:
+    """Somebody may have tidied the directory up meanwhile."""
+
+    def fail(unfinished: Path, finished: Path) -> None:
+        if is_gone:
+            os.unlink(unfinished)
         raise error
 
     monkeypatch.setattr(os, "rename", fail)
-    with pytest.raises(type(error)):
+    with pytest.raises(type(error)) as raised:
         state_file.create(tmp_path / "state", 1)
+    assert raised.value is error
+    assert os.listdir(tmp_path / "state") == []
+
+
+def test_a_disk_that_becomes_full_on_the_way_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the process would end when it counts."""
+    monkeypatch.setattr(os, "pwrite", lambda to, content, at: len(content) - 1)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as error:
+        state_file.create(tmp_path / "state", 1)
+    assert error.value.errno == errno.ENOSPC
     assert os.listdir(tmp_path / "state") == []
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import MySQLdb
 import pytest
@@ -59,17 +58,6 @@ def test_what_has_not_answered_in_time_is_closed_and_lent_to_nobody(
     assert (pool.checkedout(), len(pool._store.open)) == (0, 0)
     assert pool.stats().closed["dead"] == 1
     loan.checkin()
-
-
-def test_what_is_idle_is_lent_before_another_is_opened_in_the_room_of_one_closed(
-    pool: Pool,
-) -> None:
-    (closed, _), (kept, connection) = lend(pool), lend(pool)
-    closed.discard()
-    kept.checkin()
-    again, same = lend(pool)
-    assert (same, pool.stats().opened) == (connection, 2)
-    again.checkin()
 
 
 @pytest.mark.parametrize("keep", [False, True])
@@ -239,55 +227,6 @@ def test_what_has_ended_while_its_connection_could_not_be_opened_gives_its_permi
     assert (loan.has_ended, pool.gate.free) == (True, 1)
 
 
-def test_what_is_needed_just_as_it_is_to_be_closed_stays_open(
-    pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loans = [pool.checkout(), pool.checkout()]
-    for loan in loans:
-        loan.checkin()
-    store = pool._store
-    store.park_idle()
-    needed = store._parked[0]
-
-    def last_used(slot: Any) -> float:
-        if slot is needed:
-            store._parked.remove(slot)
-            slot.close()
-        return 0.0
-
-    monkeypatch.setattr("pooled_db.pool.store._last_used", last_used)
-    store.close_parked(1.0, 0)
-    assert (pool.stats().closed["idle"], len(store.open)) == (1, 1)
-    lend(pool)[0].checkin()
-    assert pool.stats().opened == 2
-
-
-def test_what_was_used_first_of_what_is_parked_is_known(pool: Pool) -> None:
-    loans = [lend(pool) for _ in range(3)]
-    for (loan, connection), rested in zip(loans, (7.0, 5.0, 6.0), strict=True):
-        loan.checkin()
-        connection.rested = rested
-    store = pool._store
-    known = [store.parked_since()]
-    store.park_idle()
-    known.append(store.parked_since())
-    store.close_parked(5.0, 0)
-    known.append(store.parked_since())
-    assert known == [None, 5.0, 6.0]
-    store.close_parked(60.0, 1)  # one stays
-    assert len(store.open) == 1
-
-
-def test_who_parks_what_is_idle_may_find_that_it_has_just_been_taken(
-    pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lend(pool)[0].checkin()
-    store = pool._store
-    monkeypatch.setattr(store.queue, "checkedin", lambda: 2)
-    store.park_idle()
-    assert (len(store._parked), len(store.open)) == (1, 1)
-
-
 def test_what_has_ended_before_it_had_a_connection_gets_none(pool: Pool) -> None:
     """Its request was over, in another thread."""
     loan = pool.admit(Loan(pool))
@@ -326,12 +265,16 @@ def test_who_takes_a_connection_as_soon_as_it_may_asks_the_gate_no_more(
     loan.checkin()
 
 
-def test_what_was_used_just_now_is_not_asked_whether_it_works(pool: Pool) -> None:
+@pytest.mark.parametrize(("ping_after", "pings"), [(None, 0), (0.0, 1), (60.0, 0)])
+def test_what_was_used_just_now_is_asked_whether_it_works_only_if_all_are(
+    server: FakeServer, ping_after: float | None, pings: int
+) -> None:
+    pool = Pool("fake", connector(server), ping_after=ping_after)
     lend(pool)[0].checkin()
-    pool.ping_after = 60.0
     loan, _ = lend(pool)
-    assert loan.pings == 0
+    assert loan.pings == pings
     loan.checkin()
+    pool.dispose()
 
 
 def test_what_a_forked_process_has_of_its_parent_is_nothing_to_it(

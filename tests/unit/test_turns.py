@@ -22,6 +22,7 @@ from tests.turns import (
     FakeConnection,
     TakesTurns,
     borrower,
+    in_a_transaction,
     lent_to_the_first,
     queue_up,
 )
@@ -68,6 +69,17 @@ def test_those_who_wait_have_it_in_order_of_arrival(
     assert users == [SECOND, THIRD]
     # What its predecessor's last statement left is nobody else's.
     assert connection.forgotten == 2
+
+
+def test_whose_turn_it_is_is_told_of_what_becomes_of_it(
+    loan: TakesTurns, connection: FakeConnection
+) -> None:
+    connection.is_at_rest = False
+    queue_up(loan, SECOND, borrower=in_a_transaction)
+    connection.is_at_rest = True
+    connection.end_statement()
+    assert loan.borrower is in_a_transaction
+    assert (loan.user, loan.pins) == (SECOND, {SECOND})
 
 
 def test_of_two_cursors_that_wait_only_one_has_its_turn(
