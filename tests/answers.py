@@ -23,19 +23,25 @@ def scope_of_request() -> Scope:
     return scope
 
 
-def answer(view: View, *, is_async: bool, headers: dict[str, str] | None = None) -> Any:
+def answer(
+    view: View,
+    *,
+    is_async: bool,
+    headers: dict[str, str] | None = None,
+    method: str = "GET",
+) -> Any:
     """Let the middleware answer a request whose view is *view*."""
     if not is_async:
-        request = RequestFactory().get("/page", headers=headers)
+        request = RequestFactory().generic(method, "/page", headers=headers)
         return PooledConnectionMiddleware(view)(request)
-    return asyncio.run(_answer_async(view, headers))
+    return asyncio.run(_answer_async(view, headers, method))
 
 
-async def _answer_async(view: View, headers: dict[str, str] | None) -> Any:
+async def _answer_async(view: View, headers: dict[str, str] | None, method: str) -> Any:
     async def view_async(request: HttpRequest) -> Any:
         return view(request)
 
     answered: Awaitable[Any] = PooledConnectionMiddleware(view_async)(
-        AsyncRequestFactory().get("/page", headers=headers)
+        AsyncRequestFactory().generic(method, "/page", headers=headers)
     )
     return await answered

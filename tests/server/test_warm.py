@@ -93,6 +93,20 @@ def test_whatever_a_block_has_left_is_forgotten(
     assert state(wrapper) == cold
 
 
+def test_what_is_set_up_anew_is_still_to_be_cleaned(
+    wrapper: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with wrapper.cursor() as cursor:
+        cursor.execute("SET @mine = 'mine'")
+    level = "serializable"
+    monkeypatch.setitem(wrapper.settings_dict["OPTIONS"], "isolation_level", level)
+    wrapper.connect()
+    wrapper.close()
+    with wrapper.cursor() as cursor:
+        cursor.execute("SELECT @mine")
+        assert cursor.fetchone() == (None,)
+
+
 def test_settings_that_django_refuses_are_refused(
     wrapper: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging.config
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from django.core import asgi as djangos_asgi
 from django.core import wsgi as djangos_wsgi
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_finished
 from django.test import RequestFactory
+from django.test.client import ClientHandler
 from django.urls import get_script_prefix, set_script_prefix
 
-from pooled_db import asgi, pools, wsgi
+from pooled_db import asgi, placement, pools, wsgi
 from pooled_db.pool.pool import Pool
 from pooled_db.request import extra_headers
 from pooled_db.request.current import begin_request, current_scope
@@ -57,6 +60,7 @@ def _ask_wsgi(
     answered: list[str] = []
 
     def application(environ: Any, start_response: Any) -> list[bytes]:
+        assert environ["PATH_INFO"] == path
         view()
         start_response("200 OK", [])
         return [b"served"]
@@ -73,6 +77,7 @@ async def _ask_asgi(
     sent: list[Any] = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["path"] == path
         assert await receive() == {"type": "http.request"}
         view()
         assert await receive() == REQUEST
@@ -253,6 +258,55 @@ def test_who_makes_the_application_has_django_set_up_as_by_its_own(
         assert get_script_prefix() == before
     finally:
         set_script_prefix(before)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        asgi.get_asgi_application,
+        asgi.DoorHandler,
+        wsgi.get_wsgi_application,
+        wsgi.DoorHandler,
+    ],
+    ids=lambda make: f"{make.__module__}.{make.__name__}",
+)
+def test_each_application_lets_pass_what_is_served_above_the_middleware(
+    monkeypatch: pytest.MonkeyPatch, make: Callable[[], Any]
+) -> None:
+    made: list[str | None] = []
+
+    class Noting:
+        def __init__(self, application: object, passing: str | None) -> None:
+            made.append(passing)
+
+    for module in (asgi, wsgi):
+        monkeypatch.setattr(module, "Door", Noting)
+    monkeypatch.setattr(placement, "served_above", lambda: "/static/")
+    make()
+    assert made == ["/static/"]
+
+
+@pytest.mark.parametrize(
+    ("make", "handler"),
+    [
+        (wsgi.get_wsgi_application, WSGIHandler),
+        (wsgi.DoorHandler, wsgi.DoorHandler),
+    ],
+)
+def test_what_is_left_is_closed_after_requests_that_the_application_has_served(
+    monkeypatch: pytest.MonkeyPatch, make: Callable[[], Any], handler: type[object]
+) -> None:
+    """And not after those of the test client, whose connections are its test's."""
+    closed: list[object] = []
+    monkeypatch.setattr(request_finished, "receivers", [])
+    monkeypatch.setattr(wsgi, "outsiders", {"a loan"})
+    make()
+    for sender in (ClientHandler, ASGIHandler, handler):
+        monkeypatch.setattr(
+            wsgi, "close_old_connections", partial(closed.append, sender)
+        )
+        request_finished.send(sender=sender)
+    assert closed == [handler]
 
 
 def test_the_app_puts_the_doors_into_djangos_own_functions(

@@ -25,6 +25,7 @@ import pooled_db.wsgi
 from pooled_db import PoolTimeout, pools
 from pooled_db.exceptions import Reason
 from pooled_db.pool.pool import Pool
+from pooled_db.request import language as language_module
 from pooled_db.request import responses
 from pooled_db.request.language import Language, language_of
 
@@ -240,10 +241,10 @@ def test_pages_are_rendered_once_for_each_language_and_not_for_each_client(
             answer(language=Language(language))
 
     assert responses._html.cache_info().misses == len(LANGUAGES)
-    for cached in (responses._html, responses._json):
+    for cached in (responses._html, responses._json, language_module._chosen):
         maxsize = cached.cache_info().maxsize
         assert maxsize is not None
-        assert maxsize <= 128
+        assert maxsize <= 256
 
 
 class Clock:

@@ -144,7 +144,14 @@ class Upload(io.BytesIO):
         return super().read(size)
 
 
-@pytest.mark.parametrize("read", [HttpRequest.read, lambda request: request.body])
+@pytest.mark.parametrize(
+    "read",
+    [
+        HttpRequest.read,
+        lambda request: request.body,
+        lambda request: request.META["wsgi.input"].read(4),
+    ],
+)
 def test_while_a_body_is_read_its_request_waits_for_its_client(
     read: Callable[[HttpRequest], bytes],
 ) -> None:
@@ -298,6 +305,28 @@ def test_a_page_for_it_that_fails_is_logged_as_the_500_that_the_client_does_not_
     assert record.exc_info is not None
     assert record.exc_info[1] is of_page
     assert (told.status_code, told.request.path) == (500, "/page")
+
+
+@both
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("how", ["page", "page that fails", "exception"])
+def test_only_who_can_do_no_harm_by_it_is_told_when_to_try_again(
+    is_async: bool, method: str, begun: bool, how: str
+) -> None:
+    def view(request: HttpRequest) -> Any:
+        scope_of_request().begun = begun
+        if how == "exception":
+            of_django = PooledConnectionMiddleware(lambda request: None)
+            return of_django.process_exception(request, timeout())
+        fail(request, timeout())
+        if how == "page that fails":
+            raise RuntimeError("the page asks the database, too")
+        return HttpResponse(status=500)
+
+    response = answer(view, is_async=is_async, method=method)
+    assert response.status_code == 503
+    assert ("Retry-After" in response) is (method == "GET" or not begun)
 
 
 def test_an_error_of_no_request_is_nobodys() -> None:

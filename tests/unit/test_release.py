@@ -7,6 +7,7 @@ from threading import get_ident
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections
 from django.db.transaction import TransactionManagementError
 
@@ -54,6 +55,18 @@ def test_asynchronous_code_gives_back_what_its_thread_for_the_database_has(
 
     of_database = async_to_sync(main)()
     assert threads == [of_database]
+
+
+def test_on_an_event_loop_it_says_what_to_call(scope: Scope, pool: Pool) -> None:
+    async def main() -> None:
+        pooled_db.release()
+
+    with pytest.raises(SynchronousOnlyOperation) as raised:
+        async_to_sync(main)()
+    assert str(raised.value) == (
+        "Use 'await pooled_db.arelease()' in asynchronous code."
+    )
+    assert pool.gate.free == 0
 
 
 def test_it_is_an_error_in_a_transaction_of_another_thread_of_the_request(

@@ -32,14 +32,14 @@ def test_what_it_asks_through_the_middleware_leaves_that_scope_open() -> None:
 
     def inner(request: HttpRequest) -> HttpResponse:
         seen.append(current_scope())
-        return HttpResponse("inner")
+        return HttpResponse(f"inner {request.path}")
 
     def view(request: HttpRequest) -> HttpResponse:
         response = PooledConnectionMiddleware(inner)(RequestFactory().get("/inner"))
         assert seen == [scope_of_request()]
         return HttpResponse(b"outer and " + response.content)
 
-    assert answer(view, is_async=False).content == b"outer and inner"
+    assert answer(view, is_async=False).content == b"outer and inner /inner"
 
 
 def test_so_does_what_it_asks_on_an_event_loop() -> None:
@@ -47,7 +47,7 @@ def test_so_does_what_it_asks_on_an_event_loop() -> None:
 
     async def inner(request: HttpRequest) -> HttpResponse:
         seen.append(current_scope())
-        return HttpResponse("inner")
+        return HttpResponse(f"inner {request.path}")
 
     async def view(request: HttpRequest) -> HttpResponse:
         response = await PooledConnectionMiddleware(inner)(request)
@@ -59,7 +59,7 @@ def test_so_does_what_it_asks_on_an_event_loop() -> None:
         answered: HttpResponse = await PooledConnectionMiddleware(view)(request)
         return answered
 
-    assert asyncio.run(main()).content == b"outer and inner"
+    assert asyncio.run(main()).content == b"outer and inner /page"
 
 
 def test_a_body_that_was_never_closed_ends_with_the_next_request() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -182,6 +183,23 @@ def test_what_a_test_of_the_project_changes_is_seen_at_once(settings: Any) -> No
     for page in ("one", "another"):
         settings.TEMPLATES = templates(page)
         assert answer().body.decode() == page
+
+
+def test_what_the_page_is_rendered_from_is_looked_at_again_after_a_second(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr(responses, "time", clock)
+    pages = {"503.html": "before"}
+    loaders = [("django.template.loaders.locmem.Loader", pages)]
+    settings.TEMPLATES = templates(loaders=loaders)
+    sent = [answer().body]
+    pages["503.html"] = "after"
+    for _ in range(2):
+        now[0] += 0.5
+        sent.append(answer().body)
+    assert sent == [b"before", b"before", b"after"]
 
 
 def test_the_projects_page_may_be_empty(settings: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import get_ident
 from typing import Any
 
 import MySQLdb
@@ -107,6 +108,22 @@ def test_what_it_was_let_in_for_is_what_it_gets(
     assert pool.gate.free == 2
 
 
+@pytest.mark.parametrize("has", ["nothing", "its admission", "what is at rest"])
+def test_whoever_has_got_it_is_about_to_use_it(
+    scope: Scope, pool: Pool, taken: list[Loan], has: str
+) -> None:
+    before, borrower = Borrower(), Borrower()
+    if has == "its admission":
+        scope.admit(pool)
+    elif has == "what is at rest":
+        rest(lend(scope, pool, before))
+    loan = lend(scope, pool, borrower)
+    assert taken == [loan]
+    assert loan.borrower == weakref.ref(borrower)
+    assert (loan.user, loan.pins) == (get_ident(), {get_ident()})
+    scope.close()
+
+
 def test_what_leads_elsewhere_takes_the_place_of_what_it_has_not_used(
     scope: Scope, pool: Pool, taken: list[Loan]
 ) -> None:
@@ -125,14 +142,20 @@ def test_what_leads_elsewhere_takes_the_place_of_what_it_has_not_used(
     scope.close()
 
 
+@pytest.mark.parametrize("wanted", [HERE, ELSEWHERE])
 def test_what_is_at_work_gets_a_second_one_besides_that_ends_with_it(
-    scope: Scope, pool: Pool, taken: list[Loan]
+    scope: Scope, pool: Pool, taken: list[Loan], wanted: Destination
 ) -> None:
     first, second = Borrower(has_atomic_block=True), Borrower()
+
+    def connect() -> Connection:
+        raise AssertionError("nobody connects here")
+
     loan = lend(scope, pool, first)
     assert scope.in_atomic_block
-    other = lend(scope, pool, second)
+    other = lend(scope, pool, second, wanted, connect)
     assert other is not loan
+    assert (other.destination, other.opening) == (wanted, connect)
     assert (loan.borrower, other.borrower) == (weakref.ref(first), weakref.ref(second))
     assert scope.loans == [loan, other]
     assert pool.gate.free == 0
@@ -287,6 +310,7 @@ def test_what_it_loses_before_it_has_it_leads_there_when_it_is_taken_again(
     loan = lend(scope, pool, borrower, wanted, connect)
     assert taken[1:] == [loan]
     assert (loan.destination, loan.opening) == (wanted, connect)
+    assert (loan.borrower, loan.pins) == (weakref.ref(borrower), {get_ident()})
     # And it is what the others of the request have.
     rest(loan)
     assert lend(scope, pool, Borrower(), wanted, connect) is loan
