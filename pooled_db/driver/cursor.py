@@ -10,7 +10,7 @@ from weakref import ref
 
 import MySQLdb
 
-from .errors import OUT_OF_STEP
+from .errors import out_of_step
 from .use import NO_THREAD, given_back
 
 #: What the driver says of a connection that this process has closed.
@@ -63,8 +63,7 @@ def _not_out_of_step(original: Callable[..., Any]) -> Callable[..., Any]:
     def nextset(self: Any) -> Any:
         connection = self.connection
         if connection is not None and connection.is_out_of_step:
-            text = "Commands out of sync; you can't run this command now"
-            raise MySQLdb.ProgrammingError(OUT_OF_STEP, text)
+            raise out_of_step()
         return original(self)
 
     return nextset

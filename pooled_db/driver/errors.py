@@ -189,6 +189,13 @@ TLS_ERROR = 2026
 #: The error of commands that are out of step: an answer has not been read.
 OUT_OF_STEP = 2014
 
+
+def out_of_step() -> MySQLdb.ProgrammingError:
+    """Return that error, in the client library's words."""
+    text = "Commands out of sync; you can't run this command now"
+    return MySQLdb.ProgrammingError(OUT_OF_STEP, text)
+
+
 #: How MariaDB Connector/C passes on what a server says in place of a TLS handshake.
 _BEFORE_TLS = re.compile(r"before completion of TLS handshake.*?: (\d+) - ").search
 _NETWORK_ERRORS = (

@@ -13,6 +13,7 @@ import MySQLdb
 
 from . import DriverConnection
 from .cursor import is_open, taking_turns
+from .errors import out_of_step
 from .last_statement import LastStatement
 from .slot import AT_WORK, RESTED, TRANSACTION, Slot
 from .unbuffered import Unbuffered
@@ -106,6 +107,8 @@ class GuardedConnection(DriverConnection):
     def query(self, query: bytes | bytearray | str, **options: Any) -> Any:
         self._begin()
         try:
+            if self._is_sent:
+                raise out_of_step()  # the client library does not see it
             self._look_at(query)
             self.uncommitted = self._unread = True
             self._reader = self._busy
@@ -371,6 +374,8 @@ class GuardedConnection(DriverConnection):
     def send_query(self, query: bytes | str) -> None:
         self._begin()
         try:
+            if self._is_sent:
+                raise out_of_step()
             self._look_at(query)
             self._is_sent = self.uncommitted = self._unread = True
             self._reader = self._busy

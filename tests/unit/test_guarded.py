@@ -117,12 +117,16 @@ def unanswered(connection: Connection) -> None:
     connection.query("SELECT 1")
 
 
+def sent(connection: Connection) -> None:
+    connection.send_query(b"SELECT 1")
+
+
 def half_read(connection: Connection) -> object:
     connection.query("SELECT 1")
     return connection.use_result()
 
 
-@pytest.mark.parametrize("work", [unanswered, half_read])
+@pytest.mark.parametrize("work", [unanswered, sent, half_read])
 def test_what_has_an_answer_on_the_way_is_not_at_rest_nor_is_it_drained(
     lent: tuple[Loan, Connection], work: Callable[[Connection], object]
 ) -> None:
@@ -134,11 +138,23 @@ def test_what_has_an_answer_on_the_way_is_not_at_rest_nor_is_it_drained(
     assert not connection.is_drained()
     connection.slot = None
     # Nor can another statement be made, after which nobody knows what comes.
-    with pytest.raises(MySQLdb.ProgrammingError, match="out of sync"):
-        connection.query("SELECT 1")
+    for again in (connection.query, connection.send_query):
+        with pytest.raises(MySQLdb.ProgrammingError, match="out of sync"):
+            again(b"SELECT 1")
     assert (connection.is_doubtful, connection.was_left_unread) == (True, True)
     del kept
     loan.discard()
+
+
+def test_after_the_second_half_of_a_statement_another_may_be_made(
+    lent: tuple[Loan, Connection],
+) -> None:
+    _, connection = lent
+    sent(connection)
+    connection.read_query_result()
+    assert connection.store_result().fetch_row() == (("1",),)
+    assert connection.is_drained()
+    run(connection, "SELECT 1")
 
 
 def test_of_what_is_read_the_driver_is_asked_nothing_more(
@@ -236,6 +252,22 @@ def test_after_an_interrupt_nobody_knows_how_it_is(
     assert connection.was_left_unread
     assert not connection.in_query
     assert pooled_alias(raised.value) is None
+
+
+@pytest.mark.parametrize("code", [2014, 2020, 2026], ids=["step", "packet", "TLS"])
+def test_so_it_is_after_what_the_client_library_says(
+    lent: tuple[Loan, Connection], monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    _, connection = lent
+
+    def fail(*args: object) -> None:
+        raise MySQLdb.OperationalError(code, "so be it")
+
+    monkeypatch.setattr(DriverConnection, "query", fail)
+    with pytest.raises(MySQLdb.OperationalError):
+        connection.query("SELECT 1")
+    assert connection.is_doubtful
+    assert connection.is_out_of_step is (code == 2014)
 
 
 @pytest.mark.parametrize("name", ["commit", "rollback"])
