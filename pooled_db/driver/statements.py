@@ -157,10 +157,9 @@ def _after_string(statement: Statement, position: int, escapes: bool) -> int:
             position += len(part) - part.endswith(b"\\")
             size = min(2 * size, _LARGEST_PART)
         else:
-            position += quote + 1
-            if not statement.startswith(b"'", position):
-                return position
-            position += 1
+            # If it is one of two whose other is in the next part, so is the rest of
+            # the string, which ends where it does as a string of its own.
+            return position + quote + 1
         if position > end:
             end = statement.find(b"'", position)
     return _UNSURE
