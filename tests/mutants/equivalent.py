@@ -69,6 +69,9 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/driver/connection.py Connection.__init__: 0.0 -> 1.0": (
         "it is fresh when it is first lent, and given back when it is lent again"
     ),
+    "pooled_db/driver/connection.py Connection.__init__: 0 -> 1": (
+        "its pool notes which thread has opened it"
+    ),
     "pooled_db/driver/connection.py Connection._refuse_to_lie: 0 -> 1": (
         "no server has either number"
     ),
@@ -84,6 +87,13 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/driver/cursor.py _in_turn.method: loan.line -> True": (
         "unpin() looks whether somebody is in line: the condition only saves a call"
     ),
+    "pooled_db/driver/guarded.py <module>: 1000 -> 1001": "tuned, and not promised",
+    "pooled_db/driver/guarded.py <module>: 8 -> 9": "tuned, and not promised",
+    "pooled_db/driver/guarded.py GuardedConnection.cursor: >= -> >": (
+        "the number is tuned, and not promised"
+    ),
+    "pooled_db/driver/guarded.py GuardedConnection.cursor: len(cursors) >= "
+    "MOST_CURSORS -> True": "it forgets them sooner: the condition only saves that",
     "pooled_db/driver/guarded.py GuardedConnection: False -> True": (
         "it is set when the driver has set the session up"
     ),
@@ -141,6 +151,7 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/driver/reset.py let_in: account is not None -> True": (
         "no set of accounts has None in it"
     ),
+    "pooled_db/driver/use.py <module>: 0 -> 1": "no thread has either number",
     "pooled_db/middleware.py PooledConnectionMiddleware.__call__: False -> True": (
         "what does not say whether it is streaming is looked at, and left as it is"
     ),
@@ -546,6 +557,7 @@ EQUIVALENT: dict[str, str] = {
         "the clock never shows the very moment"
     ),
     "pooled_db/state.py <module>: 4 -> 5": "tuned, and not promised",
+    "pooled_db/state.py <module>: 10_000 -> 10001": "tuned, and not promised",
     "pooled_db/state.py siblings_of: path is None -> False": _NARROWS,
     "pooled_db/state.py default_directory: 16 -> 17": (
         "nobody is promised the name of that directory"
