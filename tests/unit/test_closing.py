@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import SimpleNamespace
@@ -58,10 +59,36 @@ def test_another_socket_with_the_number_of_a_lost_one_is_not_it(
 # Closing it.
 
 
+def test_it_is_told_by_its_number_also_when_it_is_closed(
+    connection: Connection,
+) -> None:
+    """The driver's own words name the host."""
+    number = connection.thread_id()
+    told = [(connection.connection_id, repr(connection))]
+    connection.close()
+    told.append((connection.connection_id, repr(connection)))
+    assert told == [
+        (number, f"<Connection {number}: open>"),
+        (number, f"<Connection {number}: closed>"),
+    ]
+
+
 def test_closing_it_again_is_nothing(connection: Connection) -> None:
     connection.close()
     connection.close()
     assert not connection.open
+
+
+def test_what_has_watched_it_goes_with_it(connection: Connection) -> None:
+    """Without waiting for the garbage collector: the two have kept each other."""
+
+    class Proxy:
+        __wrapped__ = connection
+
+    connection.proxy = Proxy()
+    watching = weakref.ref(connection.proxy)
+    connection.close()
+    assert watching() is None
 
 
 def test_of_two_threads_one_closes_it(
@@ -144,6 +171,16 @@ def test_a_child_lets_go_of_the_socket_and_writes_nowhere() -> None:
         assert os.path.sameopenfile(here.fileno(), null.fileno())
         assert not os.get_inheritable(here.fileno())
         assert there.recv(1) == b""
+
+
+@pytest.mark.parametrize("error", [MySQLdb.InterfaceError(0, ""), OSError(9, "")])
+def test_it_has_nothing_to_let_go_of_where_there_is_no_socket(error: Exception) -> None:
+    def fileno() -> int:
+        raise error
+
+    closed: Any = SimpleNamespace(slot=None, fileno=fileno)
+    Connection.abandon(closed, 0)
+    assert closed.loan.user == NO_THREAD
 
 
 # Opening one by way of the driver.

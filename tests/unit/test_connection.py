@@ -65,6 +65,7 @@ def dirty(loan: Loan) -> None:
     [
         (1053, "Server shutdown in progress", "dead"),
         (2013, "Lost connection to server during query", "dead"),
+        (1153, "Got a packet bigger than 'max_allowed_packet' bytes", "doubtful"),
         (1317, "Query execution was interrupted", "doubtful"),
         (1969, "Query execution was interrupted (max_statement_time)", "doubtful"),
         (3024, "Query execution was interrupted, maximum time exceeded", "doubtful"),
@@ -88,7 +89,8 @@ def test_what_a_statement_ends_in_says_why_its_connection_is_closed(
 def test_a_statement_that_was_too_large_is_named_where_it_fails(
     server: FakeServer, make: Callable[..., Pool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packets, "_limit", lambda options: 2**20)
+    limits = {server.port: 2**20}
+    monkeypatch.setattr(packets, "_limit", lambda options: limits[options["port"]])
     pool = make(pool_size=1)
     loan, connection = lend(pool)
     server.says("query", 1053, "Server shutdown in progress")
@@ -337,6 +339,7 @@ def test_an_open_cursor_is_seen_after_many_others(make: Callable[..., Pool]) -> 
     kept = connection.cursor()
     for _ in range(20):
         connection.cursor().close()
+    assert len(connection._cursors) < 10  # those that are closed are forgotten
     assert connection.has_open_cursor()
     kept.close()
     assert not connection.has_open_cursor()

@@ -19,6 +19,7 @@ from pooled_db.driver.errors import (
     broke_within_handshake,
     error_code,
     is_about_a_node,
+    why_not_connected,
 )
 from pooled_db.exceptions import Holder, Reason
 from tests.errors import timeout, unavailable
@@ -218,6 +219,13 @@ def test_what_one_node_says_of_itself_is_told_from_what_another_would_say(
     code: int, text: str, is_of_one: bool
 ) -> None:
     assert is_about_a_node(MySQLdb.OperationalError(code, text)) is is_of_one
+
+
+@pytest.mark.parametrize("limit", ["max_user_connections", "max_connections_per_hour"])
+def test_no_limit_of_an_account_lets_another_connection_in(limit: str) -> None:
+    text = f"User 'shop' has exceeded the '{limit}' resource (current value: 5)"
+    error = MySQLdb.OperationalError(1226, text)
+    assert why_not_connected(error) == "the user has reached a limit of the account"
 
 
 class Unreadable:

@@ -37,11 +37,17 @@ def test_what_no_reset_undoes_is_not_kept(lent: tuple[Loan, Connection]) -> None
 
 
 def test_a_backslash_escapes_a_quote_if_the_server_says_so(
-    lent: tuple[Loan, Connection],
+    lent: tuple[Loan, Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, connection = lent
     run(connection, r"SELECT '\' @a := 1'")
     assert not connection.is_dirty
+    # As with NO_BACKSLASH_ESCAPES in sql_mode.
+    monkeypatch.setattr(
+        Connection, "string_literal", {b"'": b"''''"}.get, raising=False
+    )
+    run(connection, r"SELECT '\', @a := 1 -- '")
+    assert connection.is_dirty
 
 
 def test_whoever_takes_one_outside_of_requests_is_known_by_where(

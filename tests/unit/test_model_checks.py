@@ -9,7 +9,7 @@ import pytest
 from django.core.checks import CheckMessage, Tags
 from django.db import connections
 
-from pooled_db.model_checks import check_models
+from pooled_db.model_checks import _replaced_by_an_able_one, check_models
 from tests.checking import AddDatabase
 
 OF_MODELS, OF_DATABASES = (
@@ -38,6 +38,21 @@ def test_a_server_is_asked_where_checks_of_databases_are_run(
 ) -> None:
     assert run(running, "default") == []
     assert attempts == asked
+
+
+def test_another_wrapper_stands_for_a_server_that_is_able_to_do_everything(
+    attempts: list[str],
+) -> None:
+    connection: Any = connections["default"]
+    with _replaced_by_an_able_one("default", connection):
+        able: Any = connections["default"]
+        assert able is not connection
+        assert (able.alias, able.settings_dict) == ("default", connection.settings_dict)
+        assert able.mysql_version == (99, 99, 99)
+        assert able.features.supports_json_field
+        assert able.features.supports_expression_indexes
+    assert connections["default"] is connection
+    assert attempts == []
 
 
 def test_only_the_pooled_databases_are_asked_of_those_that_are_there(

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from pooled_db import pools, signals, state
@@ -21,6 +22,8 @@ from pooled_db.pool.pool import Pool
 from pooled_db.pool.upkeep import upkeep
 from tests.forks import in_child
 from tests.gates import PATIENCE
+from tests.harness.fake_server import FakeServer
+from tests.loans import connector
 
 
 def add(monkeypatch: pytest.MonkeyPatch, alias: str, **database: Any) -> None:
@@ -41,6 +44,13 @@ def test_an_alias_without_its_driver_has_no_pool(
     assert pools.is_pooled("default")
     assert "old" not in pools.pooled_aliases()
     assert not pools.is_pooled("of_nobody")
+
+
+def test_a_pool_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrapper: Any = connections["default"]
+    pool = pools.for_wrapper(wrapper)
+    monkeypatch.setattr(pools, "_build", pytest.fail)
+    assert pools.for_wrapper(wrapper) is pools.for_alias("default") is pool
 
 
 @pytest.mark.parametrize("use", [pools.stats, lambda: pools.for_alias("other")])
@@ -97,8 +107,48 @@ def tenants(
 
 def test_a_pool_is_as_its_settings_say(tenants: Pool) -> None:
     assert (tenants.gate.capacity, tenants.gate.reserved) == (32, 16)
-    assert tenants._cleaning.autocommit is False
+    assert (tenants.alias, tenants._cleaning.autocommit) == ("tenant", False)
     assert len(tenants.numbers.slots) >= 32  # each connection is seen
+    (process,) = state.look().processes
+    told = process.pools["tenant"].settings
+    assert (told["pool_size"], told["max_overflow"], told["hold"]) == (
+        20,
+        12,
+        "request",
+    )
+
+
+def test_of_wrong_settings_it_is_said_whose_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    add(monkeypatch, "tenant", OPTIONS={"pool": {"timeout": 0}})
+    with pytest.raises(ImproperlyConfigured, match=r'^DATABASES\["tenant"\]'):
+        pools.for_alias("tenant")
+    del connections["tenant"]
+
+
+@pytest.mark.parametrize(
+    ("threads", "may_wait"),
+    [
+        (None, None),
+        (32, None),
+        # An eighth of them is left to refuse others.
+        (64, 64 - 32 - 8),
+        (128, 128 - 32 - 16),
+        # One may wait in any case, and one is left.
+        (33, 1),
+        (38, 38 - 32 - 4),
+    ],
+)
+def test_so_many_may_wait_that_threads_are_left_to_refuse_others(
+    tenants: Pool,
+    monkeypatch: pytest.MonkeyPatch,
+    threads: int | None,
+    may_wait: int | None,
+) -> None:
+    pools.dispose("tenant")
+    monkeypatch.setattr(pools, "threads_of_this_process", lambda: threads)
+    assert pools.for_alias("tenant").gate._queue.crowd == may_wait
 
 
 def test_it_sees_the_pools_of_other_processes_for_the_same_server(
@@ -110,6 +160,8 @@ def test_it_sees_the_pools_of_other_processes_for_the_same_server(
         for place in (tenants.home.place, tenants.home.place, "another server")
     ]
     assert len([*tenants._connector.surplus._share._siblings()]) == 2
+    siblings = state.siblings_of(made[0], tenants.home.place)
+    assert len([*siblings()]) == 2  # and they see it
     for numbers in made:
         numbers.leave()
 
@@ -245,6 +297,21 @@ def test_a_child_starts_without_pools_and_keeps_those_of_its_parent() -> None:
     assert pool is not None
     assert not pool.is_disposed
     assert pools.for_alias("default") is pool
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_says_nothing_to_the_server_of_its_parent(server: FakeServer) -> None:
+    """Not even when its collector closes what it has inherited."""
+    connection = connector(server)()
+
+    def work() -> bool:
+        descriptor = connection.fileno()
+        return (os.write(descriptor, b"bye"), os.read(descriptor, 1)) == (3, b"")
+
+    assert in_child(work) == 0
+    assert connection.is_alive()
+    assert connection.answers(PATIENCE)
+    connection.close()
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")

@@ -23,7 +23,9 @@ def connection() -> Any:
     return Connection.__new__(Connection)
 
 
-def test_one_that_is_closed_has_no_descriptor(connection: Any) -> None:
+def test_one_has_a_descriptor_until_it_is_closed(connection: Any) -> None:
+    connection._sock = SimpleNamespace(fileno=lambda: 7)
+    assert connection.fileno() == 7
     connection._sock = None
     assert connection.fileno() == -1
 
@@ -34,11 +36,20 @@ def test_a_statement_is_followed_by_its_result(
 ) -> None:
     """By which mysqlclient's cursors say how they read it."""
     done: list[str] = []
-    monkeypatch.setattr(connections.Connection, "query", lambda *args: 7)
+    monkeypatch.setattr(connections.Connection, "query", lambda self, *args: args)
     for name in ("use_result", "store_result"):
         monkeypatch.setattr(connection, name, partial(done.append, name))
-    assert connection.query("SELECT 1", unbuffered) == 7
+    assert connection.query("SELECT 1", unbuffered) == ("SELECT 1", unbuffered)
     assert done == ["use_result" if unbuffered else "store_result"]
+
+
+def test_a_transaction_is_begun_by_a_statement(
+    monkeypatch: pytest.MonkeyPatch, connection: Any
+) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(connection, "query", made.append)
+    connection.begin()
+    assert made == ["BEGIN"]
 
 
 def test_a_statement_may_be_made_in_two_halves(
@@ -92,7 +103,7 @@ def test_there_is_more_until_the_last_result_has_been_read(
     )
     connection._result = last
     assert connection.next_result() == says
-    assert len(asked) == asks
+    assert asked == asks * [False]  # rows are read as the one before
 
 
 def test_a_session_is_not_made_as_new(connection: Any) -> None:

@@ -38,6 +38,7 @@ class Session:
         self.current_options = current_options
         self.done: list[object] = []
         self.results_left = 0
+        self.is_unread = False
 
     def get_server_info(self) -> str:
         return self.version
@@ -51,15 +52,20 @@ class Session:
         assert not self.results_left
         self.done.append(statement)
         self.results_left = statement.count(";") + 1
+        self.is_unread = True
 
     def store_result(self) -> Any:
-        self.results_left -= 1
+        self.discard_result()
         return self
 
     def next_result(self) -> int:
-        return 0 if self.results_left else -1
+        assert not self.is_unread, "commands out of sync"
+        self.is_unread = self.results_left > 0
+        return 0 if self.is_unread else -1
 
     def discard_result(self) -> None:
+        assert self.is_unread
+        self.is_unread = False
         self.results_left -= 1
 
     def fetch_row(self) -> tuple[tuple[object, ...]]:

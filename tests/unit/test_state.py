@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -68,6 +70,20 @@ def test_where_nothing_is_to_be_seen_a_pool_counts_for_itself(
     assert state.numbers_for("default", 5, {}).file is None
 
 
+def test_what_others_have_left_and_nobody_can_remove_is_no_hindrance(
+    state: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(path: Path) -> None:
+        raise PermissionError(path)
+
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr(state, "directory", lambda: tmp_path)
+    monkeypatch.setattr(state, "fold", fail)
+    numbers = state.numbers_for("default", 5, {})
+    assert numbers.file is not None
+    numbers.leave()
+
+
 def test_what_no_other_process_can_see_has_no_siblings(
     state: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -92,3 +108,17 @@ def test_without_memory_to_write_to_it_is_a_temporary_directory(
     monkeypatch.setattr(state.os, "access", lambda path, mode: is_writable)
     parent = memory if is_there and is_writable else Path(tempfile.gettempdir())
     assert state.default_directory().parent.parent == parent
+
+
+def test_each_site_has_a_directory_of_its_own(
+    state: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found: list[Path] = []
+    for module in ("shop.settings", "blog.settings", "shop.settings"):
+        names = SimpleNamespace(SETTINGS_MODULE=module)
+        monkeypatch.setattr(state, "settings", names)
+        found.append(state.default_directory())
+    assert found[0] == found[2] != found[1]
+    assert {path.parent.name for path in found} == {f"pooled_db-{os.geteuid()}"}
+    monkeypatch.chdir(tmp_path)  # where another release of it is, perhaps
+    assert state.default_directory() != found[0]

@@ -63,6 +63,8 @@ SELECT 1; /* done */ # done
 SELECT 1 /*Models: @a; SET*/
 SELECT 1 /*action='%%2Fx',route='@x;'*/
 SELECT /*+ MAX_EXECUTION_TIME(1000) */ 1
+SELECT /*+ MAX_EXECUTION_TIME(1000) */ 'a', "b", `c`
+SELECT 'a', (SELECT /*+ NO_ICP(t) */ 1)
 DO 1
 DO SLEEP(0)
 SET STATEMENT max_statement_time=1 FOR SELECT 1
@@ -204,7 +206,8 @@ def test_a_value_in_quotes_never_counts(value: str) -> None:
 def test_a_long_name_never_counts(quote: str) -> None:
     name = quote + LONG_STRING + quote
     assert not may_change_session(f"SELECT {name}, '@'".encode())
-    assert may_change_session(f"SELECT {name}, @a".encode())
+    for after in (", @a", ";SET @a = 1"):
+        assert may_change_session(f"SELECT {name}{after}".encode())
     assert not may_change_session(f"INSERT INTO {name} (a) VALUES ('@')".encode())
 
 

@@ -14,6 +14,7 @@ from pooled_db.driver.cursor import taking_turns
 from pooled_db.driver.guarded import NO_MORE_RESULTS, GuardedConnection
 from pooled_db.driver.use import ANY_THREAD, NO_THREAD, OwnUse, given_back
 
+HERE = threading.get_ident()
 ELSEWHERE = 7
 
 
@@ -43,15 +44,19 @@ def test_whoever_will_never_have_a_turn_pins_nothing() -> None:
     assert ended.pins == set()
 
 
+def test_so_does_who_makes_a_statement_without_a_cursor() -> None:
+    lent: Any = Lent(ELSEWHERE)
+    connection: Any = SimpleNamespace(loan=lent, slot=None)
+    GuardedConnection._begin(connection)
+    assert (lent.user, connection._busy) == (HERE, HERE)
+
+
 def test_what_any_thread_may_use_is_nobodys_turn() -> None:
     lent: Any = OwnUse(ANY_THREAD)
     connection: Any = SimpleNamespace(loan=lent)
     used: Any = GuardedConnection.begin_use(connection)
     assert used is lent
     assert lent.user is ANY_THREAD
-
-
-HERE = threading.get_ident()
 
 
 class Seen:
