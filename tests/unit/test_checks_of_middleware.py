@@ -56,7 +56,7 @@ def test_django_calls_the_middleware_as_it_serves(
     assert made == [is_async]
 
 
-@pytest.mark.parametrize("middleware", [[], [SESSIONS], [FUNCTION]])
+@pytest.mark.parametrize("middleware", [[], [SESSIONS], [SESSIONS, FUNCTION]])
 def test_a_pool_without_middleware_is_a_warning(
     settings: Any, middleware: list[str]
 ) -> None:

@@ -240,6 +240,21 @@ def test_a_proxy_that_names_its_number_stands_for_the_one_that_is_open(
     opened.close()
 
 
+def test_what_is_opened_on_the_way_hides_nothing_that_is_opened_then(
+    connect: Connect,
+) -> None:
+    """As where a backend fetches a password from another database."""
+
+    def connect_with_help() -> Any:
+        helper: Any = opened_by(connect)
+        helper.close()
+        return connect()
+
+    opened: Any = opened_by(connect_with_help)
+    assert type(opened) is Connection
+    opened.close()
+
+
 @pytest.mark.parametrize(
     "error", [Interrupted(), MySQLdb.OperationalError(1045, "Access denied")]
 )

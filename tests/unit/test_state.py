@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -120,5 +121,20 @@ def test_each_site_has_a_directory_of_its_own(
         found.append(state.default_directory())
     assert found[0] == found[2] != found[1]
     assert {path.parent.name for path in found} == {f"pooled_db-{os.geteuid()}"}
-    monkeypatch.chdir(tmp_path)  # where another release of it is, perhaps
+    monkeypatch.chdir(tmp_path)  # where another site of that name may be
     assert state.default_directory() != found[0]
+
+
+def test_the_directory_of_a_site_is_told_by_the_file_of_its_settings(
+    state: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Wherever its processes are started."""
+    names = SimpleNamespace(SETTINGS_MODULE="shop.settings")
+    monkeypatch.setattr(state, "settings", names)
+    found: list[Path] = []
+    for file in ("/srv/shop.py", "/srv/shop.py", "/home/me/shop.py"):
+        module = SimpleNamespace(__file__=file)
+        monkeypatch.setitem(sys.modules, "shop.settings", module)
+        found.append(state.default_directory())
+        monkeypatch.chdir(tmp_path)
+    assert found[0] == found[1] != found[2]
