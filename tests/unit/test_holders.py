@@ -14,6 +14,7 @@ from pooled_db.driver.slot import padded
 from pooled_db.pool import holders
 from pooled_db.pool.holders import Holders
 from pooled_db.pool.loan import Loan
+from pooled_db.pool.origin import origin
 from pooled_db.pool.permit import LENT, TAKING
 from pooled_db.pool.pool import Pool
 from tests.clock import Clock
@@ -125,17 +126,34 @@ def test_those_three_are_named_who_have_had_theirs_for_longest(
     assert [holder.held for holder in others] == [4.0, 3.0, 2.0]
 
 
+@pytest.mark.parametrize(
+    ("since_work", "rested"),
+    # It may come to rest while others look at it.
+    [(0.5, 0.5), (0.0, 0.0), (-0.25, 0.0)],
+)
 def test_for_how_long_nobody_has_worked_with_it_is_told(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, since_work: float, rested: float
 ) -> None:
     monkeypatch.setattr(holders, "time", SimpleNamespace(monotonic=lambda: 1000.0))
     pool = Pool("default", connect, pool_size=1, max_waiting=0)
     loan = lent(pool)
     loan.since = 990.0
-    connection: Any = SimpleNamespace(is_at_rest=True, rested=999.5)
+    connection: Any = SimpleNamespace(is_at_rest=True, rested=1000.0 - since_work)
     loan.connection = connection
     (holder,) = refused(pool, newcomer(pool)).holders
-    assert (holder.held, holder.rested) == (10.0, 0.5)
+    assert (holder.held, holder.rested) == (10.0, rested)
+    (own,) = pool.refuse_turn(loan, 5.0).own
+    assert (own.held, own.rested) == (10.0, rested)
+
+
+def test_a_request_is_named_with_the_line_and_the_thread_that_took_it() -> None:
+    pool = Pool("default", connect, pool_size=1, max_waiting=0)
+    here = lent(pool).origin = origin()
+    (holder,) = refused(pool, newcomer(pool)).holders
+    assert holder.who == (
+        f"GET /, taken at {__file__}:{here.line} in {here.code.co_name}, by thread "
+        f"{threading.current_thread().name!r},"
+    )
 
 
 def test_outside_of_requests_what_its_thread_has_is_its_own() -> None:
