@@ -173,7 +173,8 @@ def test_static_files_that_whitenoise_serves_do_not_queue(
 ) -> None:
     settings.STATIC_URL = "https://testserver/assets/"
     ours = settings.MIDDLEWARE
-    for none_above in ([], [placement.WHITENOISE], ours, [*ours, placement.WHITENOISE]):
+    below = [*ours, placement.WHITENOISE]
+    for none_above in ([], [placement.WHITENOISE], ours, below, [*below, *ours]):
         settings.MIDDLEWARE = none_above
         assert placement.served_above() is None
     settings.MIDDLEWARE = [placement.WHITENOISE, *ours]

@@ -81,6 +81,17 @@ def test_a_transaction_that_it_has_begun_before_stays_its_own(
     executor.submit(atomic.__exit__, None, None, None).result()
 
 
+def test_while_it_serves_another_request_it_has_the_connection_of_that_one(
+    executor: ThreadPoolExecutor, in_request: Run
+) -> None:
+    number = executor.submit(in_request, ask, NUMBER).result()
+    context = contextvars.copy_context()
+    scope = context.run(open_scope)
+    assert executor.submit(context.run, ask, NUMBER).result() != number
+    assert executor.submit(in_request, ask, NUMBER).result() == number
+    scope.close()
+
+
 @pytest.mark.parametrize("shared_first", [True, False])
 def test_a_connection_that_a_request_shares_is_good_in_every_thread(
     in_request: Run, shared_first: bool

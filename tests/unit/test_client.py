@@ -135,7 +135,10 @@ def test_a_function_that_fails_leaves_the_address_and_is_logged_once(
 
     for _ in range(3):
         assert client_of(incoming(kind)) == ADDRESS
-    assert len([one for one in caplog.records if "CLIENT" in one.getMessage()]) == 1
+    (record,) = [one for one in caplog.records if "CLIENT" in one.getMessage()]
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], KeyError)
+    assert "has failed: KeyError. Clients are" in record.getMessage()
 
 
 def test_two_threads_of_a_request_may_be_told_apart_at_once(settings: Any) -> None:

@@ -42,6 +42,8 @@ def test_a_developer_sees_who_holds_the_connections_and_what_to_do(
     response = answer(rf)
     page = response.content.decode()
     assert response.status_code == 503
+    assert "<title>503: timeout</title>" in page
+    assert "<h1>503: timeout</h1>" in page
     assert "shop.&lt;views&gt;.report) for 12.0 s, at work" in page
     assert "<h2>Others hold</h2>\n<ul><li>GET /report (shop.&lt;views&gt;" in page
     assert "<h2>This request holds" not in page

@@ -49,6 +49,19 @@ def test_a_server_is_waited_for_as_long_as_requests_wait(
     assert given["connect_timeout"] == seconds
 
 
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_a_connection_is_opened_in_the_mode_that_the_settings_want(
+    wrapper: Any, given: dict[str, Any], autocommit: bool
+) -> None:
+    """Else Django has to set it by another statement."""
+    wrapper.settings_dict["AUTOCOMMIT"] = autocommit
+    wrapper.settings_dict["OPTIONS"] = {"pool": True, "charset": "utf8mb4"}
+    wrapper.open_connection()
+    assert given["autocommit"] is autocommit
+    assert given["charset"] == "utf8mb4"
+    assert "pool" not in given
+
+
 def test_a_connection_knows_the_account_that_a_new_one_would_use(
     wrapper: Any, given: dict[str, Any]
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import MySQLdb
 import pytest
 
-from pooled_db import fork
+from pooled_db import PoolTimeout, fork
 from pooled_db.driver.connection import Connection
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import ADMITTED, READY, TAKING
@@ -153,6 +153,34 @@ def test_what_another_thread_has_put_in_meanwhile_is_shared(
     loan = scope.lend(pool, weakref.ref(borrower), (HERE, connect))
     assert taken == scope.loans == [loan]
     assert pool.gate.free == 1
+    scope.close()
+
+
+TOO_OLD = 60.0
+
+
+@pytest.mark.parametrize("has_another", [False, True])
+@pytest.mark.parametrize(
+    "come_in",
+    [
+        lambda scope, pool: scope.admit(pool, TOO_OLD),
+        lambda scope, pool: asyncio.run(scope.admit_async(pool, TOO_OLD)),
+        lambda scope, pool: scope.check_out(pool, TOO_OLD),
+        lambda scope, pool: scope.check_out(pool, TOO_OLD, idle_only=True),
+    ],
+    ids=["admit", "admit_async", "check_out", "idle_only"],
+)
+def test_whoever_has_been_on_its_way_for_too_long_is_not_let_in(
+    scope: Scope,
+    pool: Pool,
+    come_in: Callable[[Scope, Pool], object],
+    has_another: bool,
+) -> None:
+    if has_another:
+        scope.admit(make_pool("replica"))
+    with pytest.raises(PoolTimeout):
+        come_in(scope, pool)
+    assert pool.gate.free == 2
     scope.close()
 
 
