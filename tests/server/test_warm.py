@@ -348,8 +348,8 @@ def test_an_answer_that_nobody_has_read_is_nobodys(wrapper: Any, make: str) -> N
 def test_it_is_told_once_that_it_has_a_connection(wrapper: Any) -> None:
     told: list[Any] = []
 
-    def receive(connection: Any, **kwargs: Any) -> None:
-        told.append(connection.connection)
+    def receive(sender: object, connection: Any, **kwargs: Any) -> None:
+        told.append((sender, connection.connection))
 
     wrapper.close()
     connection_created.connect(receive)
@@ -358,7 +358,7 @@ def test_it_is_told_once_that_it_has_a_connection(wrapper: Any) -> None:
         wrapper.connect()
     finally:
         connection_created.disconnect(receive)
-    assert told == [wrapper.connection]
+    assert told == [(type(connections["default"]), wrapper.connection)]
 
 
 @pytest.mark.parametrize("looks", [False, True])

@@ -97,10 +97,11 @@ async def _ask_asgi(
 
 
 @both
+@pytest.mark.parametrize("method", ["GET", "POST"])
 def test_the_application_is_not_called_for_who_is_refused(
-    full_pool: Pool, kind: str
+    full_pool: Pool, kind: str, method: str
 ) -> None:
-    assert ask(kind, pytest.fail) == 503
+    assert ask(kind, pytest.fail, method=method) == 503
 
 
 @both

@@ -74,6 +74,17 @@ def test_a_request_is_known_by_its_method_and_path(
     assert known_by == ["GET /page"]
 
 
+@both
+@pytest.mark.parametrize(("exempt", "status"), [("^page$", 200), ("^pages$", 503)])
+def test_exempt_paths_take_no_connection(
+    settings: Any, attempts: list[str], exempt: str, status: int, is_async: bool
+) -> None:
+    """No server answers here."""
+    settings.POOLED_DB = {"EXEMPT": [exempt]}
+    assert answer(page, is_async=is_async).status_code == status
+    assert len(attempts) == (status == 503)
+
+
 # Its age.
 
 
