@@ -44,8 +44,9 @@ def test_after_a_statement_that_failed_it_is_at_rest(
 ) -> None:
     _, connection = lent
     server.says("query", 1064, "You have an error in your SQL syntax")
-    with pytest.raises(MySQLdb.ProgrammingError):
+    with pytest.raises(MySQLdb.ProgrammingError) as raised:
         connection.query("SELECT")
+    assert pooled_alias(raised.value) == "fake"
     assert (connection.in_statement, connection.is_at_rest) == (False, True)
 
 
