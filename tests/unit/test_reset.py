@@ -242,6 +242,7 @@ def test_an_account_is_told_by_all_that_says_whose_it_is() -> None:
     assert account is not None
     assert account == Account("127.0.0.1", 6446, None, "shop", "secret")
     assert account.credentials == ("shop", "secret")
+    assert "secret" not in repr(account)
     assert Account.of({"user": "shop"}) == Account(None, None, None, "shop", "")
     by_socket = {"user": "shop", "unix_socket": "/run/s", "passwd": "p"}
     assert Account.of(by_socket) == Account(None, None, "/run/s", "shop", "p")
