@@ -25,6 +25,12 @@ def test_lines_are_served_in_turn_and_each_in_order_of_arrival() -> None:
     assert [one for one in served if one.client == "a"] == waiters[:4]
 
 
+def test_of_four_that_are_served_one_has_been_standing_there() -> None:
+    queue = Queue()
+    waiters = [queue.ask(client) for client in "aabcde"]
+    assert clients([queue.serve(waiters) for _ in waiters]) == "abcade"
+
+
 def test_all_who_wait_are_counted_whatever_they_wait_for() -> None:
     queue = Queue(max_waiting=4)
     begun = Permit()
@@ -135,6 +141,33 @@ def test_one_who_is_served_soon_hides_nobody_who_waits_for_long() -> None:
     permit.waited = 0.05
     lane.served(permit, 10.55)
     assert shedding.slow_since == 10.55
+
+
+@pytest.mark.parametrize(("after", "is_refused"), [(1.07, False), (1.09, True)])
+def test_who_comes_while_nothing_comes_back_for_long_is_refused(
+    after: float, is_refused: bool
+) -> None:
+    """An interval after the oldest should have been served."""
+    lane = Lane(Shedding(capacity=1, target=0.08, interval=1.0))
+
+    def come(now: float) -> bool:
+        permit = Permit()
+        permit.arrived = now
+        if lane.turns_away(permit, now):
+            return False
+        lane.add(permit)
+        return True
+
+    for step in range(60):
+        assert come(step * 0.05)
+        if step:
+            first = lane.first()
+            assert first is not None
+            lane.served(first, step * 0.05)
+    now = 59 * 0.05
+    assert all(come(now) for _ in range(4))
+
+    assert come(now + after) is not is_refused
 
 
 @pytest.mark.parametrize(("client", "ahead"), [("a", 11), ("b", 4), ("c", 2)])

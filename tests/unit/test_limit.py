@@ -260,6 +260,19 @@ def test_what_is_granted_is_logged_when_no_attempt_may_change_it_any_more(
     assert caplog.messages[0].startswith("Limit 5 of 10 granted for 'default'")
 
 
+@pytest.mark.parametrize("is_late", [False, True])
+def test_why_no_more_are_granted_is_logged(
+    caplog: pytest.LogCaptureFixture, is_late: bool
+) -> None:
+    clock = Clock()
+    limit = Limit("default", Gate(10, clock=clock), lambda: 5)
+    if is_late:
+        limit.failed_late("the proxy has no room")
+    else:
+        limit.failed(clock.now + 1.0, "the proxy has no room")
+    assert "granted for 'default': the proxy has no room. " in caplog.messages[0]
+
+
 @pytest.mark.parametrize("late", [0.0, 5.0])
 def test_however_late_it_is_one_more_is_not_tried_at_once(late: float) -> None:
     """Another thread may just be trying."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from types import FunctionType
 
@@ -35,6 +36,7 @@ def test_the_line_is_told_that_is_the_sites_own(
 
     names = {"__name__": module, "origin": origin}
     between = FunctionType(asks_for_it.__code__, names)
-    place = site()
+    place, line = site(), sys._getframe().f_lineno
     assert place.code is (site if is_passed_over else asks_for_it).__code__
+    assert place.code.co_firstlineno < place.line < line
     assert place.thread == threading.current_thread().name

@@ -148,7 +148,25 @@ def test_after_an_outage_the_pauses_begin_anew() -> None:
     fail()
     assert FIRST_PAUSE <= pauses[0] <= FIRST_PAUSE * 1.25
     assert FIRST_PAUSE * 2 <= pauses[1] <= FIRST_PAUSE * 2.5 < pauses[-2]
-    assert pauses[-1] <= FIRST_PAUSE * 1.25
+    assert FIRST_PAUSE <= pauses[-1] <= FIRST_PAUSE * 1.25
+
+
+def test_how_long_the_pauses_become_depends_on_the_error() -> None:
+    server, seen = Server(DOWN), []
+
+    def longest(error: MySQLdb.OperationalError) -> float | None:
+        seen.append(error)
+        return 0.08 if error is DENIED else None
+
+    pauses = []
+    for server.error in [DOWN] * 10 + [DENIED]:
+        with pytest.raises(MySQLdb.OperationalError):
+            server.outage.connect(server.open, longest)
+        pauses.append(server.outage.retry_at - server.now)
+        server.now = server.outage.retry_at
+    assert (seen[0], seen[-1]) == (DOWN, DENIED)
+    assert pauses[-2] >= 0.2
+    assert 0.08 <= pauses[-1] <= 0.1
 
 
 def test_one_probes_at_a_time() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from pooled_db.pool.gate import Gate
 from pooled_db.pool.permit import ADMITTED, WAITING, Permit
-from pooled_db.pool.reserve import KEPT_SECONDS
+from pooled_db.pool.reserve import KEPT_SECONDS, Reserve
 from tests.gates import LONG, Clock
 
 
@@ -26,6 +26,16 @@ def enter(gate: Gate, requester: Any, *, begun: bool = False) -> Permit:
 
 def full(gate: Gate) -> list[Permit]:
     return [enter(gate, Request()) for _ in range(gate.capacity)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "reserved"), [(0, 0), (1, 0), (2, 1), (3, 1), (8, 4)]
+)
+def test_one_permit_is_for_all_as_long_as_there_is_one(
+    limit: int, reserved: int
+) -> None:
+    assert Reserve(0.5).of(limit) == reserved
+    assert Reserve(0.99).of(limit) == max(0, limit - 1)
 
 
 def test_a_permit_is_kept_for_those_who_have_begun() -> None:

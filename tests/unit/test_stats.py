@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from pooled_db import PoolTimeout
 from pooled_db.driver.connection import Connection
+from pooled_db.exceptions import Reason
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import ADMITTED, LENT
 from pooled_db.pool.pool import Pool
@@ -113,6 +115,25 @@ def test_what_requests_do_not_work_with_is_on_call_if_they_hold_it_by_transactio
     loan = lend(pool, is_at_rest=True, borrower=Borrower())
     loan.requester = lambda: None
     assert pool.stats().on_call == on_call
+    pool.gate.release(loan)
+
+
+def test_how_many_may_wait_is_the_pools_to_say() -> None:
+    pool = Pool("default", connect, pool_size=1, max_waiting=1)
+    loans = [pool.admit(Loan(pool)), Loan(pool)]
+    assert not pool.gate.enter(loans[1], 60.0, ignore)
+    with pytest.raises(PoolTimeout) as refused:
+        pool.admit(Loan(pool))
+    assert refused.value.reason is Reason.QUEUE_FULL
+    for loan in loans:
+        pool.gate.release(loan)
+
+
+def test_where_what_is_lent_was_lost_no_less_than_none_is_idle() -> None:
+    pool = Pool("default", connect)
+    loan = lend(pool, is_at_rest=True, borrower=None)
+    pool._store.open.clear()
+    assert (pool.stats().in_use, pool.stats().idle) == (1, 0)
     pool.gate.release(loan)
 
 

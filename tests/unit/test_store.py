@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -97,6 +98,35 @@ def test_who_needs_a_parked_one_that_another_has_just_got_has_the_next(
     for one in (slot, *taken):
         one.close()
     assert pool.stats().opened == 2
+
+
+@pytest.mark.parametrize(("is_closed", "opened"), [(False, 1), (True, 2)])
+def test_who_needs_a_connection_has_what_is_parked_or_the_room_of_one_closed(
+    server: FakeServer, is_closed: bool, opened: int
+) -> None:
+    pool = Pool("fake", connector(server), pool_size=1)
+    pool.checkout().checkin(keep=not is_closed)
+    pool._store.park_idle()
+    loan = pool.checkout()
+    assert pool.stats().opened == opened
+    loan.checkin()
+    pool.dispose()
+
+
+@pytest.mark.parametrize("echo", [False, "debug"])
+def test_whether_a_queue_logs_is_the_pools_to_say(
+    server: FakeServer,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    echo: bool | str,
+) -> None:
+    # Else SQLAlchemy gives it a handler that prints.
+    logger = logging.getLogger("sqlalchemy.pool.impl.QueuePool")
+    monkeypatch.setattr(logger, "handlers", [logging.NullHandler()])
+    pool = Pool("fake", connector(server), echo=echo)
+    lend(pool)[0].checkin()
+    assert bool(caplog.records) is bool(echo)
+    pool.dispose()
 
 
 @pytest.mark.parametrize("use_lifo", [False, True])

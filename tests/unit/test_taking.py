@@ -8,11 +8,13 @@ from pathlib import Path
 
 import MySQLdb
 import pytest
+from django.db import connections
 
 from pooled_db import PoolTimeout, ServerUnavailable
 from pooled_db.driver.connection import Connection
 from pooled_db.exceptions import Reason
 from pooled_db.pool import host, state_file
+from pooled_db.pool.destination import Destination
 from pooled_db.pool.loan import Loan
 from pooled_db.pool.permit import ADMITTED, READY, TAKING, Refused
 from pooled_db.pool.pool import Pool, outsiders
@@ -64,9 +66,11 @@ def test_what_has_not_answered_in_time_is_closed_and_lent_to_nobody(
 def test_what_was_taken_outside_of_requests_is_remembered_until_it_is_back(
     pool: Pool, keep: bool
 ) -> None:
-    loan = pool.checkout()
+    ref = Wrapper
+    loan = pool.checkout(ref)
     assert loan in outsiders
     assert loan.begun  # it goes before newcomers
+    assert (loan.user, loan.borrower) == (threading.get_ident(), ref)
     loan.checkin(keep)
     assert loan not in outsiders
 
@@ -302,6 +306,20 @@ def test_what_cannot_be_made_fit_is_told_from_what_its_user_gives_up(
     monkeypatch.setattr(pool._cleaning, "cleans", lambda connection: False)
     pool.checkout().checkin(keep)
     assert pool.stats().closed[why] == 1
+
+
+def test_for_how_long_it_was_waited_for_is_counted(pool: Pool) -> None:
+    loan = pool.admit(Loan(pool))
+    loan.waited = 3.0
+    pool.take(loan)
+    assert (pool.stats().waits.count, pool.stats().waits.sum) == (1, 3.0)
+    loan.checkin()
+
+
+def test_a_loan_leads_to_its_pools_home_if_not_told_otherwise() -> None:
+    home = Destination(connections["default"].settings_dict)
+    pool = Pool("fake", Connection, home=home)
+    assert (pool.home, Loan(pool).destination) == (home, home)
 
 
 def test_for_how_long_it_was_lent_is_counted(pool: Pool) -> None:

@@ -166,6 +166,7 @@ def test_who_has_waited_is_nothing_to_the_garbage_collector(
 
     gate.then = serve
     wait(gate, permit)
+    permit.wake()  # as somebody who is late with it
     assert permit.state is ADMITTED
     gate.release(permit)
     gone = weakref.ref(permit)
