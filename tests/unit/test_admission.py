@@ -118,3 +118,18 @@ def test_a_refusal_is_logged_as_documented_and_counted_if_it_lost_its_connection
 
     assert caplog.records[-1].getMessage().endswith(f"The latest: {line}")
     assert pool.stats().refused_by.get("connection_lost", 0) == is_lost
+
+
+def test_refusals_of_one_alias_do_not_silence_those_of_another(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    rf: RequestFactory,
+) -> None:
+    monkeypatch.setattr(admission, "refusal_log", RefusalLog())
+    for alias in ("default", "default", "other"):
+        error = unavailable(1040)
+        error.alias = alias
+        Admission().refuse(Scope(), error, FromDjango(rf.get("/page")))
+    first, second = (record.getMessage() for record in caplog.records)
+    assert "no connection to 'default'" in first
+    assert "no connection to 'other'" in second

@@ -220,3 +220,18 @@ def test_what_has_helped_no_more_bounds_nobody_after_that(ends: str) -> None:
         site.go_on(BEAT)
     site.go_on(1.5)
     assert site.patience.hold > 0.9
+
+
+@pytest.mark.parametrize("retry", [False, True])
+def test_refusals_are_held_in_vain_if_others_have_come_all_the_same(
+    retry: bool,
+) -> None:
+    site = Site(others=0.0 if retry else 800.0, retry=retry)
+    patience = site.patience
+    seen = [patience.in_vain]
+    site.go_on(3.0)
+    assert site.pauses
+    seen.append(patience.in_vain)
+    patience.end()
+    seen.append(patience.in_vain)
+    assert seen == [False, not retry, False]
