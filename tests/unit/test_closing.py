@@ -231,12 +231,16 @@ def test_a_proxy_that_names_its_number_stands_for_the_one_that_is_open(
 ) -> None:
     """A backend has tried twice, and closed what it did not like."""
 
+    proxy: Any = SimpleNamespace()
+
     def connect_twice() -> Any:
         connect().close()
-        return SimpleNamespace(thread_id=connect().thread_id)
+        proxy.thread_id = connect().thread_id
+        return proxy
 
     opened: Any = opened_by(connect_twice)
     assert opened.open
+    assert opened.proxy is proxy
     opened.close()
 
 

@@ -166,6 +166,7 @@ def test_of_what_is_read_the_driver_is_asked_nothing_more(
     run(connection, "SELECT 1")
     monkeypatch.setattr(DriverConnection, "next_result", pytest.fail)
     assert connection.next_result() == -1
+    assert connection.is_drained()
 
 
 @pytest.mark.parametrize("options", [{}, {"unbuffered": True}])

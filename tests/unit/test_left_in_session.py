@@ -36,6 +36,26 @@ def test_what_no_reset_undoes_is_not_kept(lent: tuple[Loan, Connection]) -> None
     assert connection.is_doubtful
 
 
+def test_one_that_is_made_as_new_is_not_made_so_again(
+    lent: tuple[Loan, Connection],
+) -> None:
+    _, connection = lent
+    run(connection, "SET @a = 1")
+    assert connection.reset_session(autocommit=True)
+    assert (connection.is_dirty, connection.dirtied_by) == (False, None)
+
+
+def test_one_whose_server_does_not_do_it_is_left_as_it_is(
+    server: FakeServer, lent: tuple[Loan, Connection]
+) -> None:
+    loan, connection = lent
+    run(connection, "SET @a = 1")
+    server.says("change_user", 1053, "Server shutdown in progress")
+    assert not connection.reset_session(autocommit=True)
+    assert connection.is_dirty
+    loan.discard()
+
+
 def test_a_backslash_escapes_a_quote_if_the_server_says_so(
     lent: tuple[Loan, Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:

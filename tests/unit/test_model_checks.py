@@ -6,9 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.core.checks import CheckMessage, Tags
+from django.core.checks import CheckMessage, Tags, Warning
 from django.db import connections
 
+from pooled_db import model_checks
 from pooled_db.model_checks import _replaced_by_an_able_one, check_models
 from tests.checking import AddDatabase
 
@@ -38,6 +39,26 @@ def test_a_server_is_asked_where_checks_of_databases_are_run(
 ) -> None:
     assert run(running, "default") == []
     assert attempts == asked
+
+
+@pytest.mark.parametrize("running", [[], [OF_DATABASES]], ids=["unasked", "away"])
+def test_django_judges_models_with_all_that_it_was_given_and_without_the_server(
+    attempts: list[str], monkeypatch: pytest.MonkeyPatch, running: list[Any]
+) -> None:
+    connection = connections["default"]
+    given: list[object] = []
+
+    said = Warning("what Django says")
+
+    def judge(**kwargs: object) -> list[CheckMessage]:
+        given.append(kwargs)
+        assert connections["default"] is not connection
+        return [said]
+
+    monkeypatch.setattr(model_checks, "check_all_models", judge)
+    assert run(running, "default") == [said]
+    assert given == [{"app_configs": [], "databases": ("default",)}]
+    assert connections["default"] is connection
 
 
 def test_another_wrapper_stands_for_a_server_that_is_able_to_do_everything(

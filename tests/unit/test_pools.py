@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,8 +15,9 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
-from pooled_db import pools, signals, state
+from pooled_db import conf, pools, signals, state
 from pooled_db.driver.addresses import addresses
+from pooled_db.model_checks import check_models
 from pooled_db.pool import cleaners, stall
 from pooled_db.pool.numbers import GRANTED
 from pooled_db.pool.pool import Pool
@@ -51,6 +53,19 @@ def test_a_pool_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = pools.for_wrapper(wrapper)
     monkeypatch.setattr(pools, "_build", pytest.fail)
     assert pools.for_wrapper(wrapper) is pools.for_alias("default") is pool
+
+
+def test_an_alias_whose_backend_cannot_be_imported_has_no_pool(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = "django.db.backends.oracle"
+    add(monkeypatch, "old", ENGINE=engine)
+    monkeypatch.setitem(sys.modules, f"{engine}.base", None)
+    with pytest.raises(ImportError):
+        connections["old"]
+    assert not pools.is_pooled("old")
+    # Nor are its models judged by anybody but Django, which names all databases.
+    assert check_models(app_configs=[], databases=["old"]) == []
 
 
 @pytest.mark.parametrize("use", [pools.stats, lambda: pools.for_alias("other")])
@@ -227,6 +242,11 @@ def test_settings_that_a_test_changes_are_those_of_the_next_pool(
     pool = pools.for_alias("default")
     pools._settings_changed(setting=setting)
     assert pool.is_disposed is is_disposed
+
+
+def test_of_a_few_threads_one_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "threads_of_this_process", lambda: 7)
+    assert pools._crowd(conf.PoolSettings(pool_size=1)) == 7 - 1 - 1
 
 
 # Where their connections lead.

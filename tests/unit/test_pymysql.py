@@ -30,16 +30,21 @@ def test_one_has_a_descriptor_until_it_is_closed(connection: Any) -> None:
     assert connection.fileno() == -1
 
 
-@pytest.mark.parametrize("unbuffered", [True, False])
+@pytest.mark.parametrize(
+    ("how", "unbuffered"), [((), False), ((False,), False), ((True,), True)]
+)
 def test_a_statement_is_followed_by_its_result(
-    monkeypatch: pytest.MonkeyPatch, connection: Any, unbuffered: bool
+    monkeypatch: pytest.MonkeyPatch,
+    connection: Any,
+    how: tuple[bool, ...],
+    unbuffered: bool,
 ) -> None:
     """By which mysqlclient's cursors say how they read it."""
     done: list[str] = []
     monkeypatch.setattr(connections.Connection, "query", lambda self, *args: args)
     for name in ("use_result", "store_result"):
         monkeypatch.setattr(connection, name, partial(done.append, name))
-    assert connection.query("SELECT 1", unbuffered) == ("SELECT 1", unbuffered)
+    assert connection.query("SELECT 1", *how) == ("SELECT 1", unbuffered)
     assert done == ["use_result" if unbuffered else "store_result"]
 
 

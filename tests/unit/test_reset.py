@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import MySQLdb
 import pytest
 
 from pooled_db.driver import reset
+from pooled_db.driver.connection import Connection
 from pooled_db.driver.reset import Account
 
 OPTIONS = {"host": "127.0.0.1", "port": 6446, "user": "shop", "password": "secret"}
@@ -235,6 +237,17 @@ def test_an_account_that_was_refused_is_tried_again_when_one_was_let_in(
     assert make_as_new(Session()) is again
     reset.let_in(OPTIONS)
     assert make_as_new(Session())
+
+
+def test_an_account_that_is_let_in_at_an_address_is_let_in_by_its_name() -> None:
+    for host in ("db.example", "127.0.0.2"):
+        with pytest.raises(MySQLdb.OperationalError):
+            make_as_new(Session(refusal=1045), host=host)
+    connection: Any = SimpleNamespace(_options={**OPTIONS, "host": "127.0.0.2"})
+    Connection.is_of(connection, "db.example", "127.0.0.2")
+    assert make_as_new(Session(), host="db.example")
+    assert not make_as_new(Session(), host="127.0.0.2")
+    reset.let_in({**OPTIONS, "host": "127.0.0.2"})
 
 
 def test_an_account_is_told_by_all_that_says_whose_it_is() -> None:

@@ -71,6 +71,24 @@ def test_where_nothing_is_to_be_seen_a_pool_counts_for_itself(
     assert state.numbers_for("default", 5, {}).file is None
 
 
+@pytest.mark.parametrize(("mode", "is_used"), [(0o777, False), (0o700, True)])
+def test_no_other_user_may_put_a_directory_in_the_place_of_the_default_one(
+    state: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    mode: int,
+    is_used: bool,
+) -> None:
+    monkeypatch.setattr(state, "SHARED_MEMORY", tmp_path)
+    monkeypatch.setattr(state, "directory", state.default_directory)
+    parent = state.default_directory().parent
+    parent.mkdir()
+    parent.chmod(mode)
+    numbers = state.numbers_for("default", 5, {})
+    assert (numbers.file is not None) is is_used
+    numbers.leave()
+
+
 def test_what_others_have_left_and_nobody_can_remove_is_no_hindrance(
     state: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
