@@ -43,6 +43,28 @@ def test_one_is_alive_until_its_server_ends_it(
     assert not connection.is_alive()
 
 
+def test_a_server_that_is_asked_answers_until_it_ends_it(
+    server: FakeServer, connection: Connection
+) -> None:
+    assert connection.answers(PATIENCE)
+    server.close_sessions()
+    assert not connection.answers(PATIENCE)
+
+
+def test_a_server_that_says_nothing_in_time_does_not_answer(
+    connection: Connection,
+) -> None:
+    waited: list[float] = []
+
+    def within(seconds: float) -> bool:
+        waited.append(seconds)
+        return False
+
+    connection._readable = SimpleNamespace(within=within)  # type: ignore[assignment]
+    assert not connection.answers(2.5)
+    assert waited == [2.5]
+
+
 def test_what_is_closed_is_not_alive(connection: Connection) -> None:
     connection.close()
     assert not connection.is_alive()
