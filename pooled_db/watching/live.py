@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -50,7 +49,7 @@ def watch(look: Look, seconds: float, output: Output) -> None:
     console = Console(file=cast("IO[str]", output), force_terminal=True)
     with Live(console=console, auto_refresh=False, screen=True) as live:
         while True:
-            console.size = ConsoleDimensions(*shutil.get_terminal_size())
+            console.size = ConsoleDimensions(*tables.terminal_size())
             live.update(_coloured(fitting(look())), refresh=True)
             time.sleep(seconds)
 
@@ -74,7 +73,7 @@ class Line:
 
 def fitting(seen: dict[str, Any]) -> list[Line]:
     """Return as many lines as the terminal has, with what is wrong above the rest."""
-    size = shutil.get_terminal_size()
+    size = tables.terminal_size()
     parts = tables.parts(seen, size.columns)
     parts.sort(key=lambda part: not part.is_wrong)
     lines: list[Line] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import textwrap
 import time
 from collections.abc import Sequence
@@ -179,4 +181,11 @@ def cut(line: str, width: int | None) -> str:
     """Return *line*, with an ellipsis where it is too long."""
     if width is None or len(line) <= width:
         return line
-    return line[: max(0, width - 1)] + "…"
+    return line[: width - 1] + "…"
+
+
+def terminal_size() -> os.terminal_size:
+    """How large the terminal is; 80 x 24 if nobody has told it."""
+    # Python 3.10 passes on the zeros of such a terminal.
+    size = shutil.get_terminal_size()
+    return os.terminal_size((size.columns or 80, size.lines or 24))

@@ -90,6 +90,20 @@ def test_what_fits_exactly_is_shown_whole_with_the_heads_of_tables(
     assert live.fitting(seen) == [live.Line("…")]
 
 
+@pytest.mark.parametrize(
+    ("columns", "rows", "taken_for"),
+    [(0, 0, (80, 24)), (0, 30, (80, 30)), (132, 0, (132, 24)), (132, 30, (132, 30))],
+)
+def test_a_terminal_that_nobody_has_told_its_size_has_80_columns_and_24_lines(
+    terminal: Any, columns: int, rows: int, taken_for: tuple[int, int]
+) -> None:
+    """As on a serial line. Python 3.10 says 0 of one."""
+    terminal(columns, rows)
+    assert tables.terminal_size() == taken_for
+    lines = live.fitting(overview(Host(), {}))
+    assert max(len(line.text) for line in lines) <= taken_for[0]
+
+
 #: What a user's shell, a CI or a test runner may have set.
 ENVIRONMENTS = [
     {},

@@ -85,12 +85,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 class Busy:
-    """A server that works for the connection 7 of whatever alias."""
+    """A server that works for the connection 7, of the default database."""
 
     is_closed = False
 
     def __call__(self, alias: str) -> frozenset[int]:
-        return frozenset({7})
+        return frozenset({7} if alias == "default" else ())
 
     def close(self) -> None:
         self.is_closed = True
@@ -175,7 +175,7 @@ def test_lines_are_cut_for_a_terminal_alone(
     run: Run, monkeypatch: pytest.MonkeyPatch, is_read: bool
 ) -> None:
     size = os.terminal_size((40, 24))
-    monkeypatch.setattr(command, "get_terminal_size", lambda: size)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: size)
     output = io.StringIO()
     monkeypatch.setattr(output, "isatty", lambda: is_read)
     _, told = run("--no-server", to=output)

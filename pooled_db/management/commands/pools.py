@@ -12,7 +12,6 @@ import time
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Mapping
 from io import TextIOWrapper
-from shutil import get_terminal_size
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -100,7 +99,7 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(seen))
         else:
-            width = get_terminal_size().columns if self.stdout.isatty() else None
+            width = tables.terminal_size().columns if self.stdout.isatty() else None
             self.stdout.write(tables.text(seen, width))
         status: int = seen["status"]
         return status
