@@ -203,6 +203,12 @@ def test_what_is_out_counts_as_far_as_it_was_out_meanwhile() -> None:
     assert (load.needed, load.seconds) == (1.0, 10.0)
 
 
+def test_a_moment_may_be_too_short_to_see_who_is_at_work() -> None:
+    times = iter([0.0, 1.0, 1.0])
+    loads = measure(lambda: _host(0.0, 0, 0.0), 0.5, lambda: next(times))
+    assert (loads["default"].seconds, loads["default"].at_work) == (1.0, 0.0)
+
+
 def test_what_is_measured_of_a_pool_is_its_own_and_from_now_on() -> None:
     """Other processes have another pool, or none. One pool appears meanwhile."""
     empty = (0,) * len(BOUNDS)
@@ -294,6 +300,7 @@ def test_the_server_is_asked_every_half_second_though_looks_are_more_frequent() 
         return _host(0.0, 0, 0.0)
 
     def ask(alias: str) -> frozenset[int]:
+        assert alias == "default"
         asked.append(clock.now)
         return frozenset({8})
 

@@ -37,7 +37,7 @@ def test_a_holder_is_taken_apart(label: str, page: str | None, view: str) -> Non
 
 def test_the_page_with_the_most_connections_comes_first() -> None:
     def loan(page: str, state: str, lent: float) -> dict[str, Any]:
-        return {"page": page, "view": "", "state": state, "lent": lent}
+        return {"page": page, "view": page[1:], "state": state, "lent": lent}
 
     holders = snapshot._holders(
         [
@@ -51,6 +51,7 @@ def test_the_page_with_the_most_connections_comes_first() -> None:
     assert [
         (one["page"], one["at_work"], one["others"], one["longest"]) for one in holders
     ] == [("/often", 1, 1, 0.3), ("/slower", 0, 1, 10.0), ("/slow", 1, 0, 9.0)]
+    assert [one["view"] for one in holders] == ["often", "slower", "slow"]
 
 
 def test_without_a_directory_it_says_what_is_wrong(

@@ -224,7 +224,7 @@ def test_a_project_is_told_with_what_differs_from_the_defaults(
     )
     assert told["database plain"] == f"{engine}the defaults; other OPTIONS: none"
     assert re.fullmatch(
-        re.escape(engine) + r"DATABASES\S+\[\"pool_size\"\] must be .*, not 0\. "
+        re.escape(engine) + r"DATABASES\[\"wrong\"\]\S+\"\] must be .*, not 0\. "
         r"DATABASES\S+\[\"timeout\"\] must be .*, not -1\.; other OPTIONS: none",
         told["database wrong"],
     )
