@@ -24,6 +24,9 @@ EQUIVALENT: dict[str, str] = {
     ),
     "pooled_db/asgi.py Door.__call__: True -> False": "it counts that it is there",
     "pooled_db/asgi.py Door._pools_for: () -> None": "there is no pool in either",
+    'pooled_db/dashboard/access.py _of_session: , algorithm="sha256" -> nothing': (
+        "nobody can make either digest without the site's secret key"
+    ),
     "pooled_db/dashboard/snapshot.py _loan: 0.0 -> 1.0": _NARROWS,
     "pooled_db/backends/mysql/transaction.py TransactionMixin.in_atomic_block: "
     "self._in_atomic_block -> True": (
@@ -543,9 +546,6 @@ EQUIVALENT: dict[str, str] = {
     "pooled_db/request/language.py language_of: settings.LANGUAGE_COOKIE_NAME in "
     "cookies -> True": "it is the same, told by parsing all of them",
     "pooled_db/request/pace.py Pace.__init__: 4.0 -> 8.0": "tuned, and not promised",
-    'pooled_db/dashboard/access.py _of_session: , algorithm="sha256" -> nothing': (
-        "Django's default is out of anybody's reach, too"
-    ),
     "pooled_db/model_checks.py <module>: True -> False": (
         "no check of models looks at it"
     ),
