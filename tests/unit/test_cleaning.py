@@ -227,11 +227,11 @@ def test_32_sessions_are_made_as_new_at_once_each_in_a_thread_that_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cleaners, "_executor", None)
-    go = threading.Event()
+    go, before = threading.Event(), set(threading.enumerate())
     try:
         for _ in range(40):
             cleaners.off_the_loop(go.wait)
-        names = [thread.name for thread in threading.enumerate()]
+        names = [one.name for one in threading.enumerate() if one not in before]
     finally:
         go.set()
         cleaners.cleaners().shutdown()
