@@ -145,6 +145,15 @@ def test_when_all_rest_a_request_makes_way_for_who_may_be_its_own_thread(
     assert into == ([RESTS] if is_called else [])
 
 
+def test_when_all_rest_no_more_of_them_make_way_than_wait() -> None:
+    longest, other = FakeLoan(9.0, is_on_call=False), FakeLoan(8.0, is_on_call=False)
+    into: list[Any] = []
+    given: Any = [other, longest]
+    waiting: Any = [OUTSIDER]
+    OnCall(clock=lambda: NOW).call_back(given, waiting, into)
+    assert into == [longest]
+
+
 class Failing:
     """A loan whose return is interrupted once."""
 

@@ -45,7 +45,7 @@ def test_processes_of_other_versions_read_where_a_head_ends(tmp_path: Path) -> N
     (file,) = (tmp_path / "state").glob("*.pool")
     content = file.read_bytes()
     head = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    assert (head["layout"], head["alias"]) == (1, "shop")
+    assert (head["layout"], head["slots"], head["alias"]) == (1, 1, "shop")
 
 
 def test_the_files_of_a_process_tell_when_the_first_was_made(

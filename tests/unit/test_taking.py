@@ -107,6 +107,24 @@ def test_in_autocommit_mode_nothing_is_asked_of_the_server_for_the_next(
     loan.checkin()
 
 
+@pytest.mark.parametrize(
+    ("reset", "resets"), [("dirty", [0, 1]), ("always", [1, 2]), ("rollback", [0, 0])]
+)
+def test_which_sessions_are_made_new_is_the_pools_to_say(
+    server: FakeServer, reset: str, resets: list[int]
+) -> None:
+    server.answers("SELECT @@init_connect", [["", "NONE"]])
+    pool = Pool("fake", connector(server), reset=reset)
+    counted = []
+    for is_dirty in (False, True):
+        loan, connection = lend(pool)
+        connection.is_dirty = is_dirty
+        loan.checkin()
+        counted.append(pool.stats().resets)
+    assert counted == resets
+    pool.dispose()
+
+
 def test_the_most_that_were_lent_at_once_are_told(pool: Pool) -> None:
     peaks = []
     for count in (1, 3, 2):
