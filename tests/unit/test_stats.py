@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
-from pooled_db import PoolTimeout
+from pooled_db import PoolStats, PoolTimeout
 from pooled_db.driver.connection import Connection
 from pooled_db.exceptions import Reason
 from pooled_db.pool.loan import Loan
@@ -135,6 +136,15 @@ def test_where_what_is_lent_was_lost_no_less_than_none_is_idle() -> None:
     pool._store.open.clear()
     assert (pool.stats().in_use, pool.stats().idle) == (1, 0)
     pool.gate.release(loan)
+
+
+def test_what_a_pool_tells_is_of_one_moment_and_each_number_has_its_name() -> None:
+    stats: Any = PoolStats(limit=4)
+    for told, name in ((stats, "limit"), (stats.waits, "sum")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(told, name, 5)
+    with pytest.raises(TypeError):
+        PoolStats(4)  # type: ignore[call-arg]
 
 
 def test_what_never_happened_took_no_time_on_average() -> None:
