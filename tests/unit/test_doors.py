@@ -14,7 +14,7 @@ from django.apps import apps
 from django.core import asgi as djangos_asgi
 from django.core import wsgi as djangos_wsgi
 from django.core.handlers.asgi import ASGIHandler
-from django.core.handlers.wsgi import WSGIHandler
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.core.signals import request_finished
 from django.test import RequestFactory
 from django.test.client import ClientHandler
@@ -154,6 +154,24 @@ def test_a_request_is_known_by_its_method_and_path(pool: Pool, kind: str) -> Non
 
     assert ask(kind, view, method="PATCH", path="/items/5") == 200
     assert known == ["PATCH /items/5"]
+
+
+@pytest.mark.parametrize(
+    ("script", "info"),
+    [
+        ("", "/page"),
+        ("", ""),
+        ("/shop", "/page"),
+        ("/shop/", "/page"),
+        ("/shop", "//page"),
+        ("/shop", ""),
+        ("/\xc3\xbcber", "/\xc3\xbc"),  # UTF-8, as WSGI has it
+    ],
+)
+def test_under_wsgi_the_path_is_what_django_makes_of_it(script: str, info: str) -> None:
+    environ = RequestFactory().get("/").environ
+    environ.update({"SCRIPT_NAME": script, "PATH_INFO": info})
+    assert wsgi.FromWSGI(environ).path == WSGIRequest(environ).path
 
 
 @both
