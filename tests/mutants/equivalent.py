@@ -615,10 +615,6 @@ EQUIVALENT: dict[str, str] = {
         "it is the same, told with more calls"
     ),
     "pooled_db/backends/mysql/base.py PooledMixin._borrow: "
-    "scope is not None and scope.is_open -> False": (
-        "lend() lends the same: the condition only saves calls"
-    ),
-    "pooled_db/backends/mysql/base.py PooledMixin._borrow: "
     "loan.connection is not None -> True": _NARROWS,
     "pooled_db/backends/mysql/base.py PooledMixin.init_connection_state: "
     "self._loan.connection is None -> False": _NARROWS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error, ProgrammingError, connections, transaction
 from django.db.backends.signals import connection_created
 
@@ -68,6 +70,27 @@ def test_an_error_takes_nothing_from_other_wrappers(
 
 
 # What it gets.
+
+
+def test_only_what_may_have_to_wait_is_forbidden_on_an_event_loop(
+    wrapper: Any,
+) -> None:
+    async def run(function: Callable[..., object], *args: object) -> None:
+        function(*args)
+
+    wrapper.close()
+    with contextlib.closing(open_scope()) as scope:
+        for function, args in (
+            (wrapper.connect, ()),
+            (wrapper.get_new_connection, ({},)),
+        ):
+            with pytest.raises(SynchronousOnlyOperation):
+                asyncio.run(run(function, *args))
+        assert scope.loans == []
+        scope.check_out(wrapper.pool)
+        asyncio.run(run(wrapper.connect))
+        assert scope.loans == [wrapper.loan]
+        wrapper.close()
 
 
 def test_whoever_connects_again_in_its_request_has_the_same_connection(

@@ -146,7 +146,6 @@ class PooledMixin(TransactionMixin, OpeningMixin, JudgedMixin):
         )
         return level
 
-    @async_unsafe
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         connection = self._borrow()
         if connection is None:
