@@ -65,9 +65,10 @@ def test_a_server_that_says_nothing_in_time_does_not_answer(
     assert waited == [2.5]
 
 
-def test_what_is_closed_is_not_alive(connection: Connection) -> None:
+def test_what_is_closed_is_not_alive_nor_at_rest(connection: Connection) -> None:
+    assert connection.is_at_rest
     connection.close()
-    assert not connection.is_alive()
+    assert (connection.is_alive(), connection.is_at_rest) == (False, False)
 
 
 def test_another_socket_with_the_number_of_a_lost_one_is_not_it(
