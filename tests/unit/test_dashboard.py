@@ -136,6 +136,10 @@ class TestTheCheck:
         (message,) = checks.check_exempt()
 
         assert message.id == "pooled_db.W008"
+        assert message.msg == (
+            "The dashboard at /in/pools/ queues for a connection with each of its "
+            "requests, so it cannot show a pool that is exhausted."
+        )
         assert 'Add r"^in/pools/" to POOLED_DB["EXEMPT"].' in str(message.hint)
 
     def test_is_one_of_those_that_are_run(
