@@ -7,11 +7,10 @@ import importlib.util
 import re
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 
@@ -96,7 +95,20 @@ def _stand_ins() -> Iterator[None]:
             made.setdefault(part, types.ModuleType(part))
         for member in members:
             setattr(made[name], member, _StandIn)
-    with mock.patch.dict(sys.modules, made):
+    with importable(made):
+        yield
+
+
+@contextlib.contextmanager
+def importable(made: Mapping[str, types.ModuleType]) -> Iterator[None]:
+    """Let *made* be imported by their names.
+
+    Whatever else is imported meanwhile stays, as with mock.patch.dict() it would not: a
+    second copy of Celery's own tasks, say, is a mistake to Celery.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name, module in made.items():
+            patch.setitem(sys.modules, name, module)
         yield
 
 

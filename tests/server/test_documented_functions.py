@@ -6,13 +6,11 @@ import ast
 import asyncio
 import dataclasses
 import json
-import sys
 import types
 import unittest
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import celery  # type: ignore[import-untyped]
 import pytest
@@ -24,7 +22,7 @@ from django.urls import path
 import pooled_db
 from pooled_db import signals
 from pooled_db.exceptions import Reason
-from tests.documentation import Block, blocks, pages, run
+from tests.documentation import Block, blocks, importable, pages, run
 
 FUNCTIONS: dict[str, Block] = {}
 for block in (block for page in pages() for block in blocks(page)):
@@ -212,10 +210,7 @@ def shop() -> Iterator[None]:
     views.events = lambda request: HttpResponse("events")
     urls: Any = made["shop.urls"]
     urls.urlpatterns = [path("", lambda request: views.events(request))]
-    with (
-        mock.patch.dict(sys.modules, made),
-        override_settings(ROOT_URLCONF="shop.urls"),
-    ):
+    with importable(made), override_settings(ROOT_URLCONF="shop.urls"):
         yield
 
 
