@@ -566,6 +566,9 @@ EQUIVALENT: dict[str, str] = {
         "the driver closes what nobody refers to any more"
     ),
     "pooled_db/request/responses.py _html: settings.LANGUAGE_CODE -> False": _NARROWS,
+    "pooled_db/request/scope.py Scope._keep: before is not None -> True": (
+        "_set_aside() looks at it, too: the condition only saves a call"
+    ),
     "pooled_db/request/scope.py Scope.__del__: some -> True": (
         "there is nothing to go through: the condition only saves a call"
     ),

@@ -88,6 +88,11 @@ def borrowed(*, is_back: bool = False, **changed: Any) -> Any:
     )
 
 
+def test_it_is_shown_under_asgi_too() -> None:
+    """Where the toolbar leaves out each panel that does not say so."""
+    assert PoolPanel.is_async
+
+
 def test_pools_are_told_as_they_were_before_and_after_the_view(told: Any) -> None:
     default, late = told()["pools"]
     assert default == {

@@ -75,6 +75,16 @@ def test_who_waits_for_its_connection_to_be_opened_is_named_too() -> None:
     pool.gate.release(opening)
 
 
+def test_who_has_asked_for_none_yet_hides_nobody() -> None:
+    pool = Pool("default", connect, pool_size=2, max_waiting=0)
+    admitted = newcomer(pool)
+    pool.admit(admitted)
+    at_work = lent(pool)
+    assert len(refused(pool, newcomer(pool)).holders) == 1
+    for loan in (admitted, at_work):
+        pool.gate.release(loan)
+
+
 def test_what_a_request_holds_is_not_told_to_the_next_that_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
