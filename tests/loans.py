@@ -39,6 +39,13 @@ def ask(connection: Connection, sql: str) -> object:
     return row[0] if row else None
 
 
+def run(connection: Connection, *statements: str) -> None:
+    """Make *statements* by the driver, without a cursor."""
+    for statement in statements:
+        connection.query(statement)
+        connection.store_result()
+
+
 def pool_of_one(make_pool: Callable[..., Pool]) -> Pool:
     """Make a pool of one connection, to a database with a table ``t``."""
     pool = make_pool(pool_size=1, timeout=5)

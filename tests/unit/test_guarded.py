@@ -21,12 +21,7 @@ from pooled_db.pool.loan import Loan
 from tests.gates import PATIENCE, start
 from tests.harness.fake_server import FakeServer
 from tests.harness.interrupts import Interrupted
-
-
-def run(connection: Connection, *statements: str) -> None:
-    for statement in statements:
-        connection.query(statement)
-        connection.store_result()
+from tests.loans import run
 
 
 def test_whose_loan_it_is_for_may_use_it_until_that_ends(

@@ -9,12 +9,7 @@ from pooled_db.driver import DriverConnection
 from pooled_db.driver.connection import NOT_SET_UP, Connection
 from pooled_db.pool.loan import Loan
 from tests.harness.fake_server import FakeServer
-
-
-def run(connection: Connection, *statements: str) -> None:
-    for statement in statements:
-        connection.query(statement)
-        connection.store_result()
+from tests.loans import run
 
 
 def test_what_was_changed_first_is_told_whatever_comes_after(

@@ -8,8 +8,16 @@ from typing import Any
 import pytest
 
 from pooled_db.pool.pool import Pool
+from pooled_db.pool.store import Store
 from tests.harness.fake_server import FakeServer
 from tests.loans import connector, lend
+
+
+def store_of_two(pool: Pool) -> Store:
+    """That of *pool*, with two idle connections."""
+    for loan in [pool.checkout(), pool.checkout()]:
+        loan.checkin()
+    return pool._store
 
 
 def test_what_is_idle_is_lent_before_another_is_opened_in_the_room_of_one_closed(
@@ -26,10 +34,7 @@ def test_what_is_idle_is_lent_before_another_is_opened_in_the_room_of_one_closed
 def test_what_is_needed_just_as_it_is_to_be_closed_stays_open(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loans = [pool.checkout(), pool.checkout()]
-    for loan in loans:
-        loan.checkin()
-    store = pool._store
+    store = store_of_two(pool)
     store.park_idle()
     needed = store._parked[0]
 
@@ -80,10 +85,7 @@ def test_of_what_is_parked_that_goes_first_which_was_not_used_for_longest(
 def test_who_needs_a_parked_one_that_another_has_just_got_has_the_next(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loans = [pool.checkout(), pool.checkout()]
-    for loan in loans:
-        loan.checkin()
-    store = pool._store
+    store = store_of_two(pool)
     queue, connect, taken = store.queue, store.queue.connect, []
 
     def just_taken() -> Any:
