@@ -23,7 +23,7 @@ class FakeConnection:
     is_at_rest = True
     is_being_read = False
     in_query = False
-    home_mode = True
+    uncommitted = False
     cursors: tuple[int, ...] = ()
 
     def __init__(self) -> None:

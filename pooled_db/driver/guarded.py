@@ -75,7 +75,7 @@ class GuardedConnection(DriverConnection):
         self.home_mode: bool = bool(kwargs.get("autocommit", True))
         super().__init__(*args, **kwargs)
         self.is_dirty = False
-        #: With autocommit off: whether there is something to commit.
+        #: Where autocommit is off for all: whether there is something to commit.
         self.uncommitted: bool = False
 
     def _make_dirty(self, by: bytes | bytearray) -> None:
@@ -110,7 +110,8 @@ class GuardedConnection(DriverConnection):
             if self._is_sent:
                 raise out_of_step()  # the client library does not see it
             self._look_at(query)
-            self.uncommitted = self._unread = True
+            self._unread = True
+            self.uncommitted = not self.home_mode
             self._reader = self._busy
             if options:
                 return DriverConnection.query(self, query, **options)
@@ -299,7 +300,7 @@ class GuardedConnection(DriverConnection):
         """Whether nobody works with it, and it is as its next user may have it."""
         if self._busy is not None or self._unread or self._unbuffered or self.is_dirty:
             return False
-        if self.uncommitted and not self.home_mode:
+        if self.uncommitted:
             return False
         try:
             # Asking for the mode costs no round trip.
@@ -325,9 +326,7 @@ class GuardedConnection(DriverConnection):
             if slot is not None:
                 # As in is_at_rest, but for what costs a call: see autocommit().
                 slot.words[AT_WORK] = (
-                    self._unbuffered
-                    or self.is_dirty
-                    or (self.uncommitted and not self.home_mode)
+                    self._unbuffered or self.is_dirty or self.uncommitted
                 )
                 slot.times[RESTED] = rested
         if self.after_rest is not None:
@@ -377,7 +376,8 @@ class GuardedConnection(DriverConnection):
             if self._is_sent:
                 raise out_of_step()
             self._look_at(query)
-            self._is_sent = self.uncommitted = self._unread = True
+            self._is_sent = self._unread = True
+            self.uncommitted = not self.home_mode
             self._reader = self._busy
             super().send_query(query)  # type: ignore[no-untyped-call]
         except BaseException as error:

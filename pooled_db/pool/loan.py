@@ -148,12 +148,7 @@ class Loan(Shared):
         """
         if self.over:
             return self._lost_uncommitted
-        connection = self.connection
-        return (
-            connection is not None
-            and connection.uncommitted
-            and not connection.home_mode
-        )
+        return self.connection is not None and self.connection.uncommitted
 
     # Giving back.
 
@@ -174,7 +169,7 @@ class Loan(Shared):
         """
         # Whatever of it is interrupted can be done again.
         connection = self.connection
-        if connection is not None and not connection.home_mode:
+        if connection is not None:
             self._lost_uncommitted |= connection.uncommitted
         self.over = True
         self.user = NO_THREAD

@@ -72,8 +72,8 @@ class Body:
         try:
             await self._admit()
         except BaseException as error:  # noqa: BLE001 (the door raises it again)
-            alone = self._has_gone_alone()
-            if not (alone and isinstance(error, asyncio.CancelledError)):
+            is_the_clients = self._uncancel()
+            if not (is_the_clients and isinstance(error, asyncio.CancelledError)):
                 self.error = error
             return False
         finally:
@@ -99,7 +99,7 @@ class Body:
         try:
             await wait(self._listen)
         except asyncio.CancelledError:
-            if self._has_gone_alone():
+            if self._uncancel():
                 return False
             raise
         finally:
@@ -112,8 +112,8 @@ class Body:
         if task is not None and hasattr(task, "cancelling"):
             self._cancelled_before = task.cancelling()
 
-    def _has_gone_alone(self) -> bool:
-        """Whether the task was cancelled for the client only: then it is so no more.
+    def _uncancel(self) -> bool:
+        """Take back what the client has cancelled; ``False`` if others have, too.
 
         A task counts who has cancelled it, and asyncio.timeout() around it relies on
         that.

@@ -68,7 +68,7 @@ def loan(pool: Any) -> Loan:
         is_at_rest=True,
         rested=105.0,
         in_query=False,
-        home_mode=True,
+        uncommitted=False,
         let_go=lambda: True,
         has_open_cursor=lambda: False,
     )

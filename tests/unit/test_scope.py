@@ -172,7 +172,9 @@ def test_a_loan_that_leads_elsewhere_makes_way_if_nobody_works_with_it(
 ) -> None:
     loan = Loan(pool, scope.ref)
     pool.admit(loan)
-    connection: Any = SimpleNamespace(is_at_rest=is_at_rest, rested=0.0, home_mode=True)
+    connection: Any = SimpleNamespace(
+        is_at_rest=is_at_rest, rested=0.0, uncommitted=False
+    )
     connection.let_go = lambda: True
     loan.connection, loan.state = connection, LENT
     assert scope._make_way(loan) is is_at_rest

@@ -53,7 +53,7 @@ class Fake:
     is_at_rest = True
     is_being_read = False
     in_query = False
-    home_mode = True
+    uncommitted = False
     rested = 0.0
 
     def let_go(self) -> bool:

@@ -24,7 +24,7 @@ class Borrower:
 
 class Session:
     rested = 0.0
-    home_mode = True
+    uncommitted = False
 
     def __init__(self, is_at_rest: bool) -> None:
         self.is_at_rest = is_at_rest
